@@ -1,0 +1,75 @@
+/**
+ * One session over HTTP and Socket.IO: the bridge between koa-session and
+ * socket.io.
+ *
+ * ```ts ignore
+ * import bridgeSession from "@koa-io/session";
+ *
+ * const bridge = bridgeSession(app, io, { key: "sid" });
+ * ```
+ *
+ * @module
+ */
+export {
+  bridgeSession,
+  bridgeSession as default,
+  type BridgeStats,
+  type Rooms,
+  SessionBridge,
+  type SocketServer,
+  type UserSession,
+} from "./src/bridge.ts";
+export type { Finding } from "./src/doctor.ts";
+export {
+  SessionConflictError,
+  SessionEndedError,
+  type SessionError,
+  type SessionErrorCode,
+  SessionMissingError,
+  SessionStoreError,
+  SessionTimeoutError,
+} from "./src/errors.ts";
+export type {
+  BridgeEvents,
+  ClientEvents,
+  Conflict,
+  EndReason,
+  SessionConflict,
+  SessionEnd,
+  SessionStart,
+  StartCause,
+} from "./src/events.ts";
+export { generateUid } from "./src/ids.ts";
+export type {
+  KoaApplication,
+  Missing,
+  NativeSession,
+  RegenerateOptions,
+  SessionContext,
+} from "./src/koa.ts";
+export type {
+  BridgeOptions,
+  ContextStoreClass,
+  ExternalKey,
+  OnSessionEnd,
+} from "./src/options.ts";
+export type { OriginCheck, OriginOption } from "./src/origin.ts";
+export type { SessionView } from "./src/scope.ts";
+export type { SessionSocket, SocketSession } from "./src/socket.ts";
+export {
+  type Acquired,
+  type AtomicStore,
+  type Awaitable,
+  type BasicStore,
+  type Committed,
+  type RemovalReason,
+  type SessionData,
+  type SessionRecord,
+  SessionStore,
+  type SessionStoreEvents,
+  type SessionStoreOptions,
+  type SharedStore,
+  type StoreCall,
+  type StoredRecord,
+  type Version,
+} from "./src/store.ts";

@@ -1,0 +1,95 @@
+/**
+ * Builds npm/ with dnt, or with `deno pack` where JSR, from which dnt comes,
+ * does not answer. Either way npm/ can be packed and published by npm.
+ */
+import { type Config, npmPackages, readConfig } from "./config.ts";
+import { jsrAnswers } from "./jsr.ts";
+import { packageFields, publishedPackage } from "./package_json.ts";
+import { exists, filesBelow, must, projectDir } from "./project.ts";
+
+const OUT_DIR = `${projectDir}npm`;
+const DOCUMENTS = ["README.md", "LICENSE", "CHANGELOG.md", "SECURITY.md"];
+
+export async function buildNpm(): Promise<void> {
+  const config = await readConfig();
+  const dnt = import.meta.resolve("@deno/dnt");
+  if (!dnt.startsWith("jsr:") || await jsrAnswers()) {
+    await buildWithDnt(dnt, config);
+  } else {
+    console.log("\nJSR does not answer: deno pack builds npm/ in place of dnt");
+    await buildWithDenoPack();
+  }
+  await editPackageJson(config);
+  for (const name of DOCUMENTS) {
+    if (!await exists(projectDir + name)) continue;
+    await Deno.copyFile(projectDir + name, `${OUT_DIR}/${name}`);
+  }
+}
+
+async function buildWithDnt(specifier: string, config: Config): Promise<void> {
+  const { build, emptyDir } = await import(
+    specifier
+  ) as typeof import("@deno/dnt");
+  const { "@types/koa": koaTypes = "*" } = npmPackages(config);
+  await emptyDir(OUT_DIR);
+  await build({
+    entryPoints: Object.entries(config.exports).map(([name, path]) => ({
+      name,
+      path: projectDir + path.replace(/^\.\//, ""),
+    })),
+    outDir: OUT_DIR,
+    // discovered by itself only since dnt 0.42
+    importMap: `${projectDir}deno.json`,
+    shims: {},
+    test: false,
+    scriptModule: false,
+    compilerOptions: {
+      target: "ES2022",
+      lib: ["ES2023", "ESNext.Disposable", "DOM"],
+      noUncheckedIndexedAccess: true,
+      useUnknownInCatchVariables: true,
+    },
+    package: {
+      ...packageFields(config),
+      // only for the type check of the build
+      devDependencies: { "@types/koa": koaTypes, "@types/node": "^20.0.0" },
+    },
+  });
+  for (const leftover of ["node_modules", "package-lock.json", "src"]) {
+    await Deno.remove(`${OUT_DIR}/${leftover}`, { recursive: true })
+      .catch(() => {});
+  }
+}
+
+async function buildWithDenoPack(): Promise<void> {
+  const dir = await Deno.makeTempDir({ prefix: "koa-io-session-" });
+  try {
+    const tarball = `${dir}/package.tgz`;
+    await must(Deno.execPath(), [
+      "pack",
+      "--allow-dirty",
+      // they would carry the sources, and the paths of the machine that packs
+      "--no-source-maps",
+      "-o",
+      tarball,
+    ]);
+    await must("tar", ["-xzf", tarball, "-C", dir]);
+    await Deno.remove(OUT_DIR, { recursive: true }).catch(() => {});
+    await must("cp", ["-r", `${dir}/package`, OUT_DIR]);
+    // modules that no export reaches are packed as they are
+    for (const path of await filesBelow(OUT_DIR)) {
+      if (/(?<!\.d)\.ts$/.test(path)) await Deno.remove(path);
+    }
+  } finally {
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+async function editPackageJson(config: Config): Promise<void> {
+  const path = `${OUT_DIR}/package.json`;
+  const generated = JSON.parse(await Deno.readTextFile(path));
+  const published = publishedPackage(generated, config);
+  await Deno.writeTextFile(path, JSON.stringify(published, null, 2) + "\n");
+}
+
+if (import.meta.main) await buildNpm();

@@ -1,0 +1,63 @@
+/** Finds out whether JSR answers, and does without it when it does not. */
+import { npmPackages, readConfig } from "./config.ts";
+import { projectUrl } from "./project.ts";
+
+const PROBE = "https://jsr.io/@std/assert/meta.json";
+const PROBE_TIMEOUT = 5_000;
+
+const STAND_INS: Readonly<Record<string, string>> = {
+  "@std/assert": "tests/offline/assert.ts",
+  "@std/testing/bdd": "tests/offline/bdd_deno.ts",
+  "@deno/dnt": "tests/offline/dnt.ts",
+};
+
+let answer: Promise<boolean> | undefined;
+
+/** Whether JSR answers. `JSR=yes` or `JSR=no` in the environment decides it without asking. */
+export function jsrAnswers(): Promise<boolean> {
+  return answer ??= ask();
+}
+
+async function ask(): Promise<boolean> {
+  const told = Deno.env.get("JSR");
+  if (told === "yes" || told === "no") return told === "yes";
+  try {
+    const signal = AbortSignal.timeout(PROBE_TIMEOUT);
+    const response = await fetch(PROBE, { signal });
+    await response.body?.cancel();
+    return response.ok;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * The flags that let `deno test`, `deno check` and their like resolve the bare
+ * specifiers: none where JSR answers, else an import map made from deno.json.
+ */
+export async function resolutionFlags(dir: string): Promise<string[]> {
+  if (await jsrAnswers()) {
+    console.log("JSR answers: @std/* come from JSR");
+    return [];
+  }
+  console.log(
+    "JSR does not answer: stand-ins of tests/offline/ take the place of @std/*",
+  );
+  const path = `${dir}/import_map.json`;
+  await Deno.writeTextFile(path, JSON.stringify(await offlineMap(), null, 2));
+  return ["--import-map", path];
+}
+
+async function offlineMap() {
+  const config = await readConfig();
+  const imports: Record<string, string> = {};
+  for (const [name, range] of Object.entries(npmPackages(config))) {
+    // deno.json covers subpaths by itself, a plain import map does not
+    imports[name] = `npm:${name}@${range}`;
+    imports[`${name}/`] = `npm:/${name}@${range}/`;
+  }
+  for (const [specifier, path] of Object.entries(STAND_INS)) {
+    imports[specifier] = projectUrl(path).href;
+  }
+  return { imports };
+}

@@ -1,0 +1,127 @@
+/** An npm project with the package installed, and the tests made ready for Node. */
+import ts from "typescript";
+import { npmPackages, readConfig } from "./config.ts";
+import { exists, filesBelow, must, outputOf, projectDir } from "./project.ts";
+
+/** What of tests/ Node does not run: Deno's own tests, and what needs the sources. */
+const DENO_ONLY = [
+  /^tests\/unit\//,
+  /^tests\/offline\//,
+  /types_test\.ts$/,
+  /browser_test\.ts$/,
+  /_deno_test\.ts$/,
+];
+
+export interface NodeProject {
+  readonly dir: string;
+  /** The test files, relative to `dir`. */
+  readonly tests: readonly string[];
+}
+
+/** Packs npm/, installs the tarball and what the tests import into `dir`, and brings the tests along. */
+export async function nodeProject(dir: string): Promise<NodeProject> {
+  const config = await readConfig();
+  await must("npm", ["pack", "--silent", "--pack-destination", dir], {
+    cwd: `${projectDir}npm`,
+  });
+  const tarball = [...Deno.readDirSync(dir)].find(({ name }) =>
+    name.endsWith(".tgz")
+  );
+  const dependencies = {
+    ...npmPackages(config),
+    "@types/node": "^20.0.0",
+    [config.name]: `file:${tarball!.name}`,
+  };
+  await writeJson(`${dir}/package.json`, {
+    private: true,
+    type: "module",
+    dependencies,
+  });
+  await must("npm", [
+    "install",
+    "--no-audit",
+    "--no-fund",
+    "--loglevel=error",
+  ], { cwd: dir });
+  await standIns(`${dir}/node_modules/@std`);
+  return { dir, tests: await copyTests(dir) };
+}
+
+async function standIns(dir: string): Promise<void> {
+  const packages = {
+    assert: { ".": "assert" },
+    testing: { "./bdd": "bdd_node" },
+  };
+  for (const [name, modules] of Object.entries(packages)) {
+    const exports: Record<string, string> = {};
+    for (const [subpath, file] of Object.entries(modules)) {
+      const source = `${projectDir}tests/offline/${file}.ts`;
+      exports[subpath] = `./${file}.js`;
+      await transpile(source, `${dir}/${name}/${file}.js`);
+    }
+    await writeJson(`${dir}/${name}/package.json`, {
+      name: `@std/${name}`,
+      type: "module",
+      exports,
+    });
+  }
+}
+
+async function copyTests(dir: string): Promise<string[]> {
+  const tests: string[] = [];
+  const files = (await filesBelow(`${projectDir}tests`))
+    .map((path) => path.slice(projectDir.length))
+    .filter((path) => !DENO_ONLY.some((pattern) => pattern.test(path)));
+  for (const path of files) {
+    if (!path.endsWith(".ts")) {
+      await copy(projectDir + path, `${dir}/${path}`);
+      continue;
+    }
+    const target = path.replace(/\.ts$/, ".js");
+    await transpile(projectDir + path, `${dir}/${target}`);
+    if (path.endsWith("_test.ts")) tests.push(target);
+  }
+  // tests of the README read it beside tests/, as in the sources
+  if (await exists(`${projectDir}README.md`)) {
+    await copy(`${projectDir}README.md`, `${dir}/README.md`);
+  }
+  return tests;
+}
+
+async function transpile(from: string, to: string): Promise<void> {
+  const source = await Deno.readTextFile(from);
+  const { outputText } = ts.transpileModule(source, {
+    fileName: from,
+    compilerOptions: {
+      target: ts.ScriptTarget.ES2022,
+      module: ts.ModuleKind.ESNext,
+      verbatimModuleSyntax: true,
+      rewriteRelativeImportExtensions: true,
+      inlineSourceMap: true,
+    },
+  });
+  await Deno.mkdir(to.replace(/\/[^/]*$/, ""), { recursive: true });
+  // children are started by URL, which the compiler leaves alone
+  await Deno.writeTextFile(
+    to,
+    outputText.replace(
+      /(new URL\(\s*"\.\.?\/[^"]+)\.ts"(?=,\s*import\.meta\.url)/g,
+      '$1.js"',
+    ),
+  );
+}
+
+async function copy(from: string, to: string): Promise<void> {
+  await Deno.mkdir(to.replace(/\/[^/]*$/, ""), { recursive: true });
+  await Deno.copyFile(from, to);
+}
+
+async function writeJson(path: string, value: unknown): Promise<void> {
+  await Deno.writeTextFile(path, JSON.stringify(value, null, 2));
+}
+
+/** The major version of a Node executable, or undefined if it does not run. */
+export async function nodeMajor(node: string): Promise<number | undefined> {
+  const version = await outputOf(node, ["--version"]);
+  return version ? Number(version.match(/^v(\d+)/)?.[1]) : undefined;
+}

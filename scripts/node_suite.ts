@@ -1,0 +1,105 @@
+/** The behaviour tests, run by Node against the installed npm package. */
+import { readConfig } from "./config.ts";
+import { nodeMajor, nodeProject } from "./node_project.ts";
+import { exists, run } from "./project.ts";
+import { add, emptyTally, type Tally, tallyOfTap } from "./tally.ts";
+
+/** Besides the Node at hand, the newest one that is supported. */
+const NEWEST_NODE = 24;
+
+/** A test that takes longer hangs; in milliseconds. */
+const TEST_TIMEOUT = 90_000;
+
+/** Runs the tests on every Node there is. What is missing is skipped, aloud. */
+export async function nodeSuite(dir: string): Promise<Tally> {
+  const total = emptyTally();
+  const atHand = await nodeMajor("node");
+  if (atHand === undefined) {
+    return skipped("there is no Node here, so the npm package is not tested");
+  }
+  const project = await nodeProject(dir);
+  add(total, await consumerCompiles(dir));
+  add(total, await runNode("node", project.dir, project.tests));
+  if (atHand === NEWEST_NODE) return total;
+  const newest = await newestNode(`${dir}/newest_node`);
+  add(
+    total,
+    newest
+      ? await runNode(newest, project.dir, project.tests)
+      : skipped(`npm supplies no Node ${NEWEST_NODE} for this machine`),
+  );
+  return total;
+}
+
+async function runNode(
+  node: string,
+  dir: string,
+  tests: readonly string[],
+): Promise<Tally> {
+  console.log(`\nNode ${await nodeMajor(node)}, with the npm package`);
+  const report = `${dir}/report.tap`;
+  const ok = await run(node, [
+    "--test",
+    "--test-concurrency=2",
+    `--test-timeout=${TEST_TIMEOUT}`,
+    "--test-reporter=spec",
+    "--test-reporter-destination=stdout",
+    "--test-reporter=tap",
+    `--test-reporter-destination=${report}`,
+    ...tests,
+  ], { cwd: dir });
+  const tally = await exists(report)
+    ? tallyOfTap(await Deno.readTextFile(report))
+    : emptyTally();
+  if (!ok && tally.failed === 0) tally.failed = 1;
+  return tally;
+}
+
+/** Compiles a program that imports every export, as a user of tsc without `skipLibCheck` does. */
+async function consumerCompiles(dir: string): Promise<Tally> {
+  const { name, exports } = await readConfig();
+  const lines = Object.keys(exports).map((subpath, i) =>
+    `export * as m${i} from "${name}${subpath.slice(1)}";`
+  );
+  await Deno.mkdir(`${dir}/consumer`);
+  await Deno.writeTextFile(`${dir}/consumer/main.ts`, lines.join("\n"));
+  console.log("\nA TypeScript consumer without skipLibCheck");
+  const ok = await run("node", [
+    "node_modules/typescript/bin/tsc",
+    "--noEmit",
+    "--strict",
+    "--exactOptionalPropertyTypes",
+    "--skipLibCheck",
+    "false",
+    "--target",
+    "es2022",
+    "--lib",
+    "es2023,dom",
+    "--module",
+    "nodenext",
+    "consumer/main.ts",
+  ], { cwd: dir });
+  return { ...emptyTally(), [ok ? "passed" : "failed"]: 1 };
+}
+
+async function newestNode(dir: string): Promise<string | undefined> {
+  const { os, arch } = Deno.build;
+  const platform = os === "windows" ? "win" : os;
+  const name = `node-${platform}-${arch === "aarch64" ? "arm64" : "x64"}`;
+  await Deno.mkdir(dir);
+  await Deno.writeTextFile(`${dir}/package.json`, `{"private":true}`);
+  await run("npm", [
+    "install",
+    "--no-audit",
+    "--no-fund",
+    "--loglevel=error",
+    `${name}@${NEWEST_NODE}`,
+  ], { cwd: dir });
+  const binary = `${dir}/node_modules/${name}/bin/node`;
+  return await nodeMajor(binary) === NEWEST_NODE ? binary : undefined;
+}
+
+function skipped(reason: string): Tally {
+  console.log(`\n!!! SKIPPED: ${reason}`);
+  return { ...emptyTally(), skipped: 1 };
+}

@@ -1,0 +1,62 @@
+/** What package.json says beside what dnt or `deno pack` found out. */
+import { type Config, npmPackages } from "./config.ts";
+
+/** What the user brings along, and from which version on. */
+const PEERS: Readonly<Record<string, string>> = {
+  "koa": ">=2.15.0",
+  "socket.io": ">=4.7.0",
+};
+
+/** Peers of one store only. */
+const OPTIONAL_PEERS: Readonly<Record<string, string>> = {
+  "ioredis": ">=5.0.0",
+  "redis": ">=4.6.0",
+};
+
+/** The fields of package.json that are ours to say. */
+export function packageFields({ name, version, license }: Config) {
+  return {
+    name,
+    version,
+    license,
+    description:
+      "One session over HTTP and WebSocket: bridges koa-session and Socket.IO",
+    keywords: ["koa", "koa-session", "session", "socket.io", "websocket"],
+    engines: { node: ">=20" },
+  };
+}
+
+/** package.json as it is published, from the one that was generated. */
+export function publishedPackage(
+  generated: Record<string, unknown>,
+  config: Config,
+): Record<string, unknown> {
+  const { scripts: _s, devDependencies: _d, module: _m, ...kept } = generated;
+  const exports = publishedExports(generated.exports);
+  const peers = { ...PEERS, ...OPTIONAL_PEERS };
+  return {
+    ...kept,
+    ...packageFields(config),
+    type: "module",
+    main: exports["."]?.default,
+    types: exports["."]?.types,
+    exports,
+    // the peers are only ever imported as types, but each builder counts
+    // what it finds in the code as a dependency
+    dependencies: { "koa-session": npmPackages(config)["koa-session"] },
+    peerDependencies: peers,
+    peerDependenciesMeta: Object.fromEntries(
+      Object.keys(OPTIONAL_PEERS).map((name) => [name, { optional: true }]),
+    ),
+  };
+}
+
+// dnt and `deno pack` put different conditions around the same two files
+function publishedExports(generated: unknown) {
+  const exports: Record<string, { types: string; default: string }> = {};
+  for (const [subpath, entry] of Object.entries(generated as object)) {
+    const path: string = entry.import.default ?? entry.import;
+    exports[subpath] = { types: path.replace(/\.js$/, ".d.ts"), default: path };
+  }
+  return exports;
+}

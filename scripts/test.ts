@@ -1,0 +1,33 @@
+/** `deno task test`: every suite there is, and one line that sums them up. */
+import { buildNpm } from "./build_npm.ts";
+import { denoSuite } from "./deno_suite.ts";
+import { resolutionFlags } from "./jsr.ts";
+import { nodeSuite } from "./node_suite.ts";
+import { add, emptyTally, summary, type Tally } from "./tally.ts";
+
+const total = emptyTally();
+const dir = await Deno.makeTempDir({ prefix: "koa-io-session-" });
+try {
+  const resolution = await resolutionFlags(dir);
+  add(total, await denoSuite(dir, resolution));
+  add(total, await npmSuite(`${dir}/node_project`));
+} finally {
+  await Deno.remove(dir, { recursive: true });
+}
+if (Deno.env.get("CI") === "true" && total.skipped > 0) {
+  console.error(`\nWith CI=true nothing may be skipped: ${total.skipped} were`);
+  add(total, { passed: 0, failed: total.skipped, skipped: -total.skipped });
+}
+console.log(`\n${summary(total)}`);
+Deno.exit(total.failed > 0 ? 1 : 0);
+
+async function npmSuite(dir: string): Promise<Tally> {
+  try {
+    await buildNpm();
+    await Deno.mkdir(dir);
+    return await nodeSuite(dir);
+  } catch (error) {
+    console.error(error);
+    return { ...emptyTally(), failed: 1 };
+  }
+}

@@ -1,0 +1,151 @@
+/**
+ * Which session a client has. A client id names a browser; a session is bound
+ * to one client, provisionally by the request that begins it and for good by
+ * the first one that brings its cookie back.
+ *
+ * @module
+ */
+import type { Clients } from "./clients.ts";
+import { isAlive } from "./door.ts";
+import { generateUid } from "./ids.ts";
+import type { StoredRecord } from "./store.ts";
+import type { Transactions } from "./transaction.ts";
+
+/** What came with a request or a handshake, and what it amounts to. */
+export interface Bound {
+  /** The session to work with. */
+  readonly sid: string | undefined;
+  /** Its record; it may have expired a moment ago. */
+  readonly record: StoredRecord | undefined;
+  /** The client: the one that came, or the one that the session is settled on. */
+  readonly clientId: string | undefined;
+}
+
+/** The length of a client id: 144 random bits. */
+export const CLIENT_ID_LENGTH = 24;
+
+/** See the module's text. */
+export class Bindings<Socket> {
+  readonly #transactions: Transactions;
+  readonly #clients: Clients<Socket>;
+  readonly #met: (sid: string, record: StoredRecord) => void;
+  readonly #moved: (from: string, sid: string, record: StoredRecord) => void;
+
+  /**
+   * @param met is told of a live session that this process had not met
+   * @param moved is told of a session that was settled on another client than it was bound to
+   */
+  constructor(
+    transactions: Transactions,
+    clients: Clients<Socket>,
+    met: (sid: string, record: StoredRecord) => void,
+    moved: (from: string, sid: string, record: StoredRecord) => void,
+  ) {
+    this.#transactions = transactions;
+    this.#clients = clients;
+    this.#met = met;
+    this.#moved = moved;
+  }
+
+  /** For a request: a live session always wins, and the client cookie follows it. */
+  async ofRequest(
+    sid: string | undefined,
+    clientId: string | undefined,
+    ctx: unknown,
+  ): Promise<Bound> {
+    if (sid === undefined) return { sid, record: undefined, clientId };
+    const loading = this.#transactions.load(sid, ctx);
+    const record = loading instanceof Promise ? await loading : loading;
+    if (isAlive(record)) return await this.#live(sid, record, clientId, ctx);
+    const other = clientId === undefined
+      ? undefined
+      : await this.#transactions.ofClient(clientId, ctx);
+    if (other) return { ...this.#seen(other.sid, other.record), clientId };
+    return { sid, record, clientId };
+  }
+
+  /** For a socket: it is let into its client's session, never into another client's. */
+  async ofHandshake(
+    sid: string | undefined,
+    clientId: string | undefined,
+    ctx: unknown,
+    valid: (record: StoredRecord) => boolean,
+  ): Promise<Bound> {
+    const record = sid === undefined
+      ? undefined
+      : await this.#transactions.load(sid, ctx);
+    if (sid !== undefined && isAlive(record) && valid(record)) {
+      const bound = await this.#live(sid, record, clientId, ctx);
+      if (clientId === undefined || bound.clientId === clientId) return bound;
+    }
+    const own = clientId === undefined
+      ? undefined
+      : await this.#transactions.ofClient(clientId, ctx);
+    return own && valid(own.record)
+      ? { ...this.#seen(own.sid, own.record), clientId }
+      : { sid: undefined, record: undefined, clientId };
+  }
+
+  async #live(
+    sid: string,
+    record: StoredRecord,
+    clientId: string | undefined,
+    ctx: unknown,
+  ): Promise<Bound> {
+    const bound = record.clientId;
+    if (record.settled && bound !== undefined) {
+      return { ...this.#seen(sid, record), clientId: bound };
+    }
+    if (clientId === undefined && bound !== undefined) {
+      return { ...this.#seen(sid, record), clientId: bound };
+    }
+    const settled = clientId !== undefined;
+    const on = clientId ?? generateUid(CLIENT_ID_LENGTH);
+    return await this.#settle(sid, record, on, settled, ctx);
+  }
+
+  async #settle(
+    sid: string,
+    record: StoredRecord,
+    clientId: string,
+    settled: boolean,
+    ctx: unknown,
+  ): Promise<Bound> {
+    const before = record.clientId;
+    const other = before === clientId
+      ? undefined
+      : await this.#transactions.ofClient(clientId, ctx);
+    const now = await this.#transactions.amend(
+      sid,
+      record,
+      { clientId, settled },
+      ctx,
+    );
+    // somebody is at work on the session: the next one who comes by settles it
+    if (now === record) {
+      return before === undefined
+        ? { sid, record, clientId }
+        : { ...this.#seen(sid, record), clientId: before };
+    }
+    if (other && other.sid !== sid) {
+      await this.#transactions.end(other.sid, "replaced", {
+        record: other.record,
+        ctx,
+      });
+    }
+    if (before !== undefined && before !== clientId) {
+      this.#moved(before, sid, now);
+    }
+    return { ...this.#seen(sid, now), clientId };
+  }
+
+  #seen(
+    sid: string,
+    record: StoredRecord,
+  ): { sid: string; record: StoredRecord } {
+    if (!this.#clients.get(sid) && record.clientId !== undefined) {
+      this.#met(sid, record);
+    }
+    return { sid, record };
+  }
+}

@@ -1,0 +1,175 @@
+/**
+ * Who is who in this process: the sessions it has met, the clients they are
+ * bound to, and which local sockets follow each client.
+ *
+ * @module
+ */
+import { Alarm, ExpiryHeap, type Scheduled } from "./expiry.ts";
+import { hashId } from "./ids.ts";
+import type { SessionRecord } from "./store.ts";
+
+/** A session that this process has met. */
+export class Known implements Scheduled {
+  slot = -1;
+  expires: number;
+  maxAge: number;
+  clientId: string;
+  user: string | undefined;
+  #hash: string | undefined;
+
+  constructor(readonly sid: string, record: SessionRecord) {
+    this.clientId = record.clientId!;
+    this.user = record.user;
+    this.expires = record.expires;
+    this.maxAge = record.maxAge;
+  }
+
+  /** Whether the hash was ever asked for. */
+  get hashed(): boolean {
+    return this.#hash !== undefined;
+  }
+
+  /** Names the session where its id must not be seen. */
+  get hash(): string {
+    return this.#hash ??= hashId(this.sid);
+  }
+}
+
+/** A client with sockets in this process. */
+export class Client<Socket> {
+  /** The session that its sockets are in. */
+  session: Known | undefined;
+  readonly sockets: Set<Socket> = new Set();
+  /** When its activity was last noted, ms since the epoch. */
+  touched = 0;
+
+  constructor(readonly id: string) {}
+}
+
+/** See the module's text. */
+export class Clients<Socket> {
+  readonly #known = new Map<string, Known>();
+  readonly #byHash = new Map<string, Known>();
+  readonly #clients = new Map<string, Client<Socket>>();
+  readonly #ends = new ExpiryHeap<Known>();
+  readonly #alarm: Alarm;
+  readonly #watchAll: boolean;
+  readonly #due: (known: Known) => void;
+
+  /**
+   * @param due is called with a session whose time is over, as far as this process knows
+   * @param watchAll whether to watch sessions without sockets too: those of a store
+   * that says nothing when they expire
+   */
+  constructor(due: (known: Known) => void, watchAll: boolean) {
+    this.#due = due;
+    this.#watchAll = watchAll;
+    this.#alarm = new Alarm(() => this.#ring());
+  }
+
+  /** How many sessions this process has met that live, as far as it knows. */
+  get sessions(): number {
+    return this.#known.size;
+  }
+
+  /** How many local sockets follow a client. */
+  get sockets(): number {
+    let count = 0;
+    for (const client of this.#clients.values()) count += client.sockets.size;
+    return count;
+  }
+
+  /** Every session that this process has met. */
+  known(): IterableIterator<Known> {
+    return this.#known.values();
+  }
+
+  get(sid: string): Known | undefined {
+    return this.#known.get(sid);
+  }
+
+  /** A session that has, or had, local sockets, by the hash of its id. */
+  byHash(hash: string): Known | undefined {
+    return this.#byHash.get(hash);
+  }
+
+  client(clientId: string): Client<Socket> | undefined {
+    return this.#clients.get(clientId);
+  }
+
+  /** Takes note of a session; one that is bound to nobody is not known. */
+  meet(sid: string, record: SessionRecord): Known | undefined {
+    if (record.clientId === undefined) return undefined;
+    const known = new Known(sid, record);
+    this.#known.set(sid, known);
+    if (this.#watchAll) this.#watch(known);
+    return known;
+  }
+
+  /** Takes note of what changed beside a session's data. */
+  update(known: Known, record: SessionRecord): void {
+    known.user = record.user;
+    known.maxAge = record.maxAge;
+    known.expires = record.expires;
+    if (known.slot >= 0) this.#watch(known);
+  }
+
+  forget(sid: string): Known | undefined {
+    const known = this.#known.get(sid);
+    if (!known) return undefined;
+    this.#known.delete(sid);
+    if (known.hashed) this.#byHash.delete(known.hash);
+    this.#ends.remove(known);
+    return known;
+  }
+
+  /** From now on the socket follows what becomes of its client. */
+  follow(clientId: string, socket: Socket): Client<Socket> {
+    let client = this.#clients.get(clientId);
+    if (!client) this.#clients.set(clientId, client = new Client(clientId));
+    client.sockets.add(socket);
+    return client;
+  }
+
+  unfollow(client: Client<Socket>, socket: Socket): void {
+    client.sockets.delete(socket);
+    if (client.sockets.size > 0) return;
+    this.#clients.delete(client.id);
+    const { session } = client;
+    if (session && !this.#watchAll) this.#ends.remove(session);
+  }
+
+  /** Puts the sockets of a client into a session: its end is watched from now on. */
+  enter(client: Client<Socket>, known: Known): void {
+    client.session = known;
+    this.#byHash.set(known.hash, known);
+    this.#watch(known);
+  }
+
+  /** Looks at a session again at its end, or a while later when the store could not say. */
+  watchAgain(known: Known, at: number): void {
+    known.expires = at;
+    if (this.#known.get(known.sid) === known) this.#watch(known);
+  }
+
+  close(): void {
+    this.#alarm.stop();
+    this.#known.clear();
+    this.#byHash.clear();
+    this.#clients.clear();
+  }
+
+  #watch(known: Known): void {
+    this.#ends.schedule(known);
+    this.#alarm.set(this.#ends.next!);
+  }
+
+  #ring(): void {
+    const now = Date.now();
+    for (let known; (known = this.#ends.take(now)) !== undefined;) {
+      this.#due(known);
+    }
+    const { next } = this.#ends;
+    if (next !== undefined) this.#alarm.set(next);
+  }
+}

@@ -1,0 +1,370 @@
+/**
+ * How a session is opened and closed again: a turn in this process's queue, or
+ * a lease on a store that many processes share. Either way the record that is
+ * handed out is the current one, and what is written is written only if the
+ * session was given to nobody else since.
+ *
+ * @module
+ */
+import { SessionStoreError, SessionTimeoutError } from "./errors.ts";
+import { generateUid } from "./ids.ts";
+import { type Hold, Mutex, WaitTimeout } from "./mutex.ts";
+import type {
+  AtomicStore,
+  Awaitable,
+  SessionRecord,
+  SharedStore,
+  StoredRecord,
+  Version,
+} from "./store.ts";
+
+/** An atomic store that may want to know the Koa context it is used with. */
+export interface Records extends AtomicStore {
+  /** Set where a conditional write is safe only in a turn of its own. */
+  readonly takesTurns?: boolean;
+  read(sid: string, ctx?: unknown): Awaitable<StoredRecord | undefined>;
+  write(
+    sid: string,
+    record: SessionRecord,
+    expected: Version | null,
+    ctx?: unknown,
+    changed?: boolean,
+  ): Awaitable<Version | undefined>;
+  extend(sid: string, expires: number, ctx?: unknown): Awaitable<boolean>;
+  destroy(
+    sid: string,
+    options?: { readonly movedTo?: string },
+    ctx?: unknown,
+  ): Awaitable<boolean>;
+}
+
+/** What came of letting a session go. */
+export type Closed =
+  /** Written, or there was nothing to write. */
+  | { readonly status: "done"; readonly version: Version }
+  /** It ended meanwhile. */
+  | { readonly status: "ended"; readonly why?: string | undefined }
+  /** The hold was overdue and the session was given to another. */
+  | { readonly status: "lost" }
+  /** Somebody wrote past the door; what is stored now is the record. The session is still held. */
+  | { readonly status: "changed"; readonly record: StoredRecord };
+
+/** A session that is open for one caller. */
+export interface Held {
+  readonly sid: string;
+  readonly record: StoredRecord;
+  /** Writes the record, if one is given, and lets go. */
+  close(record?: SessionRecord, expected?: Version): Awaitable<Closed>;
+  /** Lets go and asks nothing. Of no effect on a session that was let go. */
+  release(): void;
+  /** Says that the session ended, where that is known without asking. */
+  over(): { readonly why: string | undefined } | undefined;
+}
+
+/** What came of asking for a session. */
+export type Opened = Held | {
+  readonly missing: true;
+  readonly waited: boolean;
+};
+
+/** Whether a record that was read is of a session that lives. */
+export function isAlive(
+  record: StoredRecord | undefined,
+): record is StoredRecord {
+  return record !== undefined && record.expires > Date.now();
+}
+
+/** The one place where sessions are waited for and the store is asked. */
+export class Door {
+  /** How often somebody had to wait for a session. */
+  waits = 0;
+  /** How many waits and holds went past their time. */
+  timeouts = 0;
+  readonly #records: Records;
+  readonly #shared: SharedStore | undefined;
+  readonly #mutex: Mutex<string>;
+  readonly #lockTimeout: number;
+  readonly #storeTimeout: number;
+
+  constructor(
+    records: Records,
+    limits: { readonly lockTimeout: number; readonly storeTimeout: number },
+  ) {
+    this.#records = records;
+    this.#shared = records.scope === "shared"
+      ? records as SharedStore
+      : undefined;
+    this.#lockTimeout = limits.lockTimeout;
+    this.#storeTimeout = limits.storeTimeout;
+    this.#mutex = new Mutex(limits.lockTimeout);
+  }
+
+  /**
+   * Asks the store something. A store that fails, or says nothing for
+   * `storeTimeout`, is an error to the caller.
+   */
+  ask<T>(
+    operation: string,
+    call: (records: Records) => Awaitable<T>,
+    limit: number = this.#storeTimeout,
+  ): Awaitable<T> {
+    let answer: Awaitable<T>;
+    try {
+      answer = call(this.#records);
+    } catch (cause) {
+      throw storeError(operation, cause);
+    }
+    if (!isThenable(answer)) return answer;
+    return inTime(answer as Promise<T>, operation, limit);
+  }
+
+  /** Whether nobody in this process holds the session. */
+  isFree(sid: string): boolean {
+    return this.#mutex.isFree(sid);
+  }
+
+  /** The session is gone: who holds it learns it at the end, who waits at once. */
+  revoke(sid: string, why?: string): void {
+    this.#mutex.revoke(sid, why);
+  }
+
+  /**
+   * Waits for a turn and reads.
+   *
+   * @throws {SessionTimeoutError} when others hold the session for too long
+   */
+  open(sid: string, ctx: unknown): Awaitable<Opened> {
+    return this.#shared
+      ? this.#lease(this.#shared, sid)
+      : this.#turn(sid, (hold, waited) => this.#read(hold, waited, ctx));
+  }
+
+  /** Waits for a turn, reads nothing, and does something in it. For stores of this process only. */
+  exclusively<T>(sid: string, act: () => Awaitable<T>): Awaitable<T> {
+    return this.#turn(sid, (hold) => {
+      hold.committing = true;
+      return always(act, () => this.#mutex.release(hold));
+    });
+  }
+
+  #turn<T>(
+    sid: string,
+    go: (hold: Hold<string>, waited: boolean) => Awaitable<T>,
+  ): Awaitable<T> {
+    const hold = this.#mutex.acquire(sid);
+    if (!(hold instanceof Promise)) return go(hold, false);
+    this.waits++;
+    return this.#waitTurn(sid, hold, go);
+  }
+
+  async #waitTurn<T>(
+    sid: string,
+    waiting: Promise<Hold<string> | undefined>,
+    go: (hold: Hold<string>, waited: boolean) => Awaitable<T>,
+  ): Promise<T> {
+    try {
+      // a revoked wait asks again: the session is gone, or another has its id
+      for (;;) {
+        const hold = await waiting;
+        if (hold) return await go(hold, true);
+        const next = this.#mutex.acquire(sid);
+        if (!(next instanceof Promise)) return await go(next, true);
+        waiting = next;
+      }
+    } catch (error) {
+      if (!(error instanceof WaitTimeout)) throw error;
+      this.timeouts++;
+      throw new SessionTimeoutError("wait", this.#lockTimeout);
+    }
+  }
+
+  #read(
+    hold: Hold<string>,
+    waited: boolean,
+    ctx: unknown,
+  ): Awaitable<Opened> {
+    const opened = (record: StoredRecord | undefined): Opened => {
+      if (isAlive(record)) return this.#held(hold, record, ctx);
+      this.#mutex.release(hold);
+      return { missing: true, waited };
+    };
+    try {
+      const record = this.ask("read", (records) => records.read(hold.key, ctx));
+      if (!(record instanceof Promise)) return opened(record);
+      return record.then(opened, (error) => {
+        this.#mutex.release(hold);
+        throw error;
+      });
+    } catch (error) {
+      this.#mutex.release(hold);
+      throw error;
+    }
+  }
+
+  #held(hold: Hold<string>, record: StoredRecord, ctx: unknown): Held {
+    const sid = hold.key;
+    return {
+      sid,
+      record,
+      release: () => this.#mutex.release(hold),
+      over: () => hold.state === "revoked" ? { why: hold.why } : undefined,
+      close: (next, expected = record.version) => {
+        if (hold.state === "revoked") return { status: "ended", why: hold.why };
+        if (hold.state === "lost") return this.#lost();
+        if (!next) {
+          this.#mutex.release(hold);
+          return { status: "done", version: record.version };
+        }
+        return this.#write(hold, next, expected, ctx);
+      },
+    };
+  }
+
+  #write(
+    hold: Hold<string>,
+    record: SessionRecord,
+    expected: Version,
+    ctx: unknown,
+  ): Awaitable<Closed> {
+    const { key: sid } = hold;
+    hold.committing = true;
+    const closed = (version: Version | undefined): Awaitable<Closed> => {
+      // a session that ended while its write was on the way stays dead
+      if (hold.state === "revoked") return this.#undo(sid, hold, ctx);
+      if (version === undefined) return this.#refused(hold, ctx);
+      this.#mutex.release(hold);
+      return { status: "done", version };
+    };
+    try {
+      const version = this.ask(
+        "write",
+        (records) => records.write(sid, record, expected, ctx),
+      );
+      if (!(version instanceof Promise)) return closed(version);
+      return version.then(closed).catch((error) => {
+        this.#mutex.release(hold);
+        throw error;
+      });
+    } catch (error) {
+      this.#mutex.release(hold);
+      throw error;
+    }
+  }
+
+  async #undo(sid: string, hold: Hold<string>, ctx: unknown): Promise<Closed> {
+    await this.ask(
+      "destroy",
+      (records) => records.destroy(sid, undefined, ctx),
+    );
+    return { status: "ended", why: hold.why };
+  }
+
+  async #refused(hold: Hold<string>, ctx: unknown): Promise<Closed> {
+    const record = await this.ask(
+      "read",
+      (records) => records.read(hold.key, ctx),
+    );
+    if (isAlive(record)) return { status: "changed", record };
+    this.#mutex.release(hold);
+    return { status: "ended" };
+  }
+
+  async #lease(store: SharedStore, sid: string): Promise<Opened> {
+    const token = generateUid(22);
+    const asked = Date.now();
+    const acquired = await this.ask(
+      "read",
+      () => store.acquire(sid, token, this.#lockTimeout, this.#lockTimeout),
+      this.#lockTimeout + this.#storeTimeout,
+    );
+    if (Date.now() - asked > 50) this.waits++;
+    if (acquired.status === "missing") {
+      return { missing: true, waited: acquired.waited };
+    }
+    if (acquired.status === "timeout") {
+      this.timeouts++;
+      throw new SessionTimeoutError("wait", this.#lockTimeout);
+    }
+    let closed = false;
+    return {
+      sid,
+      record: acquired.record,
+      over: () => undefined,
+      close: (record) => {
+        closed = true;
+        return this.#commit(store, sid, token, record);
+      },
+      release: () => {
+        if (closed) return;
+        closed = true;
+        // nobody waits for this: a lease that is not released runs out
+        Promise.resolve(
+          this.ask("release", () => store.commit(sid, token, undefined)),
+        ).catch(() => {});
+      },
+    };
+  }
+
+  async #commit(
+    store: SharedStore,
+    sid: string,
+    token: string,
+    record: SessionRecord | undefined,
+  ): Promise<Closed> {
+    const committed = await this.ask(
+      "write",
+      () => store.commit(sid, token, record),
+    );
+    if (committed.status === "done") return committed;
+    return committed.status === "missing" ? { status: "ended" } : this.#lost();
+  }
+
+  #lost(): Closed {
+    this.timeouts++;
+    return { status: "lost" };
+  }
+}
+
+/** Runs `end` after `act`, whether it returns, throws, resolves or rejects. */
+function always<T>(act: () => Awaitable<T>, end: () => void): Awaitable<T> {
+  let result: Awaitable<T>;
+  try {
+    result = act();
+  } catch (error) {
+    end();
+    throw error;
+  }
+  if (result instanceof Promise) return result.finally(end);
+  end();
+  return result;
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null &&
+    typeof (value as { then?: unknown }).then === "function";
+}
+
+function inTime<T>(
+  answer: Promise<T>,
+  operation: string,
+  limit: number,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(storeError(operation, new Error(`no answer within ${limit} ms`)));
+    }, limit);
+    answer.then((value) => {
+      clearTimeout(timer);
+      resolve(value);
+    }, (cause) => {
+      clearTimeout(timer);
+      reject(storeError(operation, cause));
+    });
+  });
+}
+
+function storeError(operation: string, cause: unknown): Error {
+  return cause instanceof SessionStoreError
+    ? cause
+    : new SessionStoreError(operation, { cause });
+}

@@ -1,0 +1,186 @@
+/**
+ * What can go wrong with a session, as classes that a caller can tell apart
+ * by `code`. Misuse (a wrong option, a handler that is no function) is a
+ * plain `TypeError` or `RangeError` instead: nobody catches those to go on.
+ *
+ * @module
+ */
+
+/** The stable `code` of each {@linkcode SessionError}. */
+export type SessionErrorCode =
+  | "SESSION_MISSING"
+  | "SESSION_ENDED"
+  | "SESSION_CONFLICT"
+  | "SESSION_TIMEOUT"
+  | "SESSION_STORE";
+
+abstract class SessionErrorBase extends Error {
+  abstract readonly code: SessionErrorCode;
+  /** The HTTP status that Koa's error handling answers with. */
+  abstract readonly status: number;
+  /** Whether Koa may show the message to the client: these messages carry no data. */
+  readonly expose: boolean = false;
+}
+
+/**
+ * There is no session to work on: no session id, or the store has none for it.
+ *
+ * @example Tell a guest from a fault
+ * ```ts
+ * import { SessionMissingError } from "@koa-io/session";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(new SessionMissingError().message, "Session missing");
+ * assertEquals(new SessionMissingError().code, "SESSION_MISSING");
+ * ```
+ */
+export class SessionMissingError extends SessionErrorBase {
+  /** `"SessionMissingError"` */
+  override readonly name = "SessionMissingError";
+  /** `"SESSION_MISSING"` */
+  readonly code = "SESSION_MISSING";
+  /** 401: without a session the request lacks authentication (RFC 9110, 15.5.2). */
+  readonly status = 401;
+
+  /** The message is exactly `Session missing`, as in koa-io-session 2.2. */
+  constructor() {
+    super("Session missing");
+  }
+}
+
+/**
+ * The session ended while a transaction was running on it: nothing that the
+ * handler did to it was written.
+ *
+ * @example
+ * ```ts
+ * import { SessionEndedError } from "@koa-io/session";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(new SessionEndedError("logout").code, "SESSION_ENDED");
+ * ```
+ */
+export class SessionEndedError extends SessionErrorBase {
+  /** `"SessionEndedError"` */
+  override readonly name = "SessionEndedError";
+  /** `"SESSION_ENDED"` */
+  readonly code = "SESSION_ENDED";
+  /** 401, as for a session that was never there. */
+  readonly status = 401;
+
+  /** @param reason why the session ended, where it is known */
+  constructor(readonly reason?: string) {
+    super(
+      `Cannot write the session as it ended while the handler was running${
+        reason ? ` (${reason})` : ""
+      }`,
+    );
+  }
+}
+
+/**
+ * Two writers changed the same key to different values, and `onConflict` is
+ * `"reject"`: nothing of the later write is stored.
+ *
+ * @example
+ * ```ts
+ * import { SessionConflictError } from "@koa-io/session";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const error = new SessionConflictError(["cart"]);
+ * assertEquals([error.code, error.status, error.keys], ["SESSION_CONFLICT", 409, ["cart"]]);
+ * ```
+ */
+export class SessionConflictError extends SessionErrorBase {
+  /** `"SessionConflictError"` */
+  override readonly name = "SessionConflictError";
+  /** `"SESSION_CONFLICT"` */
+  readonly code = "SESSION_CONFLICT";
+  /** 409 Conflict. */
+  readonly status = 409;
+
+  /** @param keys the top-level keys of the session in conflict */
+  constructor(readonly keys: readonly string[]) {
+    super(
+      `Cannot write the session as somebody else changed the same keys: ${
+        keys.map((key) => JSON.stringify(key)).join(", ")
+      }`,
+    );
+  }
+}
+
+/**
+ * A wait for a session, or a hold on one, went past `lockTimeout`.
+ *
+ * @example
+ * ```ts
+ * import { SessionTimeoutError } from "@koa-io/session";
+ * import { assertEquals } from "@std/assert";
+ *
+ * assertEquals(new SessionTimeoutError("wait", 5000).status, 503);
+ * ```
+ */
+export class SessionTimeoutError extends SessionErrorBase {
+  /** `"SessionTimeoutError"` */
+  override readonly name = "SessionTimeoutError";
+  /** `"SESSION_TIMEOUT"` */
+  readonly code = "SESSION_TIMEOUT";
+  /** 503 Service Unavailable. */
+  readonly status = 503;
+
+  /**
+   * @param what `"wait"`: the session was held by others for too long;
+   * `"hold"`: this handler took too long and the session was given to another
+   * @param ms the limit that was passed
+   */
+  constructor(readonly what: "wait" | "hold", ms: number) {
+    super(
+      what === "wait"
+        ? `Cannot open the session as others held it for longer than lockTimeout (${ms} ms)`
+        : `Cannot write the session as the handler held it for longer than lockTimeout (${ms} ms) and it was given to another`,
+    );
+  }
+}
+
+/**
+ * The store failed, or did not answer within `storeTimeout`. The store's own
+ * error is the `cause`.
+ *
+ * @example
+ * ```ts
+ * import { SessionStoreError } from "@koa-io/session";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const error = new SessionStoreError("read", { cause: new Error("ECONNREFUSED") });
+ * assertEquals([error.code, error.status], ["SESSION_STORE", 503]);
+ * ```
+ */
+export class SessionStoreError extends SessionErrorBase {
+  /** `"SessionStoreError"` */
+  override readonly name = "SessionStoreError";
+  /** `"SESSION_STORE"` */
+  readonly code = "SESSION_STORE";
+  /** 503 Service Unavailable. */
+  readonly status = 503;
+
+  /**
+   * @param operation what was asked of the store, or a whole sentence
+   * @param options `cause`: the store's own error
+   */
+  constructor(operation: string, options?: ErrorOptions) {
+    super(
+      operation.includes(" ")
+        ? operation
+        : `Cannot ${operation} the session as the store failed`,
+      options,
+    );
+  }
+}
+
+/** Every error that a call on a session can reject with; switch on `code`. */
+export type SessionError =
+  | SessionMissingError
+  | SessionEndedError
+  | SessionConflictError
+  | SessionTimeoutError
+  | SessionStoreError;

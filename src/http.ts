@@ -1,0 +1,481 @@
+/**
+ * The Koa side: the middleware, `ctx.*`, and the store that koa-session is handed.
+ *
+ * @module
+ */
+import createSession from "koa-session";
+import { type Bindings, CLIENT_ID_LENGTH } from "./binding.ts";
+import { IdCookie } from "./cookies.ts";
+import { SessionMissingError } from "./errors.ts";
+import { generateUid, isPlausibleId } from "./ids.ts";
+import type { KoaApplication, KoaContext, RegenerateOptions } from "./koa.ts";
+import { fromNative, toNative } from "./native.ts";
+import type { ResolvedOptions } from "./options.ts";
+import { assignDeep, diff, merge } from "./patch.ts";
+import type { RootScope } from "./scope.ts";
+import type { SessionData, StoredRecord } from "./store.ts";
+import {
+  type Commit,
+  type Committed,
+  type Handler,
+  missingPolicy,
+  type Source,
+  type Transactions,
+} from "./transaction.ts";
+
+/** What a request knows of its session. */
+interface RequestState {
+  clientId: string;
+  /** The session's id. */
+  sid: string | undefined;
+  /** The id that koa-session takes it for: the two differ when somebody else regenerated it. */
+  nativeSid: string | undefined;
+  /** What was loaded, or stored last: the base of the next patch. */
+  record: StoredRecord | undefined;
+  /** Whether the session is over, by this request or by somebody else. */
+  over: boolean;
+  /** Set while koa-session gives the session a new id. */
+  regenerating: string | undefined;
+  rotation: {
+    readonly sockets: "follow" | "leave";
+    readonly clientId: string | undefined;
+  };
+}
+
+const STATE = Symbol("koa-io-session");
+const FOLLOW = { sockets: "follow", clientId: undefined } as const;
+
+type Context = KoaContext & { [STATE]?: RequestState };
+type Next = () => Promise<void>;
+
+/** The Koa half of the bridge. */
+export class HttpSessions<Socket> {
+  /** Whether a request ever came by. */
+  ran = false;
+  readonly #options: ResolvedOptions;
+  readonly #transactions: Transactions;
+  readonly #bindings: Bindings<Socket>;
+  readonly #sessionCookie: IdCookie;
+  readonly #clientCookie: IdCookie;
+  #closed = false;
+  #warned = false;
+
+  constructor(
+    app: KoaApplication,
+    options: ResolvedOptions,
+    transactions: Transactions,
+    bindings: Bindings<Socket>,
+  ) {
+    this.#options = options;
+    this.#transactions = transactions;
+    this.#bindings = bindings;
+    this.#sessionCookie = new IdCookie(options.key, options.signed);
+    this.#clientCookie = new IdCookie(options.clientKey, options.signed);
+    const koaSession = this.#createNative(app);
+    this.#extend(app.context);
+    app.use((ctx, next) => this.#serve(ctx as Context, next, koaSession));
+  }
+
+  /** The ids that came with a request, as far as they can be believed. */
+  ids(
+    ctx: KoaContext,
+  ): { sid: string | undefined; clientId: string | undefined } {
+    const { externalKey } = this.#options;
+    const sid = externalKey
+      ? externalKey.get(ctx as never)
+      : this.#sessionCookie.read(ctx);
+    return {
+      sid: isPlausibleId(sid) ? sid : undefined,
+      clientId: this.#clientCookie.read(ctx),
+    };
+  }
+
+  /** From now on requests pass untouched. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  #createNative(
+    app: KoaApplication,
+  ): (ctx: Context, next: Next) => Promise<void> {
+    type Call = { readonly ctx: Context };
+    const store = {
+      get: (sid: string, _maxAge: unknown, { ctx }: Call) =>
+        Promise.resolve(this.#load(ctx, sid)),
+      set: (sid: string, data: SessionData, _maxAge: unknown, { ctx }: Call) =>
+        this.#save(ctx, sid, data),
+      destroy: (sid: string, { ctx }: Call) => this.#destroy(ctx, sid),
+    };
+    const externalKey = {
+      get: (ctx: Context) => ctx[STATE]?.sid ?? "",
+      set: (ctx: Context, sid: string) => this.#sendSession(ctx, sid),
+    };
+    try {
+      return createSession(
+        { ...this.#options.native, store, externalKey } as never,
+        app,
+      );
+    } catch (cause) {
+      const { issues } = cause as {
+        issues?: { path?: unknown[]; message?: string }[];
+      };
+      const issue = issues?.[0];
+      throw new TypeError(
+        `Cannot bridge sessions as koa-session refused the option ${
+          issue?.path?.join(".") ?? ""
+        }: ${issue?.message ?? (cause as Error).message}`,
+        { cause },
+      );
+    }
+  }
+
+  #extend(context: object): void {
+    const withSession = (ctx: Context, args: unknown[]) =>
+      this.#withSession(ctx, args);
+    const regenerate = (ctx: Context, options?: RegenerateOptions) =>
+      this.#regenerate(ctx, options);
+    Object.defineProperties(context, {
+      clientId: {
+        configurable: true,
+        get(this: Context) {
+          return this[STATE]?.clientId;
+        },
+      },
+      sessionId: {
+        configurable: true,
+        get(this: Context) {
+          return sessionIdOf(this);
+        },
+      },
+      withSession: {
+        configurable: true,
+        writable: true,
+        value(this: Context, ...args: unknown[]) {
+          return withSession(this, args);
+        },
+      },
+      regenerateSession: {
+        configurable: true,
+        writable: true,
+        value(this: Context, options?: RegenerateOptions) {
+          return regenerate(this, options);
+        },
+      },
+    });
+  }
+
+  async #serve(
+    ctx: Context,
+    next: Next,
+    koaSession: (ctx: Context, next: Next) => Promise<void>,
+  ): Promise<void> {
+    this.ran = true;
+    if (this.#closed || ctx[STATE]) return await next();
+    const came = this.ids(ctx);
+    const bound = await this.#bindings.ofRequest(came.sid, came.clientId, ctx);
+    const clientId = bound.clientId ?? generateUid(CLIENT_ID_LENGTH);
+    ctx[STATE] = {
+      clientId,
+      sid: bound.sid,
+      nativeSid: bound.sid,
+      record: bound.record,
+      over: false,
+      regenerating: undefined,
+      rotation: FOLLOW,
+    };
+    if (bound.sid !== came.sid) {
+      this.#correctSession(ctx, bound.sid!, bound.record!);
+    }
+    if (clientId !== came.clientId || this.#options.clientAlwaysRoll) {
+      this.#sendClient(ctx, clientId);
+    }
+    let failure: { readonly error: unknown } | undefined;
+    try {
+      await koaSession(ctx, async () => {
+        try {
+          await next();
+        } catch (error) {
+          failure = { error };
+        }
+      });
+    } catch (error) {
+      if (!failure) throw error;
+      // the handler's own error is the answer, and this one is not lost
+      ctx.app.emit("error", error, ctx);
+    }
+    if (failure) throw failure.error;
+  }
+
+  #load(ctx: Context, sid: string): SessionData | undefined {
+    const state = ctx[STATE]!;
+    return state.record && sid === state.sid
+      ? toNative(state.record)
+      : undefined;
+  }
+
+  async #save(ctx: Context, sid: string, data: SessionData): Promise<void> {
+    const state = ctx[STATE]!;
+    const commit = fromNative(data, ctx);
+    const from = state.regenerating;
+    state.regenerating = undefined;
+    const { record } = state;
+    if (from !== undefined && from === state.nativeSid && record) {
+      return await this.#rotate(ctx, state, record, sid, commit);
+    }
+    if (
+      from === undefined && sid === state.nativeSid && (record || state.over)
+    ) {
+      const committed: Committed = state.over || !record
+        ? { status: "ended" }
+        : await this.#transactions.commit(state.sid!, record, commit, ctx);
+      return this.#settle(ctx, state, committed, state.sid!);
+    }
+    await this.#create(ctx, state, sid, commit);
+  }
+
+  async #create(
+    ctx: Context,
+    state: RequestState,
+    sid: string,
+    commit: Commit,
+  ): Promise<void> {
+    const clientId = state.rotation.clientId ?? state.clientId;
+    state.record = await this.#transactions.create(sid, commit, clientId, ctx);
+    state.sid = state.nativeSid = sid;
+    state.over = false;
+    this.#nowClient(ctx, state, clientId);
+  }
+
+  async #rotate(
+    ctx: Context,
+    state: RequestState,
+    base: StoredRecord,
+    to: string,
+    commit: Commit,
+  ): Promise<void> {
+    const { rotation } = state;
+    const committed = state.over
+      ? { status: "ended" } as const
+      : await this.#transactions.rotate(
+        state.sid!,
+        to,
+        base,
+        commit,
+        rotation,
+        ctx,
+      );
+    state.nativeSid = to;
+    this.#settle(ctx, state, committed, to);
+    if (committed.status === "done" && committed.sid === to) {
+      this.#nowClient(ctx, state, rotation.clientId ?? state.clientId);
+    }
+  }
+
+  /** Takes note of what became of a write to `sid`. */
+  #settle(
+    ctx: Context,
+    state: RequestState,
+    committed: Committed,
+    sid: string,
+  ): void {
+    if (committed.status === "ended") {
+      state.over = true;
+      state.record = undefined;
+      this.#sessionCookie.mute(ctx);
+      return;
+    }
+    state.record = committed.record;
+    state.sid = committed.sid;
+    // somebody else gave it a new id, and the cookie with it
+    if (committed.sid !== sid) this.#sessionCookie.mute(ctx);
+    rename(ctx.session, committed.sid);
+  }
+
+  #nowClient(ctx: Context, state: RequestState, clientId: string): void {
+    if (clientId === state.clientId) return;
+    state.clientId = clientId;
+    this.#sendClient(ctx, clientId);
+  }
+
+  async #destroy(ctx: Context, sid: string): Promise<void> {
+    const state = ctx[STATE]!;
+    if (ctx.headerSent) this.#tooLate(ctx);
+    // koa-session destroys at a logout, when ctx.session is null, and before it regenerates
+    if (ctx.session) {
+      state.regenerating = sid;
+      return;
+    }
+    const own = sid === state.nativeSid && state.record !== undefined;
+    const existed = await this.#transactions.end(
+      own ? state.sid! : sid,
+      "logout",
+      {
+        ctx,
+        ...own ? { record: state.record! } : {},
+      },
+    );
+    if (own && !existed && !state.over) await this.#endMoved(ctx, state);
+    state.over = true;
+    state.record = undefined;
+  }
+
+  /** Ends a session that somebody else ended, or gave a new id, while this request was under way. */
+  async #endMoved(ctx: Context, state: RequestState): Promise<void> {
+    this.#sessionCookie.mute(ctx);
+    const to = await this.#transactions.movedTo(state.sid!);
+    if (to !== undefined) await this.#transactions.end(to, "logout", { ctx });
+  }
+
+  #sendSession(ctx: Context, sid: string): void {
+    const state = ctx[STATE]!;
+    if (state.over || sid !== state.sid) return;
+    if (ctx.headerSent) return this.#tooLate(ctx);
+    const { externalKey, key } = this.#options;
+    if (externalKey) externalKey.set(ctx as never, sid);
+    else ctx.cookies.set(key, sid, ctx.sessionOptions as never);
+  }
+
+  #correctSession(ctx: Context, sid: string, record: StoredRecord): void {
+    const { externalKey, key } = this.#options;
+    if (externalKey) return externalKey.set(ctx as never, sid);
+    const { cookie, expires } = record;
+    const maxAge = cookie === "session"
+      ? undefined
+      : Math.max(cookie ?? 0, expires) - Date.now();
+    ctx.cookies.set(key, sid, { ...ctx.sessionOptions, maxAge });
+  }
+
+  #sendClient(ctx: Context, clientId: string): void {
+    if (ctx.headerSent) return this.#tooLate(ctx);
+    this.#clientCookie.write(ctx, clientId, this.#options.clientCookie);
+  }
+
+  /** The headers are sent: data is saved all the same, the cookie cannot be. */
+  #tooLate(ctx: Context): void {
+    this.#sessionCookie.mute(ctx);
+    if (this.#warned) return;
+    this.#warned = true;
+    console.warn(
+      "[koa-io-session] A session changed after the headers of the answer were sent: its data is saved, its cookie is not.",
+    );
+  }
+
+  async #withSession(ctx: Context, args: unknown[]): Promise<unknown> {
+    const missing = missingPolicy(args);
+    const state = ctx[STATE];
+    const { session } = ctx;
+    if (!state || !session || state.over) return await missing();
+    if (sessionIdOf(ctx) === undefined) {
+      // new: begun if there is something in it
+      if (Object.keys(session.toJSON()).length === 0) return await missing();
+      await session.save();
+    }
+    return await this.#transactions.run(
+      state.sid!,
+      args[0] as Handler<unknown>,
+      missing,
+      { ctx, carry: carry(ctx, state, this.#transactions) },
+    );
+  }
+
+  async #regenerate(ctx: Context, options?: RegenerateOptions): Promise<void> {
+    const sockets = options?.sockets ?? "follow";
+    if (sockets !== "follow" && sockets !== "leave") {
+      throw new TypeError(
+        `Cannot regenerate the session as sockets must be "follow" or "leave": received ${
+          JSON.stringify(sockets) ?? typeof sockets
+        }`,
+      );
+    }
+    const state = ctx[STATE];
+    const { session } = ctx;
+    if (!state || !session || state.over) throw new SessionMissingError();
+    state.rotation = {
+      sockets,
+      clientId: sockets === "leave" ? generateUid(CLIENT_ID_LENGTH) : undefined,
+    };
+    try {
+      await session.regenerate();
+    } finally {
+      state.rotation = FOLLOW;
+    }
+  }
+}
+
+/** The id of `ctx.session`, once it is stored. */
+function sessionIdOf(ctx: Context): string | undefined {
+  const state = ctx[STATE];
+  if (!state?.record || state.over) return undefined;
+  const { session } = ctx;
+  return session && session.externalKey === state.sid ? state.sid : undefined;
+}
+
+/** koa-session's object keeps the id it was made with. */
+function rename(session: object | null, sid: string): void {
+  if (!session || (session as { externalKey?: string }).externalKey === sid) {
+    return;
+  }
+  Object.defineProperty(session, "externalKey", {
+    value: sid,
+    configurable: true,
+    writable: true,
+  });
+}
+
+/** The request's own changes go into a transaction, and its result comes out into `ctx.session`. */
+function carry(
+  ctx: Context,
+  state: RequestState,
+  transactions: Transactions,
+): NonNullable<Source["carry"]> {
+  let before = "";
+  return {
+    enter(scope: RootScope): void {
+      before = JSON.stringify(ctx.session);
+      const { held } = scope;
+      const data = transactions.carried(
+        held.sid,
+        state.record!,
+        before,
+        held.record,
+      );
+      if (data !== held.record.data) scope.session = JSON.parse(data);
+    },
+    leave(sid: string, record: StoredRecord | undefined): void {
+      if (!record) {
+        state.over = true;
+        state.record = undefined;
+        ctx.session = null;
+        return;
+      }
+      state.sid = sid;
+      state.record = record;
+      const { session } = ctx;
+      if (!session) return;
+      const stored = JSON.parse(record.data) as SessionData;
+      const now = JSON.stringify(session);
+      // what the request changed beside the handler stays its own pending change
+      const shown = now === before ? stored : merge(
+        JSON.parse(before),
+        diff(JSON.parse(before), JSON.parse(now)),
+        stored,
+        ({ mine }) => mine,
+      ).data;
+      show(session, shown);
+      rename(session, sid);
+    },
+  };
+}
+
+/** Makes koa-session's object show the data, in place; its own members stay. */
+function show(
+  session: SessionData & { toJSON(): SessionData },
+  data: SessionData,
+): void {
+  const held = session.toJSON();
+  assignDeep(held, data);
+  for (const key of Object.keys(session.toJSON())) {
+    if (!Object.hasOwn(held, key)) Reflect.deleteProperty(session, key);
+  }
+  Object.assign(session, held);
+}

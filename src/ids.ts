@@ -1,0 +1,60 @@
+/**
+ * Ids: made from random bytes, hashed where they travel, doubted where they arrive.
+ *
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import { createHash, randomBytes } from "node:crypto";
+
+/**
+ * A random id in base64url, 6 bits a character.
+ *
+ * @param length how many characters, an integer from 1 to 1024; the default 16 are 96 bits
+ * @returns the id
+ * @throws {RangeError} when `length` is no integer in that range
+ *
+ * @example
+ * ```ts
+ * import { generateUid } from "@koa-io/session";
+ * import { assertMatch } from "@std/assert";
+ *
+ * assertMatch(generateUid(24), /^[\w-]{24}$/);
+ * ```
+ */
+export function generateUid(length: number = 16): string {
+  if (!Number.isInteger(length) || length < 1 || length > 1024) {
+    throw new RangeError(
+      `Cannot generate an id as length must be an integer from 1 to 1024: received ${
+        String(length)
+      }`,
+    );
+  }
+  // latin1 → a flat string of its own: a slice would keep its parent alive
+  const text = randomBytes(Math.ceil(length * 3 / 4)).toString("base64url");
+  return text.length === length ? text : flat(text.slice(0, length));
+}
+
+/**
+ * A copy that shares no memory with the string it was cut out of. What is cut
+ * from a Cookie header would otherwise keep the whole header alive.
+ */
+export function flat(text: string): string {
+  return Buffer.from(text, "utf8").toString("utf8");
+}
+
+/** 128 bits of SHA-256: names an id where the id itself must not be seen. */
+export function hashId(id: string): string {
+  return createHash("sha256").update(id).digest("base64url").slice(0, 22);
+}
+
+/** The longest id that is looked up; browsers cut a cookie at 4096 bytes. */
+const MAX_ID_LENGTH = 4096;
+
+/**
+ * Whether a string from outside may be looked up at all. A store that keeps
+ * its sessions in a plain object would answer `__proto__` with the prototype.
+ */
+export function isPlausibleId(id: unknown): id is string {
+  return typeof id === "string" && id.length > 0 &&
+    id.length <= MAX_ID_LENGTH && !(id in Object.prototype);
+}

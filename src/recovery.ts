@@ -1,0 +1,115 @@
+/**
+ * The gate at an adapter's `restoreSession`. Socket.IO's connection state
+ * recovery goes past every middleware and sends what was missed before anybody
+ * is asked, so the question is put here: does the session still stand?
+ *
+ * @module
+ */
+import type { Namespace } from "socket.io";
+import { hashInRooms } from "./rooms.ts";
+
+/** What an adapter restores. */
+interface Restored {
+  readonly sid: string;
+  readonly pid: string;
+  readonly rooms: Iterable<unknown>;
+}
+
+interface RestoringAdapter {
+  restoreSession(pid: string, offset: string): Promise<Restored | null> | null;
+  readonly sessions?: { delete?(pid: string): unknown };
+}
+
+/** How many sockets may stand between the gate and their connection. */
+const MAX_ADMITTED = 10_000;
+
+/** See the module's text. */
+export class RecoveryGate {
+  readonly #limit: number;
+  readonly #standing: (hash: string) => Promise<object | undefined>;
+  readonly #admitted = new Map<string, object>();
+
+  /**
+   * @param limit how long the adapter may take, in ms
+   * @param standing finds the session of this hash, if it still stands
+   */
+  constructor(
+    limit: number,
+    standing: (hash: string) => Promise<object | undefined>,
+  ) {
+    this.#limit = limit;
+    this.#standing = standing;
+  }
+
+  /** Guards the adapter that the namespace has, and each that it is given. */
+  guard(namespace: Namespace): () => void {
+    let adapter = this.#wrap(namespace.adapter);
+    Object.defineProperty(namespace, "adapter", {
+      configurable: true,
+      enumerable: true,
+      get: () => adapter,
+      set: (next) => adapter = this.#wrap(next),
+    });
+    return () => {
+      Reflect.deleteProperty(adapter, "restoreSession");
+      Object.defineProperty(namespace, "adapter", {
+        configurable: true,
+        enumerable: true,
+        writable: true,
+        value: adapter,
+      });
+    };
+  }
+
+  /** What a recovered socket was let through with; asked once. */
+  admitted(socketId: string): object | undefined {
+    const session = this.#admitted.get(socketId);
+    this.#admitted.delete(socketId);
+    return session;
+  }
+
+  #wrap<A>(adapter: A): A {
+    const restoring = adapter as unknown as RestoringAdapter;
+    const restore = restoring.restoreSession;
+    if (typeof restore !== "function") return adapter;
+    Object.defineProperty(adapter, "restoreSession", {
+      configurable: true,
+      writable: true,
+      value: (pid: string, offset: string) =>
+        this.#restore(restoring, () => restore.call(adapter, pid, offset)),
+    });
+    return adapter;
+  }
+
+  async #restore(
+    adapter: RestoringAdapter,
+    original: () => Promise<Restored | null> | null,
+  ): Promise<Restored | null> {
+    const restored = await inTime(original(), this.#limit);
+    if (!restored) return null;
+    const hash = hashInRooms(restored.rooms);
+    const session = hash === undefined ? undefined : await this.#standing(hash);
+    // the adapter in memory would restore the same one again
+    adapter.sessions?.delete?.(restored.pid);
+    if (hash === undefined) return restored;
+    if (!session) return null;
+    if (this.#admitted.size >= MAX_ADMITTED) {
+      this.#admitted.delete(this.#admitted.keys().next().value!);
+    }
+    this.#admitted.set(restored.sid, session);
+    return restored;
+  }
+}
+
+/** What is not there in time is as good as nothing: the client connects anew. */
+function inTime<T>(
+  answer: Promise<T | null> | null,
+  limit: number,
+): Promise<T | null> {
+  let timer: ReturnType<typeof setTimeout>;
+  const late = new Promise<null>((resolve) => {
+    timer = setTimeout(resolve, limit, null);
+  });
+  return Promise.race([Promise.resolve(answer), late])
+    .finally(() => clearTimeout(timer));
+}

@@ -1,0 +1,34 @@
+/**
+ * The rooms that the bridge keeps. Their names travel between processes and
+ * stand in what recovery stores, so they hold hashes, never ids.
+ *
+ * @module
+ */
+import { hashId } from "./ids.ts";
+
+const SESSION = "koa-io:session:";
+
+/** The room of a session's sockets, by the hash of its id. */
+export function sessionRoom(hash: string): string {
+  return SESSION + hash;
+}
+
+/** The room of a client's sockets, while it has a session. */
+export function clientRoom(clientId: string): string {
+  return `koa-io:client:${hashId(clientId)}`;
+}
+
+/** The room of the sockets of a user's sessions. */
+export function userRoom(user: string): string {
+  return `koa-io:user:${hashId(user)}`;
+}
+
+/** The hash of the session that rooms tell of. */
+export function hashInRooms(rooms: Iterable<unknown>): string | undefined {
+  for (const room of rooms) {
+    if (typeof room === "string" && room.startsWith(SESSION)) {
+      return room.slice(SESSION.length);
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,399 @@
+/**
+ * The Socket.IO side: the handshake, `socket.*`, the rooms, and what becomes
+ * of sockets when their session begins, moves or ends.
+ *
+ * @module
+ */
+import type { Namespace, Server, Socket } from "socket.io";
+import type { Bindings } from "./binding.ts";
+import type { Client, Clients, Known } from "./clients.ts";
+import { isAlive } from "./door.ts";
+import type { EndReason } from "./events.ts";
+import { unref } from "./expiry.ts";
+import { isPlausibleId } from "./ids.ts";
+import { toNative } from "./native.ts";
+import type { OnSessionEnd } from "./options.ts";
+import { RecoveryGate } from "./recovery.ts";
+import { clientRoom, sessionRoom, userRoom } from "./rooms.ts";
+import type { SessionView } from "./scope.ts";
+import type { SessionData, StoredRecord } from "./store.ts";
+import {
+  type Handler,
+  missingPolicy,
+  type Transactions,
+} from "./transaction.ts";
+import type { Missing } from "./koa.ts";
+
+/**
+ * What the bridge adds to a socket.
+ *
+ * @example
+ * ```ts
+ * import type { SessionSocket } from "@koa-io/session";
+ *
+ * interface MySession {
+ *   count: number;
+ * }
+ * async function increment(socket: SessionSocket<MySession>): Promise<number> {
+ *   return await socket.withSession(({ session }) => ++session.count);
+ * }
+ * ```
+ */
+export interface SocketSession<S extends object = SessionData, This = Socket> {
+  /** The client that opened the socket; `undefined` when it brought no genuine client cookie. */
+  readonly clientId: string | undefined;
+  /** The session that the client has now: it changes when the client logs out and in again. */
+  readonly sessionId: string | undefined;
+  /** Runs a handler on the session, alone; see `SessionBridge.withSession`. */
+  withSession<R>(
+    handler: (view: SessionView<S, This>) => R | Promise<R>,
+  ): Promise<R>;
+  /** The same, with something to do when there is no session. */
+  withSession<R, M>(
+    handler: (view: SessionView<S, This>) => R | Promise<R>,
+    onMissing: M,
+  ): Promise<R | Missing<M>>;
+}
+
+/** A socket under a bridge: cast the socket of `connection` to it. */
+export type SessionSocket<S extends object = SessionData> =
+  & Socket
+  & SocketSession<S>;
+
+/** What the socket side needs from the others. */
+export interface SocketHost {
+  readonly transactions: Transactions;
+  readonly bindings: Bindings<Socket>;
+  readonly clients: Clients<Socket>;
+  readonly onSessionEnd: OnSessionEnd;
+  readonly touchInterval: number | false;
+  readonly storeTimeout: number;
+  /** Makes a Koa context of a handshake. */
+  contextOf(socket: Socket): object;
+  /** The ids that came with a handshake. */
+  ids(ctx: object): { sid: string | undefined; clientId: string | undefined };
+  /** koa-session's `valid`. */
+  valid(ctx: object, session: SessionData): boolean;
+  /** Finds a session by the hash of its id, beyond what this process knows. */
+  byHash(hash: string): Promise<string | undefined>;
+  met(sid: string, record: StoredRecord): Known | undefined;
+  failed(error: unknown): void;
+}
+
+/** What is kept of a socket. */
+interface Following {
+  readonly clientId: string | undefined;
+  /** Where it stands until it is connected. */
+  readonly known: Known | undefined;
+  client: Client<Socket> | undefined;
+}
+
+const FOLLOWING = Symbol("koa-io-session");
+
+type Followed = Socket & { [FOLLOWING]?: Following };
+type Middleware = (socket: Socket, next: (error?: Error) => void) => void;
+
+/** The Socket.IO half of the bridge. */
+export class SocketSessions {
+  readonly #host: SocketHost;
+  readonly #gate: RecoveryGate;
+  readonly #contexts = new WeakMap<Socket, object>();
+  readonly #graces = new Set<ReturnType<typeof setTimeout>>();
+  readonly #undo: (() => void)[] = [];
+  readonly #activity: () => void;
+
+  constructor(io: Server, host: SocketHost) {
+    this.#host = host;
+    this.#activity = this.#listener() as () => void;
+    this.#gate = new RecoveryGate(
+      host.storeTimeout,
+      (hash) => this.#standing(hash),
+    );
+    const install = (namespace: Namespace) => this.#install(namespace);
+    for (const namespace of io._nsps.values()) install(namespace);
+    io.on("new_namespace", install);
+    this.#undo.push(() => io.off("new_namespace", install));
+  }
+
+  /** A session began: the sockets of its client are in it from now on. */
+  began(known: Known): void {
+    const client = this.#host.clients.client(known.clientId);
+    if (!client || client.session === known) return;
+    this.#enter(client, known);
+    for (const socket of client.sockets) socket.emit("session:start");
+  }
+
+  /** A session ended: its rooms are empty when this returns. */
+  ended(known: Known, reason: EndReason): void {
+    const client = this.#host.clients.client(known.clientId);
+    if (client?.session !== known) return;
+    this.#quit(client, known);
+    if (reason === "rotated") return;
+    for (const socket of [...client.sockets]) {
+      this.#tell(socket, client, reason);
+    }
+  }
+
+  /** A session goes on under a new id. */
+  rotated(from: Known, to: Known, sockets: "follow" | "leave"): void {
+    const client = this.#host.clients.client(from.clientId);
+    if (client?.session !== from) return;
+    if (sockets === "leave") this.#quit(client, from);
+    else {
+      client.session = undefined;
+      for (const socket of client.sockets) {
+        leave(socket, sessionRoom(from.hash));
+      }
+      this.#enter(client, to);
+    }
+    for (const socket of client.sockets) {
+      socket.emit("session:rotated", { sockets });
+    }
+  }
+
+  /** A session was settled on another client than the one it was bound to. */
+  moved(fromClient: string, known: Known): void {
+    const client = this.#host.clients.client(fromClient);
+    if (client?.session === known) this.#quit(client, known);
+    this.began(known);
+  }
+
+  /** A session belongs to somebody else now. */
+  userChanged(known: Known, before: string | undefined): void {
+    const client = this.#host.clients.client(known.clientId);
+    if (client?.session !== known) return;
+    for (const socket of client.sockets) {
+      if (before !== undefined) leave(socket, userRoom(before));
+      if (known.user !== undefined) join(socket, userRoom(known.user));
+    }
+  }
+
+  close(): void {
+    for (const undo of this.#undo.splice(0)) undo();
+    for (const timer of this.#graces) clearTimeout(timer);
+    this.#graces.clear();
+  }
+
+  #install(namespace: Namespace): void {
+    const middleware: Middleware = (socket, next) => {
+      this.#handshake(socket).then(
+        () => next(),
+        (error) => next(refusal(error)),
+      );
+    };
+    const onConnect = (socket: Socket) => this.#connected(socket);
+    const { _fns } = namespace as unknown as { _fns: Middleware[] };
+    _fns.unshift(middleware);
+    namespace.prependListener("connect", onConnect);
+    const unguard = this.#gate.guard(namespace);
+    this.#undo.push(() => {
+      const at = _fns.indexOf(middleware);
+      if (at >= 0) _fns.splice(at, 1);
+      namespace.off("connect", onConnect);
+      unguard();
+    });
+  }
+
+  async #handshake(socket: Socket): Promise<void> {
+    const { host, ctx } = {
+      host: this.#host,
+      ctx: this.#host.contextOf(socket),
+    };
+    const came = host.ids(ctx);
+    const bound = await host.bindings.ofHandshake(
+      came.sid,
+      isPlausibleId(came.clientId) ? came.clientId : undefined,
+      ctx,
+      (record) => host.valid(ctx, toNative(record)),
+    );
+    const known = bound.sid === undefined
+      ? undefined
+      : host.clients.get(bound.sid);
+    this.#equip(socket, bound.clientId, known);
+  }
+
+  #equip(
+    socket: Followed,
+    clientId: string | undefined,
+    known: Known | undefined,
+  ): void {
+    socket[FOLLOWING] = { clientId, known, client: undefined };
+    const sessionId = () => this.#sessionOf(socket)?.sid;
+    const withSession = (...args: unknown[]) => this.#withSession(socket, args);
+    Object.defineProperties(socket, {
+      clientId: { value: clientId, configurable: true, enumerable: false },
+      sessionId: { get: sessionId, configurable: true, enumerable: false },
+      withSession: {
+        value: withSession,
+        configurable: true,
+        enumerable: false,
+      },
+    });
+  }
+
+  /** The session of a socket now, whether it is connected yet, still, or no more. */
+  #sessionOf(socket: Followed): Known | undefined {
+    const { clients } = this.#host;
+    const following = socket[FOLLOWING];
+    const known = following?.client
+      ? following.client.session
+      : following?.known;
+    const lives = known && clients.get(known.sid) === known &&
+      known.clientId === following?.clientId;
+    return lives ? known : undefined;
+  }
+
+  async #withSession(socket: Socket, args: unknown[]): Promise<unknown> {
+    const missing = missingPolicy(args);
+    const known = this.#sessionOf(socket);
+    if (!known) return await missing();
+    return await this.#host.transactions.run(
+      known.sid,
+      args[0] as Handler<unknown>,
+      missing,
+      { socket, ctx: this.#lateContext(socket), touch: true },
+    );
+  }
+
+  /** A context is large, and only stores that want one need it again after the handshake. */
+  #lateContext(socket: Socket): unknown {
+    if (!this.#host.transactions.wantsContext) return undefined;
+    let ctx = this.#contexts.get(socket);
+    if (!ctx) this.#contexts.set(socket, ctx = this.#host.contextOf(socket));
+    return ctx;
+  }
+
+  #connected(socket: Followed): void {
+    if (!socket[FOLLOWING]) this.#recovered(socket);
+    const following = socket[FOLLOWING];
+    if (following?.clientId === undefined) return;
+    const { clients } = this.#host;
+    const known = this.#sessionOf(socket);
+    const client = clients.follow(following.clientId, socket);
+    following.client = client;
+    socket.once("disconnect", () => clients.unfollow(client, socket));
+    if (this.#host.touchInterval !== false) socket.onAny(this.#activity);
+    if (client.session) this.#join(socket, client.session);
+    else if (known) this.#enter(client, known);
+    else this.#lookAgain(client);
+  }
+
+  /** A socket that was recovered went past the handshake. */
+  #recovered(socket: Socket): void {
+    const known = this.#gate.admitted(socket.id) as Known | undefined;
+    if (known) {
+      this.#equip(socket, known.clientId, known);
+      // it ended between the gate and here
+      if (this.#sessionOf(socket)) return;
+      leave(socket, sessionRoom(known.hash));
+      leave(socket, clientRoom(known.clientId));
+      if (known.user !== undefined) leave(socket, userRoom(known.user));
+      socket.emit("session:end", { reason: "revoked" });
+      if (this.#host.onSessionEnd !== "keep") socket.disconnect();
+      return;
+    }
+    const came = this.#host.ids(this.#host.contextOf(socket));
+    this.#equip(socket, came.clientId, undefined);
+  }
+
+  /** A login may have happened between the handshake and the connection. */
+  #lookAgain(client: Client<Socket>): void {
+    const { transactions, clients, met } = this.#host;
+    transactions.ofClient(client.id).then((own) => {
+      if (!own || client.session || clients.client(client.id) !== client) {
+        return;
+      }
+      const known = clients.get(own.sid) ?? met(own.sid, own.record);
+      if (known && !client.session) this.began(known);
+    }).catch(() => {
+      // a guest stays one: its next event, or login, asks the store again
+    });
+  }
+
+  async #standing(hash: string): Promise<Known | undefined> {
+    const { clients, transactions, byHash, met } = this.#host;
+    const sid = clients.byHash(hash)?.sid ?? await byHash(hash);
+    if (sid === undefined) return undefined;
+    const record = await transactions.load(sid);
+    if (!isAlive(record)) return undefined;
+    return clients.get(sid) ?? met(sid, record);
+  }
+
+  /** Puts all sockets of a client into a session. */
+  #enter(client: Client<Socket>, known: Known): void {
+    this.#host.clients.enter(client, known);
+    for (const socket of client.sockets) this.#join(socket, known);
+  }
+
+  #join(socket: Socket, known: Known): void {
+    join(socket, sessionRoom(known.hash));
+    join(socket, clientRoom(known.clientId));
+    if (known.user !== undefined) join(socket, userRoom(known.user));
+  }
+
+  /** Takes all sockets of a client out of its session. */
+  #quit(client: Client<Socket>, known: Known): void {
+    client.session = undefined;
+    for (const socket of client.sockets) {
+      leave(socket, sessionRoom(known.hash));
+      leave(socket, clientRoom(client.id));
+      if (known.user !== undefined) leave(socket, userRoom(known.user));
+    }
+  }
+
+  #tell(socket: Socket, client: Client<Socket>, reason: EndReason): void {
+    const { onSessionEnd } = this.#host;
+    socket.emit("session:end", { reason });
+    if (onSessionEnd === "keep") return;
+    // the end of a namespace, unlike that of a connection, cannot be recovered from
+    if (onSessionEnd === "disconnect") return void socket.disconnect();
+    const timer = setTimeout(() => {
+      this.#graces.delete(timer);
+      if (!client.session) socket.disconnect();
+    }, onSessionEnd.disconnectAfter);
+    unref(timer);
+    this.#graces.add(timer);
+  }
+
+  /** Application events are activity, pings are not. One listener serves all sockets. */
+  #listener(): (this: Followed) => void {
+    const { touchInterval, transactions, failed } = this.#host;
+    const touch = (socket: Followed) => {
+      const client = socket[FOLLOWING]?.client;
+      const now = Date.now();
+      if (!client || now - client.touched < (touchInterval as number)) return;
+      client.touched = now;
+      const known = this.#sessionOf(socket);
+      if (!known) return;
+      transactions.touch(known.sid, known.maxAge, this.#lateContext(socket))
+        .catch(failed);
+    };
+    return function () {
+      touch(this);
+    };
+  }
+}
+
+function join(socket: Socket, room: string): void {
+  settled(socket.join(room));
+}
+
+function leave(socket: Socket, room: string): void {
+  settled(socket.leave(room));
+}
+
+/** An adapter may take its time, and fail, with rooms; nobody is there to be told. */
+function settled(done: Promise<void> | void): void {
+  if (done instanceof Promise) done.catch(() => {});
+}
+
+/** What a client that is refused is told: the kind of error, no ids and no causes. */
+function refusal(error: unknown): Error {
+  const { code, message } = error as { code?: unknown; message?: string };
+  if (typeof code !== "string" || !code.startsWith("SESSION_")) {
+    return Object.assign(new Error("Cannot open the session"), {
+      data: { code: "SESSION_HANDSHAKE" },
+    });
+  }
+  return Object.assign(new Error(message), { data: { code } });
+}

@@ -1,0 +1,243 @@
+/**
+ * Stores that were written for others, as stores of the basic tier: those of
+ * express-session and those of Keyv. Two processes on such a store are not
+ * safe from each other, whatever stands behind it.
+ *
+ * @module
+ */
+import { type BasicStore, ONE_DAY, type SessionData } from "../store.ts";
+
+/** How an express-session store answers. */
+export type ExpressCallback<T = unknown> = (
+  error?: unknown,
+  result?: T | null,
+) => void;
+
+/** What is used of an express-session store. */
+export interface ExpressStore {
+  /** Calls back with the session, or with nothing. */
+  get(sid: string, callback: ExpressCallback<object>): unknown;
+  /** Stores the session for as long as its cookie lives. */
+  set(sid: string, session: ExpressSession, callback: ExpressCallback): unknown;
+  /** Removes the session. */
+  destroy(sid: string, callback: ExpressCallback): unknown;
+  /** Prolongs its life, where the store can. */
+  touch?(
+    sid: string,
+    session: ExpressSession,
+    callback: ExpressCallback,
+  ): unknown;
+}
+
+/** What an express-session store is given as a session. */
+export interface ExpressSession {
+  /** From which stores tell how long the session lives. */
+  readonly cookie: {
+    /** In ms, as it was set. */
+    readonly originalMaxAge: number;
+    /** In ms from now. */
+    readonly maxAge: number;
+    /** The same as a moment. */
+    readonly expires: Date;
+    /** As for every cookie of a session. */
+    readonly httpOnly: boolean;
+    /** The whole site. */
+    readonly path: string;
+  };
+  /** The session as JSON text, apart from what the store may add beside it. */
+  readonly koa: string;
+}
+
+/**
+ * Makes a store of express-session a store for the bridge: connect-redis,
+ * connect-pg-simple, session-file-store, memorystore and their like.
+ *
+ * The session is stored as JSON text under the key `koa`, so nothing that the
+ * store or its database does to objects reaches it, and a session may have a
+ * key named `cookie`. Sessions that express-session itself has stored are not
+ * seen. Where an express-session store counts in seconds, so do lives here.
+ *
+ * @param store an instance, connected if it has to be
+ * @returns a store whose methods reject with the error that a callback is given
+ * @throws {TypeError} when `get`, `set` or `destroy` is missing
+ *
+ * @example
+ * ```ts ignore
+ * import { bridgeSession } from "@koa-io/session";
+ * import { fromExpressStore } from "@koa-io/session/compat";
+ * import { RedisStore } from "connect-redis";
+ *
+ * const store = fromExpressStore(new RedisStore({ client }));
+ * bridgeSession(app, io, { store });
+ * ```
+ *
+ * @example What an express-session store looks like
+ * ```ts
+ * import { type ExpressStore, fromExpressStore } from "@koa-io/session/compat";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const sessions = new Map<string, object>();
+ * const express: ExpressStore = {
+ *   get: (sid, callback) => callback(null, sessions.get(sid)),
+ *   set: (sid, session, callback) => callback(null, sessions.set(sid, session)),
+ *   destroy: (sid, callback) => callback(null, sessions.delete(sid)),
+ * };
+ * const store = fromExpressStore(express);
+ * await store.set("sid", { user: "ada" }, 60_000);
+ * assertEquals(await store.get("sid"), { user: "ada" });
+ * ```
+ */
+export function fromExpressStore(store: ExpressStore): BasicStore {
+  needs("express-session store", store, ["get", "set", "destroy"]);
+  const adapted: BasicStore = {
+    async get(sid) {
+      const stored = await called<object>((done) => store.get(sid, done));
+      return parsed((stored as Partial<ExpressSession> | null)?.koa);
+    },
+    async set(sid, session, maxAge) {
+      const wrapped = wrap(session, maxAge);
+      await called((done) => store.set(sid, wrapped, done));
+    },
+    async destroy(sid) {
+      await called((done) => store.destroy(sid, done));
+    },
+  };
+  if (typeof store.touch === "function") {
+    adapted.touch = async (sid, session, maxAge) => {
+      const wrapped = wrap(session, maxAge);
+      await called((done) => store.touch!(sid, wrapped, done));
+    };
+  }
+  return adapted;
+}
+
+/** What is used of a Keyv, version 5. */
+export interface KeyvLike {
+  /** The value, or `undefined`. */
+  get(key: string): Promise<unknown>;
+  /** Stores the value for `ttl` ms; `false` when that failed. */
+  set(key: string, value: string, ttl?: number): Promise<unknown>;
+  /** Removes the value. */
+  delete(key: string): Promise<unknown>;
+  /** Whether a failing database is an error to the caller. */
+  readonly throwOnErrors?: boolean | undefined;
+}
+
+/**
+ * Makes a Keyv a store for the bridge, with whatever database it has: Postgres,
+ * MongoDB, MySQL, etcd, Redis…
+ *
+ * It must have been made with `throwOnErrors: true`. Otherwise Keyv answers
+ * "no such session" when its database is down, and users were logged out. Some
+ * adapters, `@keyv/redis` among them, have an option of that name of their own.
+ *
+ * @param keyv an instance; values are JSON text under the session's id, so give it a namespace of its own
+ * @returns a store whose methods reject with Keyv's errors
+ * @throws {TypeError} when `get`, `set` or `delete` is missing, or `throwOnErrors` is `false`
+ *
+ * @example
+ * ```ts ignore
+ * import KeyvPostgres from "@keyv/postgres";
+ * import { bridgeSession } from "@koa-io/session";
+ * import { fromKeyv } from "@koa-io/session/compat";
+ * import { Keyv } from "keyv";
+ *
+ * const database = new KeyvPostgres({ uri: "postgres://localhost/app" });
+ * const keyv = new Keyv({
+ *   store: database,
+ *   namespace: "sessions",
+ *   throwOnErrors: true,
+ * });
+ * bridgeSession(app, io, { store: fromKeyv(keyv) });
+ * ```
+ *
+ * @example What is used of it
+ * ```ts
+ * import { fromKeyv } from "@koa-io/session/compat";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const values = new Map<string, unknown>();
+ * const store = fromKeyv({
+ *   get: (key) => Promise.resolve(values.get(key)),
+ *   set: (key, value) => Promise.resolve(values.set(key, value)),
+ *   delete: (key) => Promise.resolve(values.delete(key)),
+ *   throwOnErrors: true,
+ * });
+ * await store.set("sid", { user: "ada" }, 60_000);
+ * assertEquals(await store.get("sid"), { user: "ada" });
+ * ```
+ */
+export function fromKeyv(keyv: KeyvLike): BasicStore {
+  needs("Keyv", keyv, ["get", "set", "delete"]);
+  if (keyv.throwOnErrors === false) {
+    throw new TypeError(
+      "Cannot adapt the Keyv as throwOnErrors must be true: received false",
+    );
+  }
+  return {
+    async get(sid) {
+      return parsed(await keyv.get(sid));
+    },
+    async set(sid, session, maxAge) {
+      const stored = await keyv.set(sid, JSON.stringify(session), ttl(maxAge));
+      if (stored === false) {
+        throw new Error("Cannot set the session as Keyv could not store it");
+      }
+    },
+    async destroy(sid) {
+      await keyv.delete(sid);
+    },
+  };
+}
+
+function ttl(maxAge: number | "session" | undefined): number {
+  return typeof maxAge === "number" ? maxAge : ONE_DAY;
+}
+
+function wrap(
+  session: SessionData,
+  maxAge: number | "session" | undefined,
+): ExpressSession {
+  const ms = ttl(maxAge);
+  const cookie = {
+    originalMaxAge: ms,
+    maxAge: ms,
+    expires: new Date(Date.now() + ms),
+    httpOnly: true,
+    path: "/",
+  };
+  return { cookie, koa: JSON.stringify(session) };
+}
+
+function parsed(text: unknown): SessionData | undefined {
+  return typeof text === "string" ? JSON.parse(text) as SessionData : undefined;
+}
+
+/** Calls a method that answers by callback, or fails in one of three ways. */
+function called<T>(
+  call: (done: ExpressCallback<T>) => unknown,
+): Promise<T | null | undefined> {
+  return new Promise((resolve, reject) => {
+    const answer = call((error, result) => {
+      // stores on files say so of a session that is not there; express-session takes it the same way
+      if (error && (error as { code?: unknown }).code !== "ENOENT") {
+        reject(error);
+      } else resolve(error ? undefined : result);
+    });
+    // an async method may reject and never call back
+    if (answer instanceof Promise) answer.catch(reject);
+  });
+}
+
+function needs(what: string, value: object, methods: readonly string[]): void {
+  for (const name of methods) {
+    const method = (value as Record<string, unknown> | null)?.[name];
+    if (typeof method !== "function") {
+      throw new TypeError(
+        `Cannot adapt the ${what} as ${name} must be a function: received ${
+          method === undefined ? "undefined" : typeof method
+        }`,
+      );
+    }
+  }
+}

@@ -1,0 +1,309 @@
+/**
+ * `@koa-io/session/redis`: sessions in Redis or Valkey, shared by any number
+ * of processes.
+ *
+ * Redis 7.0, or Valkey, or later. All that is written at once is written by
+ * one script; leases are timed by Redis's own clock, lives by the clocks of
+ * the processes, which must agree with it to a few seconds. Session data
+ * passes through pub/sub when a session is handed from one process to another:
+ * an ACL user needs the channels `<prefix>n:*` and the keys `<prefix>*`.
+ *
+ * @module
+ */
+import {
+  type Acquired,
+  type Committed,
+  EXPIRED_GRACE,
+  MOVED_FOR,
+  type SessionRecord,
+  type SharedStore,
+  type StoredRecord,
+  type Version,
+} from "../store.ts";
+import { connection, type RedisClient } from "./redis_client.ts";
+import { Index, suffice } from "./redis_index.ts";
+import { Queue } from "./redis_queue.ts";
+import { decode, decodeBinding, encode, whole } from "./redis_record.ts";
+import * as scripts from "./redis_scripts.ts";
+import { Space } from "./redis_space.ts";
+
+export type {
+  IoredisClient,
+  IoredisSubscriber,
+  NodeRedisClient,
+  NodeRedisSubscriber,
+  RedisClient,
+  RedisEvents,
+} from "./redis_client.ts";
+
+/** The options of {@linkcode RedisStore}. */
+export interface RedisStoreOptions {
+  /**
+   * A connected client or cluster of `redis` (node-redis) or `ioredis`. It
+   * stays yours to close, and to listen to for errors. The store opens one
+   * more connection with `client.duplicate()` when a session is first locked.
+   */
+  readonly client: RedisClient;
+  /**
+   * What the names of all keys and channels begin with; no braces.
+   *
+   * @default {"koa-io:"}
+   */
+  readonly prefix?: string | null | undefined;
+}
+
+/** How many holds are remembered to spare their commits an index entry. */
+const MAX_HOLDS = 10_000;
+
+/** How many keys one command may name, so that it stalls nobody. */
+const MAX_KEYS = 500;
+
+/**
+ * A store for many processes. Its operations are scripts that run whole or not
+ * at all, one round trip each; who waits for a session is told by a message
+ * that carries it. A client's errors reject the call they belong to.
+ *
+ * @example
+ * ```ts no-eval
+ * import { RedisStore } from "@koa-io/session/redis";
+ * import { createClient } from "redis";
+ *
+ * const client = await createClient().on("error", console.error).connect();
+ * await using store = new RedisStore({ client, prefix: "shop:" });
+ * ```
+ */
+export class RedisStore implements SharedStore {
+  /** Always `"shared"`. */
+  readonly scope = "shared";
+  /** What the names of all keys and channels begin with. */
+  readonly prefix: string;
+
+  readonly #space: Space;
+  readonly #index: Index;
+  readonly #queue: Queue;
+  /** Whose session each holder got: an index entry that stands need not be written again. */
+  readonly #holds = new Map<string, string | undefined>();
+  #writes = 0;
+
+  /**
+   * @param options see {@linkcode RedisStoreOptions}
+   * @throws {TypeError} when the client lacks a method, by its name, or an option is of the wrong type
+   * @throws {RangeError} when the prefix has braces in it
+   */
+  constructor(options: RedisStoreOptions) {
+    if (typeof options !== "object" || options === null) {
+      throw new TypeError(
+        `Cannot make a RedisStore as options must be an object: received ${
+          options === null ? "null" : typeof options
+        }`,
+      );
+    }
+    const prefix = options.prefix ?? "koa-io:";
+    if (typeof prefix !== "string") {
+      throw new TypeError(
+        `Cannot make a RedisStore as prefix must be a string: received ${typeof prefix}`,
+      );
+    }
+    if (/[{}]/.test(prefix)) {
+      throw new RangeError(
+        `Cannot make a RedisStore as prefix must be a string without braces: received ${
+          JSON.stringify(prefix)
+        }`,
+      );
+    }
+    this.prefix = prefix;
+    this.#space = new Space(connection(options.client), prefix);
+    this.#index = new Index(this.#space);
+    this.#queue = new Queue(this.#space);
+  }
+
+  /** See {@linkcode SharedStore.read}. */
+  async read(sid: string): Promise<StoredRecord | undefined> {
+    const key = this.#space.key("s", sid);
+    return decode(await this.#space.run(scripts.READ, [key], []));
+  }
+
+  /** See {@linkcode SharedStore.write}. */
+  async write(
+    sid: string,
+    record: SessionRecord,
+    expected: Version | null,
+  ): Promise<Version | undefined> {
+    const version = this.#version();
+    // Ahead of the record, in the same breath: a stray entry is harmless, a missing one is not.
+    const index = expected === null
+      ? this.#index.begin(sid, record)
+      : this.#index.enrol(sid, record);
+    const [[written, stale, old]] = await Promise.all([
+      this.#space.run(scripts.WRITE, [this.#space.key("s", sid)], [
+        expected === null ? "" : String(expected),
+        version,
+        ...encode(record),
+        suffice(record),
+      ]),
+      ...index,
+    ]);
+    if (Number(written) === 0) return undefined;
+    if (expected !== null) {
+      await this.#index.follow(
+        sid,
+        record,
+        decodeBinding(old),
+        Number(stale) === 1,
+      );
+    }
+    return version;
+  }
+
+  /** See {@linkcode SharedStore.extend}. */
+  async extend(sid: string, expires: number): Promise<boolean> {
+    const [alive, stale, end, text] = await this.#space.run(scripts.EXTEND, [
+      this.#space.key("s", sid),
+    ], [
+      String(expires),
+      whole(expires + EXPIRED_GRACE),
+      String(EXPIRED_GRACE),
+    ]);
+    if (Number(alive) === 0) return false;
+    if (Number(stale) === 1) {
+      const binding = decodeBinding(text);
+      await this.#index.follow(
+        sid,
+        { ...binding, expires: Number(end) },
+        binding,
+        true,
+      );
+    }
+    return true;
+  }
+
+  /** See {@linkcode SharedStore.destroy}. */
+  async destroy(
+    sid: string,
+    options?: { readonly movedTo?: string },
+  ): Promise<boolean> {
+    const [alive, binding] = await this.#space.run(
+      scripts.DESTROY,
+      [...this.#line(sid), this.#space.key("m", sid)],
+      [...this.#space.teller(sid), options?.movedTo ?? "", String(MOVED_FOR)],
+    );
+    if (Number(alive) === 0) return false;
+    await this.#index.end(sid, decodeBinding(binding));
+    return true;
+  }
+
+  /** See {@linkcode SharedStore.movedTo}. */
+  movedTo(sid: string): Promise<string | undefined> {
+    return this.#space.follow(this.#space.key("m", sid));
+  }
+
+  /** See {@linkcode SharedStore.byClient}. */
+  byClient(clientId: string): Promise<string | undefined> {
+    return this.#space.follow(this.#space.named("c", clientId));
+  }
+
+  /** See {@linkcode SharedStore.byHash}. */
+  byHash(hash: string): Promise<string | undefined> {
+    return this.#space.follow(this.#space.hashed("h", hash));
+  }
+
+  /** See {@linkcode SharedStore.byUser}. */
+  async byUser(user: string): Promise<readonly string[]> {
+    const key = this.#space.named("u", user);
+    return (await this.#space.run(scripts.ENROLLED, [key], [])).map(String);
+  }
+
+  /** See {@linkcode SharedStore.versions}. */
+  async versions(
+    sids: readonly string[],
+  ): Promise<readonly (Version | undefined)[]> {
+    const keys = sids.map((sid) => this.#space.key("s", sid));
+    // in a cluster each key is in a place of its own
+    const step = this.#space.connection.cluster ? 1 : MAX_KEYS;
+    const answers: Promise<readonly unknown[]>[] = [];
+    for (let from = 0; from < keys.length; from += step) {
+      const some = keys.slice(from, from + step);
+      answers.push(this.#space.run(scripts.VERSIONS, some, []));
+    }
+    return (await Promise.all(answers)).flat().map((version) =>
+      version == null ? undefined : String(version)
+    );
+  }
+
+  /**
+   * See {@linkcode SharedStore.acquire}.
+   *
+   * @throws {Error} when Redis does not answer, when its channel cannot be listened to, or when the store is closed
+   */
+  async acquire(
+    sid: string,
+    token: string,
+    holdMs: number,
+    waitMs: number,
+  ): Promise<Acquired> {
+    const holder = encodeURIComponent(token);
+    const acquired = await this.#queue.acquire(sid, holder, holdMs, waitMs);
+    if (acquired.status === "granted") {
+      this.#holds.set(holder, acquired.record.user);
+      if (this.#holds.size > MAX_HOLDS) {
+        this.#holds.delete(this.#holds.keys().next().value!);
+      }
+    }
+    return acquired;
+  }
+
+  /** See {@linkcode SharedStore.commit}. */
+  async commit(
+    sid: string,
+    token: string,
+    record: SessionRecord | undefined,
+  ): Promise<Committed> {
+    const holder = encodeURIComponent(token);
+    const args = [...this.#space.teller(sid), holder];
+    const index: Promise<unknown>[] = [];
+    if (record) {
+      args.push(this.#version(), ...encode(record));
+      if (!this.#holds.has(holder) || this.#holds.get(holder) !== record.user) {
+        index.push(...this.#index.enrol(sid, record));
+      }
+    }
+    this.#holds.delete(holder);
+    const [[status, version, stale, old]] = await Promise.all([
+      this.#space.run(scripts.COMMIT, this.#line(sid), args),
+      ...index,
+    ]);
+    if (String(status) === "m") return { status: "missing" };
+    if (String(status) === "l") return { status: "lost" };
+    if (record) {
+      await this.#index.follow(
+        sid,
+        record,
+        decodeBinding(old),
+        Number(stale) === 1,
+      );
+    }
+    return { status: "done", version: String(version) };
+  }
+
+  /**
+   * Closes the connection that the store opened; the client stays open. Who
+   * waits for a session is refused.
+   */
+  close(): Promise<void> {
+    return this.#queue.close();
+  }
+
+  /** The same as {@linkcode RedisStore.close}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** Never comes back: the queue's name is random, and this counts. */
+  #version(): string {
+    return `${this.#queue.node}.${++this.#writes}`;
+  }
+
+  #line(sid: string): readonly string[] {
+    return [this.#space.key("s", sid), this.#space.key("w", sid)];
+  }
+}

@@ -1,0 +1,316 @@
+/**
+ * {@linkcode SqliteStore}: sessions in one durable file, shared by the
+ * processes of one machine.
+ *
+ * @module
+ */
+import { EventEmitter } from "node:events";
+import { Alarm } from "../expiry.ts";
+import {
+  type Acquired,
+  type Committed,
+  EXPIRED_GRACE,
+  MOVED_FOR,
+  type RemovalReason,
+  type SessionRecord,
+  type SharedStore,
+  type StoredRecord,
+  type Version,
+} from "../store.ts";
+import { fromColumn, SqliteFile } from "./sqlite_file.ts";
+import { SqliteLeases } from "./sqlite_leases.ts";
+import { checkOptions, type SqliteStoreOptions } from "./sqlite_options.ts";
+import { type Row, SqliteSessions, toRecord } from "./sqlite_sessions.ts";
+
+export type { SqliteStoreOptions };
+
+/** The listeners of {@linkcode SqliteStore}: what was removed through this instance. */
+export interface SqliteStoreEvents {
+  /** A session was removed, for whatever reason. */
+  destroy: [store: SqliteStore, sid: string];
+  /** A session was removed, and why. */
+  removed: [sid: string, reason: RemovalReason, record: SessionRecord];
+  /** A timed clean-up failed; told only to those who listen. */
+  error: [error: unknown];
+}
+
+/** How many sessions one transaction of a clean-up removes: others must get their turn. */
+const CLEANUP_BATCH = 500;
+
+/**
+ * Sessions in one SQLite file, which survives restarts and crashes and which
+ * several processes of one machine may share. It needs Node 22.13 or newer, or
+ * Deno with `--allow-read` and `--allow-write` for the file.
+ *
+ * Who waits for a session that is held in the same process is woken at once.
+ * Across processes nobody can be woken: the waiting process looks every 2 to
+ * 20 ms, without taking SQLite's write lock, and when the lease runs out.
+ *
+ * @example Keep sessions over restarts
+ * ```ts
+ * import { SqliteStore } from "@koa-io/session/sqlite";
+ * import { assertEquals } from "@std/assert";
+ *
+ * await using store = new SqliteStore({ path: ":memory:" });
+ * const record = {
+ *   data: '{"user":"ada"}',
+ *   maxAge: 60_000,
+ *   expires: Date.now() + 60_000,
+ *   absoluteEnd: undefined,
+ *   cookie: undefined,
+ *   clientId: undefined,
+ *   settled: false,
+ *   user: "ada",
+ * };
+ * const version = await store.write("sid", record, null);
+ * assertEquals(await store.read("sid"), { ...record, version: version! });
+ * ```
+ *
+ * @example Hand it to the bridge
+ * ```ts ignore
+ * import { bridgeSession } from "@koa-io/session";
+ * import { SqliteStore } from "@koa-io/session/sqlite";
+ *
+ * bridgeSession(app, io, { store: new SqliteStore({ path: "sessions.db" }) });
+ * ```
+ */
+export class SqliteStore implements SharedStore {
+  /** `"shared"`: as far as the processes of one machine. */
+  readonly scope = "shared";
+
+  readonly #file: SqliteFile;
+  readonly #sessions: SqliteSessions;
+  readonly #leases: SqliteLeases;
+  readonly #events = new EventEmitter().setMaxListeners(0);
+  readonly #alarm: Alarm | undefined;
+  readonly #cleanupMs: number;
+
+  /**
+   * Opens the file, at once.
+   *
+   * @param options see {@linkcode SqliteStoreOptions}
+   * @throws {TypeError} when an option is of the wrong type
+   * @throws {RangeError} when an option is out of range
+   * @throws {Error} when the file cannot be opened, or is not a file of this store
+   */
+  constructor(options: SqliteStoreOptions) {
+    const { path, busyTimeout, synchronous, autoCleanup, autoCleanupMs } =
+      checkOptions(options);
+    this.#file = new SqliteFile(path, busyTimeout, synchronous);
+    this.#cleanupMs = autoCleanupMs;
+    this.#sessions = new SqliteSessions(this.#file);
+    this.#leases = new SqliteLeases(this.#file, this.#sessions);
+    if (autoCleanup) {
+      this.#alarm = new Alarm(() => void this.#sweep());
+      this.#alarm.set(Date.now() + this.#cleanupMs);
+    }
+  }
+
+  /** See {@linkcode AtomicStore.read}. */
+  read(sid: string): Promise<StoredRecord | undefined> {
+    return this.#file.run(() => {
+      const row = this.#sessions.find(sid, Date.now() - EXPIRED_GRACE);
+      return row && toRecord(row);
+    });
+  }
+
+  /** See {@linkcode AtomicStore.write}. */
+  write(
+    sid: string,
+    record: SessionRecord,
+    expected: Version | null,
+  ): Promise<Version | undefined> {
+    return this.#file.run(() =>
+      this.#file.transaction(() => {
+        const row = this.#sessions.find(sid, Date.now());
+        if (expected === null) {
+          return row ? undefined : this.#sessions.put(sid, record);
+        }
+        if (row?.version !== expected || this.#leases.isHeld(row)) {
+          return undefined;
+        }
+        // an overdue holder has been passed by: it must not write over this
+        this.#leases.release(sid);
+        return this.#sessions.put(sid, record, row);
+      })
+    );
+  }
+
+  /** See {@linkcode AtomicStore.extend}. */
+  extend(sid: string, expires: number): Promise<boolean> {
+    return this.#file.run(() => this.#sessions.extend(sid, expires));
+  }
+
+  /** See {@linkcode AtomicStore.destroy}. */
+  async destroy(
+    sid: string,
+    options?: { readonly movedTo?: string },
+  ): Promise<boolean> {
+    const movedTo = options?.movedTo;
+    const row = await this.#file.run(() =>
+      this.#file.transaction(() => {
+        const row = this.#sessions.find(sid, Date.now());
+        if (!row) return undefined;
+        this.#sessions.remove(sid);
+        if (movedTo !== undefined) {
+          this.#sessions.move(sid, movedTo, Date.now() + MOVED_FOR);
+        }
+        return row;
+      })
+    );
+    if (!row) return false;
+    this.#removed(row, movedTo === undefined ? "destroyed" : "moved");
+    this.#leases.wake(sid);
+    return true;
+  }
+
+  /** See {@linkcode AtomicStore.movedTo}. */
+  movedTo(sid: string): Promise<string | undefined> {
+    return this.#file.run(() => this.#sessions.movedTo(sid));
+  }
+
+  /** See {@linkcode AtomicStore.byClient}. */
+  byClient(clientId: string): Promise<string | undefined> {
+    return this.#file.run(() => this.#sessions.byClient(clientId));
+  }
+
+  /** See {@linkcode AtomicStore.byUser}. */
+  byUser(user: string): Promise<readonly string[]> {
+    return this.#file.run(() => this.#sessions.byUser(user));
+  }
+
+  /** See {@linkcode SharedStore.acquire}. */
+  acquire(
+    sid: string,
+    token: string,
+    holdMs: number,
+    waitMs: number,
+  ): Promise<Acquired> {
+    return this.#leases.acquire(sid, token, holdMs, waitMs);
+  }
+
+  /** See {@linkcode SharedStore.commit}. */
+  async commit(
+    sid: string,
+    token: string,
+    record: SessionRecord | undefined,
+  ): Promise<Committed> {
+    const committed = await this.#file.run(() =>
+      this.#file.transaction((): Committed => {
+        const row = this.#sessions.find(sid, Date.now());
+        const lease = this.#leases.find(sid);
+        if (lease?.token === token) this.#leases.release(sid);
+        if (!row) return { status: "missing" };
+        if (lease?.token !== token) return { status: "lost" };
+        if (lease.birth !== row.birth) return { status: "missing" };
+        const version = record
+          ? this.#sessions.put(sid, record, row)
+          : row.version;
+        return { status: "done", version };
+      })
+    );
+    this.#leases.wake(sid);
+    return committed;
+  }
+
+  /** See {@linkcode SharedStore.byHash}. */
+  byHash(hash: string): Promise<string | undefined> {
+    return this.#file.run(() => this.#sessions.byHash(hash));
+  }
+
+  /** See {@linkcode SharedStore.versions}. */
+  versions(
+    sids: readonly string[],
+  ): Promise<readonly (Version | undefined)[]> {
+    return this.#file.run(() => this.#sessions.versions(sids));
+  }
+
+  /**
+   * Removes what has expired, in bounded transactions, so that other processes
+   * are not kept waiting. What expired within the last {@linkcode EXPIRED_GRACE}
+   * ms stays until its time has come.
+   *
+   * @returns how many sessions it removed
+   */
+  async cleanup(): Promise<number> {
+    for (let cleared = 0;;) {
+      const batch = await this.#file.run(() =>
+        this.#file.transaction(() => {
+          this.#leases.purge(CLEANUP_BATCH);
+          return this.#sessions.purge(CLEANUP_BATCH);
+        })
+      );
+      for (const row of batch) this.#removed(row, "expired");
+      cleared += batch.length;
+      if (batch.length < CLEANUP_BATCH) return cleared;
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+
+  /**
+   * Listens to what is removed through this instance; what other processes
+   * remove is not told.
+   *
+   * @param event `"destroy"` → `(store, sid)`, `"removed"` → `(sid, reason, record)`
+   * @param listener is called with these
+   * @returns this store
+   */
+  on<K extends keyof SqliteStoreEvents>(
+    event: K,
+    listener: (...args: SqliteStoreEvents[K]) => void,
+  ): this {
+    this.#events.on(event, listener as (...args: unknown[]) => void);
+    return this;
+  }
+
+  /**
+   * Undoes {@linkcode SqliteStore.on}.
+   *
+   * @param event the event that was listened to
+   * @param listener the listener given then
+   * @returns this store
+   */
+  off<K extends keyof SqliteStoreEvents>(
+    event: K,
+    listener: (...args: SqliteStoreEvents[K]) => void,
+  ): this {
+    this.#events.off(event, listener as (...args: unknown[]) => void);
+    return this;
+  }
+
+  /** Closes the file. Who still waits for a session is refused; a second call does nothing. */
+  close(): void {
+    this.#alarm?.stop();
+    this.#leases.close();
+    this.#file.close();
+  }
+
+  /** The same as {@linkcode SqliteStore.close}, for `using`. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  /** The same as {@linkcode SqliteStore.close}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+    return Promise.resolve();
+  }
+
+  #removed(row: Row, reason: RemovalReason): void {
+    const sid = fromColumn(row.sid);
+    this.#events.emit("destroy", this, sid);
+    this.#events.emit("removed", sid, reason, toRecord(row));
+  }
+
+  async #sweep(): Promise<void> {
+    try {
+      await this.cleanup();
+    } catch (error) {
+      // whoever reads or writes will be told the same; without a listener, emit would throw
+      if (this.#events.listenerCount("error") > 0) {
+        this.#events.emit("error", error);
+      }
+    }
+    if (!this.#file.closed) this.#alarm?.set(Date.now() + this.#cleanupMs);
+  }
+}

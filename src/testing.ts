@@ -1,0 +1,188 @@
+/**
+ * The conformance kit: one call holds a store to every rule of its tier of the
+ * store contract, with any `describe` and `it`.
+ *
+ * @example A store that koa-session could use, tested by Deno
+ * ```ts ignore
+ * import { describe, it } from "@std/testing/bdd";
+ * import { testStore } from "@koa-io/session/testing";
+ * import { MyStore } from "./my_store.ts";
+ *
+ * testStore("MyStore", () => new MyStore(), { describe, it });
+ * ```
+ *
+ * @example A store for many processes, tested by Node's own runner
+ * ```ts ignore
+ * import { SqliteStore } from "@koa-io/session/sqlite";
+ * import { testStore } from "@koa-io/session/testing";
+ *
+ * const open = () => new SqliteStore({ path: "test.db" });
+ * testStore("SqliteStore", open, { peer: open });
+ * ```
+ *
+ * @module
+ */
+import { describe as nodeDescribe, it as nodeIt } from "node:test";
+import type { SharedStore } from "./store.ts";
+import { ACQUIRE_RULES } from "./testing/acquire_rules.ts";
+import { basicRules } from "./testing/basic_rules.ts";
+import { COMMIT_RULES } from "./testing/commit_rules.ts";
+import { LIFE_RULES } from "./testing/life_rules.ts";
+import { PEER_RULES } from "./testing/peer_rules.ts";
+import type {
+  RuleContext,
+  StoreRule,
+  StoreTier,
+  TestableStore,
+} from "./testing/rule.ts";
+import { WRITE_RULES } from "./testing/write_rules.ts";
+
+export type { RuleContext, StoreRule, StoreTier, TestableStore };
+
+/** How {@linkcode testStore} runs its rules. */
+export interface TestStoreOptions<S extends TestableStore = TestableStore> {
+  /**
+   * Groups tests.
+   *
+   * @default the global `describe`, else the one of `node:test`
+   */
+  readonly describe?:
+    | ((name: string, body: () => void) => unknown)
+    | undefined;
+  /**
+   * Names a test.
+   *
+   * @default the global `it`, else the one of `node:test`
+   */
+  readonly it?:
+    | ((name: string, body: () => Promise<void>) => unknown)
+    | undefined;
+  /**
+   * Opens the sessions of `store` a second time, as another process would.
+   * Without it the rules on two stores are left out.
+   */
+  readonly peer?:
+    | ((store: S) => SharedStore | Promise<SharedStore>)
+    | undefined;
+  /**
+   * Lets go of a store that the factory made.
+   *
+   * @default `store.close?.()`
+   */
+  readonly dispose?: ((store: S) => unknown) | undefined;
+  /** See {@linkcode RuleContext.ttl}. */
+  readonly ttl?: number | undefined;
+}
+
+/**
+ * The rules that a store is held to, to be run one by one. Its members say
+ * which: `scope` makes it a store of the atomic tier, `scope: "shared"` one of
+ * the shared tier too, and `get` and `set` one of the basic tier.
+ *
+ * @param store is looked at, not used
+ * @param options `peer`: whether to include the rules on two stores
+ * @returns the rules of all its tiers
+ * @throws {TypeError} when the store is of no tier
+ *
+ * @example
+ * ```ts
+ * import { SessionStore } from "@koa-io/session";
+ * import { storeRules } from "@koa-io/session/testing";
+ *
+ * for (const rule of storeRules(new SessionStore())) {
+ *   if (rule.name.startsWith("destroy:")) await rule.run(new SessionStore());
+ * }
+ * ```
+ */
+export function storeRules(
+  store: TestableStore,
+  options: { readonly peer?: boolean } = {},
+): StoreRule[] {
+  const rules: StoreRule[] = [];
+  if ("get" in store && "set" in store) rules.push(...basicRules(store));
+  if ("scope" in store) rules.push(...WRITE_RULES, ...LIFE_RULES);
+  if ("scope" in store && store.scope === "shared") {
+    rules.push(...ACQUIRE_RULES, ...COMMIT_RULES);
+    if (options.peer) rules.push(...PEER_RULES);
+  }
+  if (rules.length === 0) {
+    throw new TypeError(
+      "Cannot test the store as it must have a scope, or get and set: received neither",
+    );
+  }
+  return rules;
+}
+
+/**
+ * Registers a test for each rule that a store is held to, see
+ * {@linkcode storeRules}. Each runs on a store of its own.
+ *
+ * Sessions of the basic tier live for at least a second, so the whole takes
+ * some ten seconds. No rule needs an empty store: ids are random.
+ *
+ * @param name heads the tests
+ * @param factory makes a store; it is called once more, to look at the store, right away
+ * @param options see {@linkcode TestStoreOptions}
+ * @returns a promise that must be awaited where the factory is asynchronous:
+ * the tests are registered then; otherwise they are when the call returns
+ * @throws {TypeError} when what the factory makes is no store
+ *
+ * @example
+ * ```ts
+ * import { SessionStore } from "@koa-io/session";
+ * import { testStore } from "@koa-io/session/testing";
+ *
+ * const tests: (() => Promise<void>)[] = [];
+ * testStore("SessionStore", () => new SessionStore(), {
+ *   describe: (_name, body) => body(),
+ *   it: (_name, body) => tests.push(body),
+ * });
+ * await tests[0]!();
+ * ```
+ */
+export function testStore<S extends TestableStore>(
+  name: string,
+  factory: () => S | Promise<S>,
+  options: TestStoreOptions<S> = {},
+): Promise<void> {
+  const runner = globalThis as {
+    readonly describe?: TestStoreOptions["describe"];
+    readonly it?: TestStoreOptions["it"];
+  };
+  const describe = options.describe ?? runner.describe ?? nodeDescribe;
+  const it = options.it ?? runner.it ?? nodeIt;
+  const { peer, ttl } = options;
+  const dispose = options.dispose ?? closeStore;
+
+  const register = (example: S) => {
+    const rules = storeRules(example, { peer: peer !== undefined });
+    describe(name, () => {
+      for (const tier of ["basic", "atomic", "shared"] as const) {
+        const ofTier = rules.filter((rule) => rule.tier === tier);
+        if (ofTier.length === 0) continue;
+        describe(`${tier} tier`, () => {
+          for (const rule of ofTier) it(rule.name, () => hold(rule));
+        });
+      }
+    });
+    return dispose(example);
+  };
+
+  const hold = async (rule: StoreRule) => {
+    const store = await factory();
+    try {
+      await rule.run(store, { ttl, peer: peer && (() => peer(store)) });
+    } finally {
+      await dispose(store);
+    }
+  };
+
+  const example = factory();
+  return example instanceof Promise
+    ? example.then(register).then(() => {})
+    : Promise.resolve(register(example)).then(() => {});
+}
+
+function closeStore(store: TestableStore): unknown {
+  return "close" in store ? store.close?.() : undefined;
+}

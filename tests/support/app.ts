@@ -1,0 +1,213 @@
+/** The session that the tests keep, and an application that lets them at it from outside. */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import Koa from "koa";
+import type { Server, Socket } from "socket.io";
+import type { SessionContext, SessionSocket } from "@koa-io/session";
+
+/** What the tests keep in a session. */
+export interface TestSession {
+  n?: number;
+  user?: string;
+  list?: number[];
+  nested?: { a?: number; b?: number };
+  [key: string]: unknown;
+}
+
+/** The Koa context that a middleware of {@linkcode TestApp} gets, as far as the tests need it. */
+export interface TestContext extends SessionContext<TestSession> {
+  readonly req: IncomingMessage;
+  readonly method: string;
+  readonly path: string;
+  readonly query: Readonly<Record<string, string | undefined>>;
+  readonly cookies: {
+    get(name: string, options?: object): string | undefined;
+    set(name: string, value: string | null, options?: object): unknown;
+  };
+  readonly state: Record<string, unknown>;
+  status: number;
+  body: unknown;
+  get(header: string): string;
+  set(header: string, value: string): void;
+  throw(status: number, message?: string): never;
+  flushHeaders(): void;
+}
+
+/**
+ * A Koa application of the tests. Structural: Koa ships no types of its own,
+ * and what `koa` resolves to depends on who runs the tests.
+ */
+export interface TestApp {
+  keys: string[] | undefined;
+  proxy: boolean;
+  silent: boolean;
+  readonly context: object;
+  use(
+    middleware: (
+      ctx: TestContext,
+      next: () => Promise<void>,
+    ) => unknown,
+  ): this;
+  use(middleware: (ctx: never, next: () => Promise<void>) => unknown): this;
+  callback(): (req: IncomingMessage, res: ServerResponse) => Promise<void>;
+  on(event: string, listener: (...args: never[]) => void): this;
+  off(event: string, listener: (...args: never[]) => void): this;
+  emit(event: string, ...args: unknown[]): boolean;
+  listenerCount(event: string): number;
+  createContext(req: IncomingMessage, res: ServerResponse): TestContext;
+}
+
+/** A Koa application without anything in it. */
+export function createApp(): TestApp {
+  return new Koa() as unknown as TestApp;
+}
+
+/** What koa-session adds to a session object. */
+export interface NativeSession extends TestSession {
+  readonly isNew: boolean;
+  readonly length: number;
+  readonly populated: boolean;
+  readonly externalKey: string | undefined;
+  maxAge: number | "session" | undefined;
+  save(callback?: (error?: unknown) => void): Promise<void> | undefined;
+  regenerate(callback?: (error?: unknown) => void): Promise<void> | undefined;
+  manuallyCommit(): Promise<void>;
+  toJSON(): TestSession;
+}
+
+/** `ctx.session` with koa-session's own members. */
+export function native(ctx: TestContext): NativeSession {
+  return ctx.session as unknown as NativeSession;
+}
+
+/** A server socket of the tests. */
+export type TestSocket = SessionSocket<TestSession>;
+
+/** A server of Socket.IO, a namespace of it, static or dynamic. */
+export interface Connectable {
+  on(event: "connection", listener: (socket: Socket) => void): unknown;
+}
+
+/** Listens for connections of a namespace; the one place where sockets are given their type. */
+export function onConnection(
+  io: Connectable,
+  listener: (socket: TestSocket) => void,
+): void {
+  io.on("connection", (socket: Socket) => {
+    listener(socket as unknown as TestSocket);
+  });
+}
+
+/** The server's end of a client's socket. */
+export function serverSocketOf(
+  io: Server,
+  client: { readonly id?: string | undefined },
+  namespace = "/",
+): TestSocket {
+  const socket = io.of(namespace).sockets.get(client.id ?? "");
+  if (!socket) throw new Error(`Cannot find the socket on ${namespace}`);
+  return socket as unknown as TestSocket;
+}
+
+/**
+ * Routes that most tests need. All answer JSON `{ session, sessionId, clientId }`
+ * as they stand when the handler ends.
+ *
+ * - `GET /` touches nothing: `session` is left out
+ * - `GET /session` reads the session
+ * - `POST /session` merges its JSON body into the session (a new one is begun)
+ * - `POST /replace` makes its JSON body the session
+ * - `POST /logout` sets the session to `null`
+ */
+export function sessionRoutes(app: TestApp): void {
+  app.use(async (ctx, next) => {
+    switch (`${ctx.method} ${ctx.path}`) {
+      case "GET /":
+        ctx.body = { sessionId: ctx.sessionId, clientId: ctx.clientId };
+        return;
+      case "GET /session":
+        break;
+      case "POST /session":
+        Object.assign(ctx.session!, await readJson(ctx.req));
+        break;
+      case "POST /replace":
+        ctx.session = await readJson(ctx.req) as typeof ctx.session;
+        break;
+      case "POST /logout":
+        ctx.session = null;
+        break;
+      default:
+        return await next();
+    }
+    ctx.body = {
+      session: ctx.session,
+      sessionId: ctx.sessionId,
+      clientId: ctx.clientId,
+    };
+  });
+}
+
+/**
+ * Socket events that most tests need, each acknowledged.
+ *
+ * - `whoami` → `{ sessionId, clientId }`
+ * - `get` → the session, or `{ error, code }`
+ * - `merge` (data) → the session after it, or `{ error, code }`
+ * - `add` → `n` after one was added to it, or `{ error, code }`
+ * - `destroy` → `true`, or `{ error, code }`
+ */
+export function sessionEvents(io: Connectable): void {
+  onConnection(io, (socket) => {
+    socket.on("whoami", (ack: Ack) => {
+      ack({ sessionId: socket.sessionId, clientId: socket.clientId });
+    });
+    socket.on("get", (ack: Ack) => {
+      answer(ack, socket.withSession(({ session }) => session));
+    });
+    socket.on("merge", (data: TestSession, ack: Ack) => {
+      answer(
+        ack,
+        socket.withSession(({ session }) => Object.assign(session!, data)),
+      );
+    });
+    socket.on("add", (ack: Ack) => {
+      answer(
+        ack,
+        socket.withSession(({ session }) => {
+          session!.n = (session!.n ?? 0) + 1;
+          return session!.n;
+        }),
+      );
+    });
+    socket.on("destroy", (ack: Ack) => {
+      answer(
+        ack,
+        socket.withSession((sessionCtx) => {
+          sessionCtx.session = null;
+          return true;
+        }),
+      );
+    });
+  });
+}
+
+/** The acknowledgement of a socket event. */
+export type Ack = (answer: unknown) => void;
+
+/** Acknowledges with what a promise brings, or with its error as `{ error, code }`. */
+export function answer(ack: Ack, promise: Promise<unknown>): void {
+  promise.then(ack, (error: Error & { code?: string }) => {
+    ack({ error: error.message, code: error.code });
+  });
+}
+
+/** Reads the JSON body of a request. */
+export async function readJson(
+  request: AsyncIterable<Uint8Array>,
+): Promise<Record<string, unknown>> {
+  const decoder = new TextDecoder();
+  let text = "";
+  for await (const chunk of request) {
+    text += decoder.decode(chunk, { stream: true });
+  }
+  return text ? JSON.parse(text) : {};
+}

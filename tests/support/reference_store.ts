@@ -1,0 +1,212 @@
+/**
+ * A store of all tiers at once in plain maps, as slow and as short as can be:
+ * what the conformance kit is held against.
+ */
+import type {
+  Acquired,
+  BasicStore,
+  SessionData,
+  SessionRecord,
+  SharedStore,
+  StoredRecord,
+} from "@koa-io/session";
+import { createHash } from "node:crypto";
+
+/** The store, and a back door to break its rules through. */
+export type ReferenceStore =
+  & Required<Omit<BasicStore, "destroy">>
+  & SharedStore
+  & {
+    /** The same sessions once more. */
+    peer(): ReferenceStore;
+    /** Writes whatever the rules say. */
+    force(sid: string, record: SessionRecord | undefined): StoredRecord;
+  };
+
+interface Waiter {
+  readonly token: string;
+  readonly holdMs: number;
+  readonly timer: ReturnType<typeof setTimeout>;
+  settle(acquired: Acquired): void;
+}
+
+interface World {
+  readonly records: Map<string, StoredRecord>;
+  readonly moved: Map<string, string>;
+  readonly leases: Map<string, { token: string; until: number }>;
+  readonly lines: Map<string, Waiter[]>;
+  readonly timers: Set<ReturnType<typeof setTimeout>>;
+  version: number;
+}
+
+export function referenceStore(world: World = emptyWorld()): ReferenceStore {
+  const { records, moved, leases, lines, timers } = world;
+  const listeners = new Set<(store: unknown, sid: string) => void>();
+  const objects = new Map<string, { text: string; until: number }>();
+
+  const find = (sid: string) => {
+    const record = records.get(sid);
+    return record && record.expires > Date.now() ? record : undefined;
+  };
+  const force = (sid: string, record: SessionRecord | undefined) => {
+    const stored = {
+      ...(record ?? records.get(sid)!),
+      version: ++world.version,
+    };
+    // the last one bound to a client stands last
+    if (records.get(sid)?.clientId !== stored.clientId) records.delete(sid);
+    records.set(sid, stored);
+    return stored;
+  };
+  const isHeld = (sid: string) => (leases.get(sid)?.until ?? 0) > Date.now();
+
+  const later = (ms: number, body: () => void) => {
+    const timer = setTimeout(() => {
+      timers.delete(timer);
+      body();
+    }, ms);
+    timers.add(timer);
+    return timer;
+  };
+  const give = (sid: string, token: string, holdMs: number): Acquired => {
+    leases.set(sid, { token, until: Date.now() + holdMs });
+    later(holdMs + 1, () => serve(sid));
+    return { status: "granted", record: { ...find(sid)! } };
+  };
+  const serve = (sid: string) => {
+    const line = lines.get(sid) ?? [];
+    while (line.length > 0 && !(find(sid) && isHeld(sid))) {
+      const { token, holdMs, timer, settle } = line.shift()!;
+      clearTimeout(timer);
+      timers.delete(timer);
+      settle(
+        find(sid)
+          ? give(sid, token, holdMs)
+          : { status: "missing", waited: true },
+      );
+    }
+  };
+
+  return {
+    scope: "shared",
+    force,
+    peer: () => referenceStore(world),
+
+    get(sid) {
+      const object = objects.get(sid);
+      return object && object.until > Date.now()
+        ? JSON.parse(object.text) as SessionData
+        : undefined;
+    },
+    set(sid, session, maxAge) {
+      const ms = typeof maxAge === "number" ? maxAge : 86_400_000;
+      objects.set(sid, {
+        text: JSON.stringify(session),
+        until: Date.now() + ms,
+      });
+    },
+    touch(sid, _session, maxAge) {
+      const object = objects.get(sid);
+      if (object) object.until = Date.now() + (maxAge as number);
+    },
+    on(_event, listener) {
+      listeners.add(listener);
+    },
+    off(_event, listener) {
+      listeners.delete(listener);
+    },
+
+    read(sid) {
+      const record = find(sid);
+      return record && { ...record };
+    },
+    write(sid, record, expected) {
+      const old = find(sid);
+      if (expected === null ? old : old?.version !== expected) return undefined;
+      if (old && isHeld(sid)) return undefined;
+      leases.delete(sid);
+      return force(sid, record).version;
+    },
+    extend(sid, expires) {
+      const record = find(sid);
+      if (!record) return false;
+      const end = Math.min(expires, record.absoluteEnd ?? Infinity);
+      records.set(sid, {
+        ...record,
+        expires: Math.max(record.expires, end),
+      });
+      return true;
+    },
+    destroy(sid, options) {
+      if (objects.delete(sid)) {
+        for (const listener of listeners) listener(this, sid);
+      }
+      if (!find(sid)) return false;
+      records.delete(sid);
+      leases.delete(sid);
+      if (options?.movedTo !== undefined) moved.set(sid, options.movedTo);
+      serve(sid);
+      return true;
+    },
+    movedTo: (sid) => moved.get(sid),
+    byClient: (clientId) =>
+      [...records].filter(([sid, r]) => r.clientId === clientId && find(sid))
+        .at(-1)?.[0],
+    byUser: (user) =>
+      [...records].filter(([sid, r]) => r.user === user && find(sid))
+        .map(([sid]) => sid),
+
+    acquire(sid, token, holdMs, waitMs) {
+      if (!find(sid)) {
+        return Promise.resolve({ status: "missing", waited: false });
+      }
+      if (!isHeld(sid) && !lines.get(sid)?.length) {
+        return Promise.resolve(give(sid, token, holdMs));
+      }
+      return new Promise((settle) => {
+        const line = lines.get(sid) ?? [];
+        lines.set(sid, line);
+        const timer = later(waitMs, () => {
+          line.splice(line.findIndex((waiter) => waiter.token === token), 1);
+          settle({ status: "timeout" });
+        });
+        line.push({ token, holdMs, timer, settle });
+      });
+    },
+    commit(sid, token, record) {
+      const isMine = leases.get(sid)?.token === token;
+      if (isMine) leases.delete(sid);
+      if (!find(sid)) return Promise.resolve({ status: "missing" });
+      if (!isMine) return Promise.resolve({ status: "lost" });
+      if (record) force(sid, record);
+      const { version } = find(sid)!;
+      serve(sid);
+      return Promise.resolve({ status: "done", version });
+    },
+    byHash: (hash) =>
+      Promise.resolve(
+        [...records.keys()].find((sid) => find(sid) && hashOf(sid) === hash),
+      ),
+    versions: (sids) => Promise.resolve(sids.map((sid) => find(sid)?.version)),
+    close() {
+      for (const timer of timers) clearTimeout(timer);
+      timers.clear();
+    },
+  };
+}
+
+function emptyWorld(): World {
+  return {
+    records: new Map(),
+    moved: new Map(),
+    leases: new Map(),
+    lines: new Map(),
+    timers: new Set(),
+    version: 0,
+  };
+}
+
+/** As the bridge names ids to other processes. */
+function hashOf(id: string): string {
+  return createHash("sha256").update(id).digest("base64url").slice(0, 22);
+}

@@ -1,0 +1,66 @@
+/** What a test needs of the machine, and what happens where the machine lacks it. */
+import { it } from "@std/testing/bdd";
+import { accessSync, constants } from "node:fs";
+import { delimiter, join } from "node:path";
+import process from "node:process";
+
+const CHROMIUM = [
+  "chromium",
+  "chromium-browser",
+  "google-chrome",
+  "google-chrome-stable",
+];
+
+/** The path of a Chromium: `CHROMIUM_PATH`, else the first one on `PATH`. */
+export function chromiumPath(): string | undefined {
+  return process.env.CHROMIUM_PATH || onPath(CHROMIUM);
+}
+
+/** The path of redis-server: `REDIS_SERVER_PATH`, else the one on `PATH`. */
+export function redisServerPath(): string | undefined {
+  return process.env.REDIS_SERVER_PATH || onPath(["redis-server"]);
+}
+
+/**
+ * A test that needs something of the machine. Where that is lacking, the test
+ * is skipped aloud, and fails with `CI=true`, where nothing may be skipped.
+ *
+ * @param what what is needed, as in "Chromium"
+ * @param available whether it is there, as from {@linkcode chromiumPath}
+ */
+export function itNeeds(
+  what: string,
+  available: unknown,
+  name: string,
+  body: () => void | Promise<void>,
+): void {
+  if (available) {
+    it(name, body);
+  } else if (process.env.CI === "true") {
+    it(name, () => {
+      throw new Error(
+        `${what} is missing, and CI=true lets nothing be skipped`,
+      );
+    });
+  } else {
+    console.log(`!!! SKIPPED: ${name}: there is no ${what} here`);
+    it.skip(name, body);
+  }
+}
+
+function onPath(names: readonly string[]): string | undefined {
+  const dirs = (process.env.PATH ?? "").split(delimiter).filter(Boolean);
+  for (const name of names) {
+    const path = dirs.map((dir) => join(dir, name)).find(isExecutable);
+    if (path) return path;
+  }
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
