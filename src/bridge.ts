@@ -168,6 +168,7 @@ export class SessionBridge<S extends object = SessionData>
       ended: (sid, record, reason) => this.#over(sid, record, reason, true),
       rotated: (from, to, record, before, sockets) =>
         this.#rotated(from, to, record, before, sockets),
+      missed: (sid) => this.#missed(sid),
       conflict: (event) => void this.emit("sessionConflict", event),
     });
     this.#bindings = new Bindings(
@@ -444,9 +445,7 @@ export class SessionBridge<S extends object = SessionData>
     );
     const listener = (_store: unknown, sid: string) => {
       records.removed(sid);
-      const known = this.#clients.get(sid);
-      const expired = known !== undefined && known.expires <= Date.now();
-      this.#removed(sid, expired ? "expired" : "revoked", undefined);
+      this.#missed(sid);
     };
     if (typeof store.on === "function") {
       store.on("destroy", listener);
@@ -510,6 +509,14 @@ export class SessionBridge<S extends object = SessionData>
     const before = known.user;
     this.#clients.update(known, record);
     if (before !== record.user) this.#sockets.userChanged(known, before);
+  }
+
+  /** A session that this process has met is not in the store any more. */
+  #missed(sid: string): void {
+    const known = this.#clients.get(sid);
+    if (!known) return;
+    const expired = known.expires <= Date.now();
+    this.#removed(sid, expired ? "expired" : "revoked", undefined);
   }
 
   /** The store removed a session by itself, or somebody asked it to. */
@@ -704,7 +711,9 @@ function provideKeys(
   app: KoaApplication,
   { appKeys, signed }: ResolvedOptions,
 ): boolean {
-  if (app.keys) {
+  // an empty list signs nothing
+  const given = Array.isArray(app.keys) ? app.keys.length > 0 : app.keys;
+  if (given) {
     if (!appKeys) return false;
     throw new TypeError(
       "Cannot bridge sessions as the option appKeys must be left out where app.keys are set: received both",

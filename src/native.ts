@@ -8,6 +8,9 @@ import type { KoaContext } from "./koa.ts";
 import { ONE_DAY, type SessionData, type SessionRecord } from "./store.ts";
 import type { Commit } from "./transaction.ts";
 
+/** A cookie that ends this soon, in ms, could end while koa-session looks at it. */
+const MOMENT = 20;
+
 /** The object that koa-session is to load. */
 export function toNative(record: SessionRecord): SessionData {
   const data = JSON.parse(record.data) as SessionData;
@@ -17,13 +20,21 @@ export function toNative(record: SessionRecord): SessionData {
     if (record.expires <= Date.now()) data._expire = record.expires;
     return data;
   }
-  const now = Date.now();
-  const alive = record.expires > now;
-  const cookie = record.cookie ?? record.expires;
-  // sockets keep a session alive past its cookie: koa-session is to renew it then, not to drop it
-  data._expire = alive ? Math.max(cookie, now + 1_000) : record.expires;
+  data._expire = cookieEnd(record, Date.now());
   data._maxAge = record.maxAge;
   return data;
+}
+
+/**
+ * The end of the cookie. Sockets keep a session alive past it: koa-session is
+ * to renew the cookie then, not to drop the session, so it sees a moment ahead.
+ */
+function cookieEnd(record: SessionRecord, now: number): number {
+  const { cookie, expires, maxAge } = record;
+  if (expires <= now || typeof cookie !== "number") return expires;
+  return cookie > now + MOMENT
+    ? cookie
+    : now + Math.min(1_000, Math.max(maxAge / 4, 1));
 }
 
 /** What koa-session wants to have stored. The object is its to give: it is taken apart. */

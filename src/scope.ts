@@ -28,6 +28,8 @@ export class Scope {
   #drained: (() => void) | undefined;
   /** Whether calls may still join. */
   open = true;
+  /** Set when a joined call destroyed the session: nothing that is assigned later brings it back. */
+  destroyed = false;
 
   constructor(readonly root: RootScope | undefined, session: SessionData) {
     this.session = session;
@@ -35,6 +37,11 @@ export class Scope {
 
   get top(): RootScope {
     return this.root ?? this as unknown as RootScope;
+  }
+
+  /** What the handler left behind; `null` to destroy the session. */
+  get result(): SessionData | null {
+    return this.destroyed ? null : this.session ?? null;
   }
 
   started(): void {
@@ -176,8 +183,9 @@ export function settle(
   before: string,
   after: SessionData | null,
 ): void {
-  if (after == null) {
+  if (after === null) {
     into.session = null;
+    into.destroyed = true;
     return;
   }
   const text = encode(after);

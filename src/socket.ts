@@ -275,7 +275,7 @@ export class SocketSessions {
     if (this.#host.touchInterval !== false) socket.onAny(this.#activity);
     if (client.session) this.#join(socket, client.session);
     else if (known) this.#enter(client, known);
-    else this.#lookAgain(client);
+    else this.#lookAgain(client, socket);
   }
 
   /** A socket that was recovered went past the handshake. */
@@ -297,12 +297,13 @@ export class SocketSessions {
   }
 
   /** A login may have happened between the handshake and the connection. */
-  #lookAgain(client: Client<Socket>): void {
-    const { transactions, clients, met } = this.#host;
+  #lookAgain(client: Client<Socket>, socket: Socket): void {
+    const { transactions, clients, met, valid, contextOf } = this.#host;
     transactions.ofClient(client.id).then((own) => {
       if (!own || client.session || clients.client(client.id) !== client) {
         return;
       }
+      if (!valid(contextOf(socket), toNative(own.record))) return;
       const known = clients.get(own.sid) ?? met(own.sid, own.record);
       if (known && !client.session) this.began(known);
     }).catch(() => {

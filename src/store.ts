@@ -237,9 +237,9 @@ export interface SessionStoreOptions {
    */
   readonly autoCleanup?: boolean | null | undefined;
   /**
-   * How often, in ms.
+   * How often at most, in ms.
    *
-   * @default `maxAge / 10`, at least 1 second and at most 1 hour
+   * @default {1000} when something has expired: sooner than a tenth of `maxAge`
    */
   readonly autoCleanupMs?: number | null | undefined;
   /**
@@ -295,6 +295,9 @@ class Entry implements StoredRecord, Scheduled {
 /** How many sessions that have just expired, or moved, are remembered at most. */
 const MAX_REMEMBERED = 1_000;
 
+/** The least pause between two clean-ups by the timer, in ms. */
+const SWEEP_PAUSE = 1_000;
+
 /** How many entries one turn of the event loop removes, so that a great clean-up stalls nobody. */
 const CLEANUP_BATCH = 1_000;
 
@@ -334,7 +337,8 @@ export class SessionStore implements AtomicStore {
   readonly #moved = new MovedIds();
   readonly #events = new EventEmitter();
   readonly #alarm: Alarm | undefined;
-  readonly #cleanupMs: number;
+  readonly #cleanupMs: number | undefined;
+  #lastSweep = 0;
   #version = 0;
 
   /**
@@ -362,8 +366,7 @@ export class SessionStore implements AtomicStore {
         }`,
       );
     }
-    this.#cleanupMs = positive("autoCleanupMs", options.autoCleanupMs) ??
-      Math.max(1_000, Math.min(3_600_000, this.maxAge / 10));
+    this.#cleanupMs = positive("autoCleanupMs", options.autoCleanupMs);
     if (autoCleanup) this.#alarm = new Alarm(() => this.#sweep());
   }
 
@@ -536,10 +539,13 @@ export class SessionStore implements AtomicStore {
   /** See {@linkcode AtomicStore.read}. */
   read(sid: string): StoredRecord | undefined {
     const entry = this.#entries.get(sid);
-    if (entry === undefined) return this.#expired.get(sid);
+    if (entry === undefined) {
+      const expired = this.#expired.get(sid);
+      return expired && snapshot(expired);
+    }
     if (entry.expires <= Date.now()) this.#remove(entry, "expired");
     else if (this.maxEntries !== Infinity) this.#used(entry);
-    return entry;
+    return snapshot(entry);
   }
 
   /** See {@linkcode AtomicStore.write}. */
@@ -610,13 +616,15 @@ export class SessionStore implements AtomicStore {
     this.#entries.set(sid, entry);
     if (entry.clientId !== undefined) this.#byClient.set(entry.clientId, sid);
     if (entry.user !== undefined) this.#indexUser(entry.user, sid);
-    if (!this.#closed) this.#alarm?.set(Date.now() + this.#cleanupMs);
+    this.#schedule();
     this.#events.emit("set", this, sid, !old);
     if (!old && this.#entries.size > this.maxEntries) this.#evict();
     return entry;
   }
 
   #evict(): void {
+    const expired = this.#ends.take(Date.now());
+    if (expired) return this.#remove(expired, "expired");
     const { value: oldest } = this.#entries.values().next();
     if (oldest) this.#remove(oldest, "evicted");
   }
@@ -651,7 +659,9 @@ export class SessionStore implements AtomicStore {
       forget(this.#expired, (old) => old.expires + EXPIRED_GRACE <= now);
     }
     this.#events.emit("destroy", this, entry.sid);
-    this.#events.emit("removed", entry.sid, reason, entry);
+    if (this.#events.listenerCount("removed") > 0) {
+      this.#events.emit("removed", entry.sid, reason, snapshot(entry));
+    }
   }
 
   #clear(limit: number): number {
@@ -669,9 +679,21 @@ export class SessionStore implements AtomicStore {
   #sweep(): void {
     const cleared = this.#clear(CLEANUP_BATCH);
     if (cleared > 0) this.#events.emit("cleanup", this, cleared);
-    if (this.#closed || this.#ends.size === 0) return;
-    const pause = cleared === CLEANUP_BATCH ? 1 : this.#cleanupMs;
-    this.#alarm?.set(Date.now() + pause);
+    this.#lastSweep = Date.now();
+    if (cleared === CLEANUP_BATCH) this.#alarm?.set(this.#lastSweep + 1);
+    else this.#schedule();
+  }
+
+  /** Next time something has expired, or after the interval that was asked for. */
+  #schedule(): void {
+    const { next } = this.#ends;
+    if (this.#closed || next === undefined) return;
+    const interval = this.#cleanupMs;
+    this.#alarm?.set(
+      interval === undefined
+        ? Math.max(next, this.#lastSweep + SWEEP_PAUSE)
+        : Date.now() + interval,
+    );
   }
 }
 
@@ -699,6 +721,21 @@ function forget<T>(map: Map<string, T>, stale: (value: T) => boolean): void {
     if (map.size <= MAX_REMEMBERED && !stale(value)) return;
     map.delete(key);
   }
+}
+
+/** What a reader gets: its own copy, as the session was when it was read. */
+function snapshot(entry: Entry): StoredRecord {
+  return {
+    data: entry.data,
+    version: entry.version,
+    maxAge: entry.maxAge,
+    expires: entry.expires,
+    absoluteEnd: entry.absoluteEnd,
+    cookie: entry.cookie,
+    clientId: entry.clientId,
+    settled: entry.settled,
+    user: entry.user,
+  };
 }
 
 /** koa-session's object from a record. */

@@ -56,6 +56,8 @@ export interface TransactionListener {
     sockets: "follow" | "leave",
   ): void;
   conflict(event: SessionConflict): void;
+  /** A session that somebody took for alive is not in the store. */
+  missed(sid: string): void;
 }
 
 /** A handler of `withSession`. */
@@ -128,7 +130,19 @@ export class Transactions {
 
   /** Reads a record; one that has expired a moment ago is still shown. */
   load(sid: string, ctx?: unknown): Awaitable<StoredRecord | undefined> {
-    return this.door.ask("read", (records) => records.read(sid, ctx));
+    const loading = this.door.ask("read", (records) => records.read(sid, ctx));
+    if (loading instanceof Promise) {
+      return loading.then((record) => this.#seen(sid, record));
+    }
+    return this.#seen(sid, loading);
+  }
+
+  #seen(
+    sid: string,
+    record: StoredRecord | undefined,
+  ): StoredRecord | undefined {
+    if (!isAlive(record)) this.#listener.missed(sid);
+    return record;
   }
 
   /** Where a session went that was regenerated a moment ago. */
@@ -186,7 +200,10 @@ export class Transactions {
     if (scope) return await this.#join(scope, frame, handler, missing, source);
     const opening = this.#open(sid, source.ctx, false);
     const opened = opening instanceof Promise ? await opening : opening;
-    if ("missing" in opened) return missing();
+    if ("missing" in opened) {
+      this.#listener.missed(sid);
+      return missing();
+    }
     this.counts.transactions++;
     return await this.#execute(opened, frame, handler, source);
   }
@@ -249,8 +266,8 @@ export class Transactions {
     try {
       const hold = await this.#joinTurn(into);
       try {
-        if (into.session == null || into.top.ended) return missing();
-        const before = encode(into.session);
+        if (into.result === null || into.top.ended) return missing();
+        const before = encode(into.result);
         const scope = new Scope(into.top, JSON.parse(before));
         let result: R;
         try {
@@ -266,13 +283,24 @@ export class Transactions {
           this.door.timeouts++;
           throw new SessionTimeoutError("hold", this.#options.lockTimeout);
         }
-        settle(into, before, scope.session);
+        settle(into, before, scope.result);
+        if (scope.result === null) await this.#endInside(into.top);
         return result;
       } finally {
         this.#joins.release(hold);
       }
     } finally {
       into.finished();
+    }
+  }
+
+  /** Ending never waits, not even for the call that was joined. */
+  async #endInside(top: RootScope): Promise<void> {
+    if (top.ended) return;
+    top.ended = true;
+    const { sid, record } = top.held;
+    if (!await this.end(sid, "logout", { record })) {
+      throw new SessionEndedError();
     }
   }
 
@@ -293,14 +321,14 @@ export class Transactions {
       source.carry?.leave(held.sid, undefined);
       return;
     }
-    if (scope.session == null) {
+    if (scope.result === null) {
       await this.#logout(scope);
       source.carry?.leave(held.sid, undefined);
       return;
     }
     let next: SessionRecord | undefined;
     try {
-      const data = encode(scope.session);
+      const data = encode(scope.result);
       next = this.#next(held.record, data, scope.cookie, source.touch);
     } catch (error) {
       held.release();
@@ -505,15 +533,11 @@ export class Transactions {
 
   #commitInside(scope: Scope, base: StoredRecord, commit: Commit): Committed {
     const { held } = scope.top;
-    if (scope.session == null) return { status: "ended" };
+    if (scope.result === null) return { status: "ended" };
     scope.apply(patchOf(base, commit));
     scope.top.cookie = { cookie: commit.cookie, maxAge: commit.maxAge };
-    const record = this.#committed(held.record, encode(scope.session), commit);
-    return {
-      status: "done",
-      sid: held.sid,
-      record: { ...record, version: held.record.version },
-    };
+    // nothing is stored yet, so the base stays: if the handler throws, these changes are pending still
+    return { status: "done", sid: held.sid, record: base };
   }
 
   #committed(
@@ -666,7 +690,7 @@ export class Transactions {
   ): Promise<Committed> {
     const { top } = scope;
     const { held } = top;
-    if (scope.session == null) return { status: "ended" };
+    if (scope.result === null) return { status: "ended" };
     scope.apply(patchOf(base, commit));
     // the handler is not over: what it has changed so far is not written yet
     const next = this.#renamed(
@@ -691,10 +715,12 @@ export class Transactions {
     }
     held.release();
     top.held = opened;
+    // the data of the base with the version of the base: the next patch is merged, not written as it is
+    const { data, version: seen } = base;
     return {
       status: "done",
       sid: to,
-      record: { ...next, data: encode(scope.session), version },
+      record: { ...next, data, version: seen },
     };
   }
 

@@ -255,7 +255,7 @@ describe("one session over HTTP and Socket.IO", () => {
     const ada = browser();
     await ada.post("/session", { json: { n: 1 } });
     const socket = await ada.connect();
-    const other = socket.io.socket("/space");
+    const other = socket.io.socket("/space").connect();
     assertEquals(await ada.ask(other, "add"), 2);
     assertEquals(await ada.ask(socket, "add"), 3);
     other.disconnect();

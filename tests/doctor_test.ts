@@ -10,6 +10,7 @@ import {
 } from "@std/assert";
 import { bridgeSession, SessionStore } from "@koa-io/session";
 import {
+  clearingIntervals,
   codeOf,
   connectLine,
   deferred,
@@ -77,10 +78,11 @@ describe("bridge.doctor()", () => {
     }],
   ];
   for (const [code, why, options, config] of ailments) {
-    it(`finds ${code} when ${why}`, async () => {
-      const codes = await diagnosed(options, config);
-      assert(codes.includes(code), `found ${codes.join(", ") || "nothing"}`);
-    });
+    it(`finds ${code} when ${why}`, () =>
+      clearingIntervals(async () => {
+        const codes = await diagnosed(options, config);
+        assert(codes.includes(code), `found ${codes.join(", ") || "nothing"}`);
+      }));
   }
 
   it("finds nothing in keep-with-user once sockets are disconnected", async () => {
@@ -215,7 +217,6 @@ describe("bridge.close()", () => {
       outer = bridge;
     }
     await outer.close();
-    await io.close();
   });
 
   it("closes a store that the bridge made itself, and no other", async () => {
@@ -237,7 +238,6 @@ describe("bridge.close()", () => {
       };
       await bridge.close();
       assertEquals(closed, own ? 1 : 0);
-      await io.close();
       given.close();
     }
   });

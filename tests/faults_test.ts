@@ -16,6 +16,7 @@ import {
   KEY,
   mentionsSession,
   once,
+  pause,
   type Scene,
   settles,
   startScene,
@@ -31,6 +32,8 @@ const tiers: [tier: string, make: () => FaultyStore][] = [
   ["basic", () => new FaultyBasicStore()],
 ];
 
+const STORE_TIMEOUT = 120;
+
 /** A scene on a faulty store; whatever nobody handles fails the test. */
 async function withFaults(
   store: FaultyStore,
@@ -40,12 +43,14 @@ async function withFaults(
   const unhandled = await unhandledIn(async () => {
     await using scene = await startScene({
       store: store as unknown as NonNullable<TestOptions["store"]>,
-      storeTimeout: 120,
+      storeTimeout: STORE_TIMEOUT,
       ...options,
     });
     try {
       await act(scene);
     } finally {
+      // what hangs is given up after storeTimeout: nothing of it may be left
+      if (store.hung > 0) await pause(STORE_TIMEOUT + 50);
       store.moods = {};
     }
   });

@@ -145,7 +145,7 @@ describe("hostile cookies", () => {
       },
       (jar, name) => {
         const other = name === KEY ? CLIENT_KEY : KEY;
-        jar.set(`${name}.sig`, jar.get(`${other}.sig`)!);
+        jar.set(`${name}.sig`, ada.jar.get(`${other}.sig`)!);
       },
     ];
     for (const change of changed) {

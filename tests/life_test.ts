@@ -9,7 +9,7 @@ import {
   assertLessOrEqual,
   assertStrictEquals,
 } from "@std/assert";
-import { type SessionEnd, SessionStore } from "@koa-io/session";
+import { SessionStore } from "@koa-io/session";
 import {
   codeOf,
   collect,
@@ -23,16 +23,14 @@ import {
   startScene,
 } from "./support/issue3.ts";
 
-/** The end of a session, and how many ms after `since` it came. */
+/** Why a session ended, and how many ms after `since`. */
 async function endOf(
   scene: Scene,
   sessionId: string,
   since: number = Date.now(),
 ): Promise<[reason: string, after: number]> {
-  const [{ reason }] = await once<[SessionEnd]>(scene.bridge, "sessionEnd", {
-    where: (event) => event.sessionId === sessionId,
-  });
-  return [reason, Date.now() - since];
+  const { reason, at } = await scene.ended(sessionId);
+  return [reason, at - since];
 }
 
 describe("maxAge as idle time", () => {
@@ -70,7 +68,7 @@ describe("maxAge as idle time", () => {
   });
 
   it("ends a handler that was running, typed, and writes nothing of it", async () => {
-    await using scene = await startScene({ maxAge: 300, touchInterval: false });
+    await using scene = await startScene({ maxAge: 600, touchInterval: false });
     const { sessionId, connect } = await scene.visit();
     const { server } = await connect();
     const gate = deferred();
@@ -273,7 +271,8 @@ describe("absoluteMaxAge", () => {
       return ctx.sessionId;
     });
     const since = Date.now();
-    const { browser } = await scene.visit();
+    const { browser, connect } = await scene.visit();
+    await connect();
     await pause(400);
     const newId = (await browser.post("/rotate")).body;
     const [reason, after] = await endOf(scene, newId, since);

@@ -11,7 +11,7 @@ import { agrees, Client, MOVING, SHARED, startModel } from "./support/model.ts";
 
 /** Runs in all, shared out among lanes that run beside each other on one server. */
 const LANES = 5;
-const RUNS_PER_LANE = 44;
+const RUNS_PER_LANE = 60;
 
 const shared = fc.array(fc.constantFrom(...SHARED), {
   minLength: 1,

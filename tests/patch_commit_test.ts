@@ -4,6 +4,7 @@ import {
   type Answer,
   collect,
   deferred,
+  mentionsSession,
   pause,
   type Scene,
   settles,
@@ -248,7 +249,6 @@ describe("ctx.session once headers are sent", () => {
       await using scene = await startScene({ rolling: true });
       const { browser, sessionId } = await scene.visit({ n: 1 });
       scene.route("/early", (ctx) => {
-        ctx.respond = false;
         ctx.res.writeHead(200);
         ctx.res.write("early");
         ctx.session!.n = ctx.session!.n! + 1;
@@ -257,7 +257,7 @@ describe("ctx.session once headers are sent", () => {
       for (const n of [2, 3]) {
         const answer = await browser.get("/early");
         assertEquals(answer.body, "early");
-        assertEquals(answer.setCookies, []);
+        assert(!mentionsSession(answer));
         await until(
           async () => (await scene.peek(sessionId))?.n === n,
           `n to be ${n}`,
@@ -321,7 +321,7 @@ describe("a plain request beside its own withSession()", () => {
           throw new Error("inside");
         }).catch(() => {}),
       );
-      return { ...ctx.session! };
+      return ctx.session;
     });
     assertEquals((await browser.post("/both")).json, { n: 1, pending: 1 });
     assertEquals(await scene.peek(sessionId), { n: 1, pending: 1 });

@@ -1,4 +1,4 @@
-import { describe, it } from "@std/testing/bdd";
+import { describe, it as test } from "@std/testing/bdd";
 import {
   assert,
   assertEquals,
@@ -7,6 +7,7 @@ import {
 } from "@std/assert";
 import {
   type Browser,
+  clearingIntervals,
   type ClientSocket,
   once,
   type Scene,
@@ -22,6 +23,9 @@ import {
 const recovering: ServerConfig = {
   io: { connectionStateRecovery: { maxDisconnectionDuration: 60_000 } },
 };
+
+const it = (name: string, act: () => Promise<void>) =>
+  test(name, () => clearingIntervals(act));
 
 /** What a client hands in to be recovered. */
 function ticket(client: ClientSocket): { pid: string; offset: string } {

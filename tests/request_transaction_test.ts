@@ -138,7 +138,7 @@ describe("inside a handler of the same session", () => {
   it("sessionCtx.session = null ends the session and deletes its cookie", async () => {
     await using scene = await startScene();
     const { browser, sessionId } = await scene.visit({ n: 1 });
-    scene.route("/logout", async (ctx) => {
+    scene.route("/end", async (ctx) => {
       await ctx.withSession((sessionCtx) => {
         sessionCtx.session = null;
       });
@@ -146,7 +146,7 @@ describe("inside a handler of the same session", () => {
       assertStrictEquals(ctx.sessionId, undefined);
       return "out";
     });
-    const answer = await browser.post("/logout");
+    const answer = await browser.post("/end");
     assertEquals(answer.body, "out");
     assert(answer.cookie(KEY)?.deletes);
     assertStrictEquals(browser.jar.get(KEY), undefined);
@@ -179,7 +179,7 @@ describe("inside a handler of the same session", () => {
 
   it("a regenerate joins and takes the handler's changes along", async () => {
     await using scene = await startScene();
-    for (const way of ["ctx", "session"]) {
+    for (const way of ["ctx", "native"]) {
       const { browser, sessionId } = await scene.visit({ n: 1 });
       scene.route(`/${way}`, async (ctx) => {
         await settles(ctx.withSession(async ({ session }) => {

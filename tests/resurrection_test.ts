@@ -234,18 +234,20 @@ describe("ending never waits", () => {
     });
   }
 
-  it("a joined null ends it for the outer handler too", async () => {
-    await using scene = await startScene();
-    const { sessionId } = await scene.visit({ n: 1 });
-    await codeOf(scene.bridge.withSession(sessionId, async (outer) => {
-      outer.session!.n = 2;
-      await scene.bridge.withSession(sessionId, (inner) => {
-        inner.session = null;
-      });
-      outer.session = { n: 3 };
-    }));
-    assertStrictEquals(await scene.peek(sessionId), undefined);
-  });
+  for (const after of ["goes on", "begins anew"]) {
+    it(`a joined null ends it, although the outer handler ${after}`, async () => {
+      await using scene = await startScene();
+      const { sessionId } = await scene.visit({ n: 1 });
+      await codeOf(scene.bridge.withSession(sessionId, async (outer) => {
+        outer.session!.n = 2;
+        await scene.bridge.withSession(sessionId, (inner) => {
+          inner.session = null;
+        });
+        if (after === "begins anew") outer.session = { n: 3 };
+      }));
+      assertStrictEquals(await scene.peek(sessionId), undefined);
+    });
+  }
 
   it("socket activity after the end brings nothing back", async () => {
     const store = new FaultyBasicStore();

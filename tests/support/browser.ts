@@ -123,6 +123,8 @@ export class Browser {
       extraHeaders: { ...(cookie && { cookie }), ...headers },
       ...rest,
     });
+    const { transports = ["websocket"] } = rest;
+    if (transports.some((it) => it === "polling")) this.polled = true;
     this.#sockets.push(socket);
     const received: [string, ...unknown[]][] = [];
     this.#received.set(socket, received);
@@ -200,6 +202,9 @@ export class Browser {
     call.end();
     return await settles(status, "the upgrade");
   }
+
+  /** Whether a socket of this browser ever polled: the polyfill of XMLHttpRequest is slow to let go. */
+  polled = false;
 
   /** Closes every socket and waits until their connections are gone. */
   async close(): Promise<void> {

@@ -24,9 +24,10 @@ export function parseSetCookie(line: string): SetCookie {
   }
   const value = pair.slice(at + 1).trim();
   const { expires, "max-age": maxAge } = attributes;
+  // a cookie's date is cut off to whole seconds: one of 100 ms is not deleted by that
   const deletes = maxAge !== undefined
     ? Number(maxAge) <= 0
-    : expires !== undefined && Date.parse(expires) <= Date.now();
+    : expires !== undefined && Date.parse(expires) <= Date.now() - 1_000;
   return { name: pair.slice(0, at).trim(), value, line, attributes, deletes };
 }
 

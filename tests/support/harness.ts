@@ -31,6 +31,7 @@ import {
   type TestSession,
 } from "./app.ts";
 import { Browser } from "./browser.ts";
+import { pause } from "./wait.ts";
 
 export * from "./app.ts";
 export * from "./browser.ts";
@@ -159,6 +160,8 @@ export async function startServer(
     await io.close();
     http.closeAllConnections();
     await closed;
+    // the aborted polls end in timers of 0 ms that no event tells of
+    if (browsers.some(({ polled }) => polled)) await pause(10);
   }
 
   const stand: Stand = {

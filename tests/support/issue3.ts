@@ -3,8 +3,10 @@
  * whose routes can be added while it runs, visitors with a session, and both
  * ends of a socket.
  */
+import type { ServerResponse } from "node:http";
 import type {
   AtomicStore,
+  EndReason,
   SessionData,
   SessionRecord,
   StoredRecord,
@@ -25,16 +27,22 @@ import {
   type TestOptions,
   type TestSession,
   type TestSocket,
+  until,
 } from "./harness.ts";
 
 export * from "./harness.ts";
 
+/** A Koa context with its answer within reach. */
+export type SceneContext = TestContext & { readonly res: ServerResponse };
+
 /** A running server with the routes and events of the harness, and more routes at any time. */
 export interface Scene extends Stand {
   /** Answers this path with what the handler returns. */
-  route(path: string, handler: (ctx: TestContext) => unknown): void;
+  route(path: string, handler: (ctx: SceneContext) => unknown): void;
   /** A browser that has begun a session with this data and brought its cookie back once. */
   visit(session?: TestSession): Promise<Visitor>;
+  /** How and when a session ended, or will end. */
+  ended(sessionId: string): Promise<{ reason: EndReason; at: number }>;
   /** The session as the bridge knows it, `undefined` when there is none. */
   peek(sessionId: string): Promise<TestSession | undefined>;
 }
@@ -59,19 +67,27 @@ export async function startScene(
   options: TestOptions = {},
   config: ServerConfig = {},
 ): Promise<Scene> {
-  const routes = new Map<string, (ctx: TestContext) => unknown>();
+  const routes = new Map<string, (ctx: SceneContext) => unknown>();
   const stand = await startServer(options, ({ app, io }) => {
     sessionRoutes(app);
     sessionEvents(io);
-    app.use(async (ctx) => {
+    app.use(async (ctx: SceneContext) => {
       const handler = routes.get(ctx.path);
       if (!handler) return;
       const result = await handler(ctx);
-      if (ctx.respond !== false && !ctx.headerSent) ctx.body = result ?? null;
+      if (!ctx.res.headersSent) ctx.body = result ?? "done";
     });
   }, config);
+  const ends = new Map<string, { reason: EndReason; at: number }>();
+  stand.bridge.on("sessionEnd", ({ sessionId, reason }) => {
+    ends.set(sessionId, { reason, at: Date.now() });
+  });
   return {
     ...stand,
+    async ended(sessionId) {
+      await until(() => ends.has(sessionId), `the end of ${sessionId}`);
+      return ends.get(sessionId)!;
+    },
     route: (path, handler) => void routes.set(path, handler),
     async visit(session = { n: 0 }) {
       const browser = stand.browser();
@@ -141,6 +157,29 @@ export async function codeOf(
   }
 }
 
+/**
+ * Runs an action and clears the intervals that were begun meanwhile: Socket.IO's
+ * adapter for connection state recovery never clears its own.
+ */
+export async function clearingIntervals(
+  action: () => Promise<void>,
+): Promise<void> {
+  const { setInterval } = globalThis;
+  const begun: ReturnType<typeof setInterval>[] = [];
+  const patched = (...args: Parameters<typeof setInterval>) => {
+    const interval = setInterval(...args);
+    begun.push(interval);
+    return interval;
+  };
+  globalThis.setInterval = patched as typeof setInterval;
+  try {
+    await action();
+  } finally {
+    globalThis.setInterval = setInterval;
+    for (const interval of begun) clearInterval(interval);
+  }
+}
+
 /** How a store of the tests answers: as it should, with an error, or not at all. */
 export type Mood = "well" | "failing" | "hanging";
 
@@ -153,6 +192,8 @@ export class StoreDown extends Error {
 abstract class Moody {
   /** By operation; what is not named is well. */
   moods: Record<string, Mood> = {};
+  /** How many calls were left hanging. */
+  hung = 0;
   /** What was asked: `[operation, sid]`. */
   readonly calls: [operation: string, sid: string][] = [];
 
@@ -169,7 +210,10 @@ abstract class Moody {
     this.calls.push([operation, sid]);
     const mood = this.moods[operation] ?? "well";
     if (mood === "failing") throw new StoreDown(`${operation} is down`);
-    if (mood === "hanging") return await new Promise<never>(() => {});
+    if (mood === "hanging") {
+      this.hung++;
+      return await new Promise<never>(() => {});
+    }
     return act();
   }
 }

@@ -11,7 +11,6 @@ import {
   increment,
   KEY,
   type Line,
-  once,
   type Scene,
   startScene,
   type TestContext,
@@ -71,14 +70,16 @@ export async function startModel(): Promise<Scene> {
   const scene = await startScene({
     user: (session) => session.user,
     touchInterval: 10,
+    // a session without sockets is missed when the store clears it away
+    autoCleanupMs: 100,
   });
   const existing = (path: string, act: (ctx: TestContext) => unknown) =>
     scene.route(path, (ctx) => ctx.session!.isNew ? "guest" : act(ctx));
   existing("/add", (ctx) => ctx.withSession(increment, "guest"));
-  existing("/put a", (ctx) => void (ctx.session!.a = Number(ctx.query.value)));
-  existing("/put b", (ctx) => void (ctx.session!.b = Number(ctx.query.value)));
-  existing("/delete a", (ctx) => void delete ctx.session!.a);
-  existing("/replace c", (ctx) => {
+  existing("/put-a", (ctx) => void (ctx.session!.a = Number(ctx.query.value)));
+  existing("/put-b", (ctx) => void (ctx.session!.b = Number(ctx.query.value)));
+  existing("/delete-a", (ctx) => void delete ctx.session!.a);
+  existing("/replace-c", (ctx) => {
     const { c: _, ...rest } = ctx.session!.toJSON() as TestSession;
     ctx.session = { ...rest, c: [Number(ctx.query.value)] } as never;
   });
@@ -89,7 +90,7 @@ export async function startModel(): Promise<Scene> {
       throw new Error("on purpose");
     }, undefined).catch(() => {});
   });
-  existing("/logout", (ctx) => void (ctx.session = null));
+  existing("/end", (ctx) => void (ctx.session = null));
   existing("/regenerate", (ctx) => ctx.regenerateSession());
   existing("/expire", (ctx) => void (ctx.session!.maxAge = SHORT_LIFE));
   scene.route("/login", (ctx) => {
@@ -175,7 +176,7 @@ export class Client {
     value: number,
     session: TestSession,
   ): unknown[] {
-    const written = operations.flatMap((name, i) => {
+    const written = operations.flatMap((name, i): unknown[] => {
       const mine = value * 100 + i;
       if (name === `put ${key}`) return [mine];
       if (name === `replace ${key}`) return [[mine]];
@@ -205,7 +206,7 @@ export class Client {
       }
       case "log out over a socket": {
         const line = this.#lines.at(-1);
-        if (!line) return await this.#send("/logout");
+        if (!line) return await this.#send("/end");
         const result = await this.#browser.ask(line.client, "destroy");
         return result === true ? "out" : this.#ended(result.code);
       }
@@ -221,17 +222,15 @@ export class Client {
       case "expire": {
         if (!this.#id) return "guest";
         const id = this.#id;
-        const expired = once<[SessionEnd]>(this.#scene.bridge, "sessionEnd", {
-          where: ({ sessionId }) => sessionId === id,
-        });
         await this.#send("/expire");
-        await expired;
+        const { reason } = await this.#scene.ended(id);
+        if (reason !== "expired") this.#fail("reason", reason, "expired");
         return "expired";
       }
       case "log out over http":
-        return await this.#send("/logout");
+        return await this.#send("/end");
       default:
-        return await this.#send(`/${name}?value=${value}`.replace(" ", "%20"));
+        return await this.#send(`/${name.replace(" ", "-")}?value=${value}`);
     }
   }
 

@@ -1,0 +1,130 @@
+/** The process that makes the load, the same for all targets. */
+import { serveCommands } from "./control.ts";
+import { EngineSocket } from "./load/engine.ts";
+import { CookieJar, HttpConnection } from "./load/http.ts";
+import {
+  type Done,
+  handshakeClients,
+  httpClients,
+  pace,
+  saturate,
+  socketClients,
+} from "./load/run.ts";
+import { percentile } from "./statistics.ts";
+
+/** How many clients log in, or connect, at once. */
+const AT_ONCE = 16;
+
+/** The Cookie headers of the clients that have logged in, by the server's port. */
+const cookiesOf = new Map<number, string[]>();
+
+/** Open sockets, by the server's port. */
+const socketsOf = new Map<number, EngineSocket[]>();
+
+/** What a load is put on: a path, an event, or handshakes. */
+export interface Work {
+  readonly port: number;
+  /** Requests for this path. */
+  readonly path?: string;
+  /** This event on the open sockets. */
+  readonly event?: string;
+  /** How many clients, at most; left out, all there are. */
+  readonly clients?: number;
+  /** How many events are under way on each socket. */
+  readonly window?: number;
+  readonly ms: number;
+}
+
+/** Latencies, in ms. */
+export interface Latency {
+  readonly p50: number;
+  readonly p99: number;
+}
+
+function operations({ port, path, event, clients, window }: Work) {
+  const cookies = (cookiesOf.get(port) ?? []).slice(0, clients);
+  if (path !== undefined) return httpClients(port, path, cookies);
+  const close = () => {};
+  if (event === undefined) {
+    return { clients: handshakeClients(port, cookies), close };
+  }
+  const sockets = (socketsOf.get(port) ?? []).slice(0, clients);
+  return { clients: socketClients(sockets, event, window ?? 1), close };
+}
+
+async function each(
+  count: number,
+  act: (i: number, connection: HttpConnection) => Promise<void>,
+  port: number,
+): Promise<void> {
+  let next = 0;
+  await Promise.all(Array.from({ length: AT_ONCE }, async () => {
+    const connection = new HttpConnection(port);
+    while (next < count) await act(next++, connection);
+    connection.close();
+  }));
+}
+
+const commands = {
+  /** Begins sessions, and comes back to each as a browser would. */
+  async login(
+    { port, count }: { port: number; count: number },
+  ): Promise<void> {
+    const cookies: string[] = [];
+    await each(count, async (i, connection) => {
+      const jar = new CookieJar();
+      for (const path of ["/login", "/read"]) {
+        const answer = await connection.get(path, String(jar));
+        if (answer.status !== 200) throw new Error(`${path} ${answer.status}`);
+        jar.keep(answer.cookies);
+      }
+      cookies[i] = String(jar);
+    }, port);
+    cookiesOf.set(port, cookies);
+  },
+  /** Opens sockets; `sessions` says among how many of the clients they are shared out. */
+  async open(
+    { port, count, sessions }: {
+      port: number;
+      count: number;
+      sessions: number;
+    },
+  ): Promise<void> {
+    const cookies = cookiesOf.get(port) ?? [];
+    const sockets = socketsOf.get(port) ?? [];
+    socketsOf.set(port, sockets);
+    for (let i = 0; i < count; i += AT_ONCE) {
+      const length = Math.min(AT_ONCE, count - i);
+      const opening = Array.from(
+        { length },
+        (_, j) => EngineSocket.open(port, cookies[(i + j) % sessions] ?? ""),
+      );
+      sockets.push(...await Promise.all(opening));
+    }
+  },
+  /** Closes all sockets to a server. */
+  async shut({ port }: { port: number }): Promise<void> {
+    const sockets = socketsOf.get(port) ?? [];
+    socketsOf.delete(port);
+    await Promise.all(sockets.map((socket) => socket.close()));
+  },
+  /** As much as the server takes. */
+  async saturate(work: Work): Promise<Done> {
+    const { clients, close } = operations(work);
+    const done = await saturate(clients, work.ms);
+    close();
+    return done;
+  },
+  /** So many operations a second. */
+  async pace(work: Work & { rate: number }): Promise<Latency> {
+    const { clients, close } = operations(work);
+    const latencies = await pace(clients, work.rate, work.ms);
+    close();
+    return { p50: percentile(latencies, 50), p99: percentile(latencies, 99) };
+  },
+};
+
+/** The commands of the load. */
+export type LoadCommands = typeof commands;
+
+await serveCommands(commands);

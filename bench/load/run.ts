@@ -1,0 +1,129 @@
+/** The ways to put load on a server: as much as it takes, or at a steady pace. */
+import type { Buffer } from "node:buffer";
+import { type EngineSocket, events } from "./engine.ts";
+import { EngineSocket as Socket } from "./engine.ts";
+import { HttpConnection, request, statusOf } from "./http.ts";
+
+/** What was done in how many ms. */
+export interface Done {
+  readonly operations: number;
+  readonly ms: number;
+}
+
+/** One operation of one client; calls back when the server has answered. */
+export type Operation = (done: () => void) => void;
+
+/** Keeps every client busy for `ms`, then waits for what is under way. */
+export function saturate(
+  clients: readonly Operation[],
+  ms: number,
+): Promise<Done> {
+  return new Promise((resolve) => {
+    let operations = 0;
+    let busy = clients.length;
+    const since = performance.now();
+    const end = since + ms;
+    for (const operate of clients) {
+      const next = () => {
+        operations++;
+        again();
+      };
+      const again = () => {
+        const now = performance.now();
+        if (now < end) return operate(next);
+        if (--busy === 0) resolve({ operations, ms: now - since });
+      };
+      operate(next);
+    }
+  });
+}
+
+/**
+ * Starts an operation every `1000 / rate` ms, whether or not those before were
+ * answered, and measures each from the time it was due.
+ *
+ * @returns latencies in ms
+ */
+export function pace(
+  clients: readonly Operation[],
+  rate: number,
+  ms: number,
+): Promise<number[]> {
+  return new Promise((resolve) => {
+    const free = [...clients];
+    const overdue: number[] = [];
+    const latencies: number[] = [];
+    const total = Math.floor(rate * ms / 1000);
+    const since = performance.now();
+    let started = 0;
+    const operate = (operation: Operation, due: number) => {
+      operation(() => {
+        latencies.push(performance.now() - due);
+        const late = overdue.shift();
+        if (late !== undefined) operate(operation, late);
+        else free.push(operation);
+        if (latencies.length === total) resolve(latencies);
+      });
+    };
+    const tick = () => {
+      const now = performance.now();
+      for (; started < total; started++) {
+        const due = since + started * 1000 / rate;
+        if (due > now) break;
+        const operation = free.shift();
+        if (operation) operate(operation, due);
+        else overdue.push(due);
+      }
+      if (started < total) setImmediate(tick);
+    };
+    tick();
+  });
+}
+
+/** Requests for `path`, one connection for each cookie. */
+export function httpClients(
+  port: number,
+  path: string,
+  cookies: readonly string[],
+): { clients: Operation[]; close(): void } {
+  const connections = cookies.map(() => new HttpConnection(port));
+  const clients = connections.map((connection, i): Operation => {
+    const bytes = request(path, cookies[i]!);
+    return (done) =>
+      connection.send(bytes, (head) => {
+        if (statusOf(head) !== 200) throw new Error(head);
+        done();
+      });
+  });
+  const close = () => connections.forEach((connection) => connection.close());
+  return { clients, close };
+}
+
+/** Events of open sockets, `window` of them under way on each. */
+export function socketClients(
+  sockets: readonly EngineSocket[],
+  event: string,
+  window: number,
+): Operation[] {
+  const frames: readonly Buffer[] = events(event, window);
+  return sockets.flatMap((socket) => {
+    const waiting: (() => void)[] = [];
+    socket.acknowledged = (id) => waiting[id]!();
+    return frames.map((bytes, id): Operation => (done) => {
+      waiting[id] = done;
+      socket.send(bytes);
+    });
+  });
+}
+
+/** Handshakes: a socket is opened, and closed again. */
+export function handshakeClients(
+  port: number,
+  cookies: readonly string[],
+): Operation[] {
+  return cookies.map((cookie): Operation => async (done) => {
+    const socket = await Socket.open(port, cookie);
+    await socket.close();
+    done();
+  });
+}

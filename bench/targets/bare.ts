@@ -1,0 +1,21 @@
+/** The physical limit: Koa and Socket.IO, and no session at all. */
+import Koa from "koa";
+import { Server } from "socket.io";
+import { type Ack, type Target } from "./target.ts";
+
+export function bare(): Target {
+  const app = new Koa();
+  let count = 1;
+  app.use((ctx) => {
+    if (ctx.path === "/change") count++;
+    ctx.body = ctx.path === "/untouched" ? "untouched" : String(count);
+  });
+  const io = new Server();
+  io.on("connection", (socket) => {
+    let count = 1;
+    socket.on("echo", (value: unknown, ack: Ack) => ack(value));
+    socket.on("read", (_: unknown, ack: Ack) => ack(count));
+    socket.on("increment", (_: unknown, ack: Ack) => ack(++count));
+  });
+  return { listener: app.callback(), io };
+}

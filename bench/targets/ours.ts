@@ -1,0 +1,53 @@
+/** This package, with its default store. */
+import {
+  bridgeSession,
+  type SessionContext,
+  type SessionSocket,
+  type SessionStore,
+} from "@koa-io/session";
+import Koa from "koa";
+import { Server } from "socket.io";
+import { type Ack, type Data, fresh, KEYS, type Target } from "./target.ts";
+
+export function ours(): Target {
+  const app = new Koa<Koa.DefaultState, SessionContext<Data>>();
+  app.keys = KEYS;
+  const io = new Server();
+  const { store } = bridgeSession<Data>(app, io, { key: "sid" });
+  app.use((ctx) => {
+    if (ctx.path === "/untouched") {
+      ctx.body = "untouched";
+      return;
+    }
+    if (ctx.path === "/login") Object.assign(ctx.session!, fresh());
+    if (ctx.path === "/change") ctx.session!.count++;
+    ctx.body = String(ctx.session!.count);
+  });
+  io.on("connection", (raw) => {
+    const socket = raw as SessionSocket<Data>;
+    socket.on("echo", (value: unknown, ack: Ack) => ack(value));
+    socket.on("read", async (_: unknown, ack: Ack) => {
+      ack(await socket.withSession(({ session }) => session.count));
+    });
+    socket.on("increment", async (_: unknown, ack: Ack) => {
+      ack(await socket.withSession(({ session }) => ++session.count));
+    });
+  });
+  const fill = (count: number) => {
+    const record = {
+      data: JSON.stringify(fresh()),
+      maxAge: 86_400_000,
+      absoluteEnd: undefined,
+      cookie: undefined,
+      settled: true,
+      user: undefined,
+    };
+    for (let i = 0; i < count; i++) {
+      const expires = Date.now() + 86_400_000;
+      const clientId = `client-${i}`;
+      (store as SessionStore)
+        .write(`filled-${i}`, { ...record, expires, clientId }, null);
+    }
+  };
+  return { listener: app.callback(), io, fill };
+}

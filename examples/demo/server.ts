@@ -1,0 +1,62 @@
+/** Koa, Socket.IO and the bridge between them, wired together. */
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+// @ts-types="@types/koa"
+import Koa from "koa";
+import { Server } from "socket.io";
+import { bridgeSession, type SessionContext } from "@koa-io/session";
+import { guardRequests } from "./guard.ts";
+import { serveApi } from "./routes.ts";
+import type { DemoSession } from "./session.ts";
+import { answerSockets } from "./sockets.ts";
+import { servePage } from "./static.ts";
+
+/** A demo that runs. */
+export interface Demo {
+  /** Where to point a browser. */
+  readonly url: string;
+  /** Ends connections, server and bridge. */
+  close(): Promise<void>;
+}
+
+/** Serves the demo. `port: 0` takes any port that is free. */
+export async function startDemo(
+  { port, host }: { readonly port: number; readonly host: string },
+): Promise<Demo> {
+  const app = new Koa<Koa.DefaultState, SessionContext<DemoSession>>();
+  const io = new Server();
+  const bridge = bridgeSession<DemoSession>(app, io, {
+    // sessions live in memory here, so keys that outlive the process are of no use
+    appKeys: [crypto.randomUUID()],
+    key: "demo.sid",
+    sameSite: "lax",
+    // the index for "log out everywhere"
+    user: (session) => session.user,
+  });
+  bridge.on("error", (error) => console.error(error));
+  bridge.on("sessionConflict", ({ sessionId, keys, resolution }) => {
+    bridge.toSession(sessionId).emit("conflict", { keys, resolution });
+  });
+
+  guardRequests(app);
+  serveApi(app, bridge);
+  servePage(app);
+  answerSockets(io, bridge);
+
+  // Koa takes its middleware at app.callback(): the bridge and the routes come first
+  const server = createServer(app.callback());
+  io.attach(server);
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", reject);
+    server.listen(port, host, resolve);
+  });
+  return {
+    url: `http://localhost:${(server.address() as AddressInfo).port}`,
+    async close() {
+      const closed = io.close();
+      server.closeAllConnections();
+      await closed;
+      await bridge.close();
+    },
+  };
+}

@@ -1,0 +1,81 @@
+/** The socket half: who am I, and the other way to move the counter. */
+import type { Server } from "socket.io";
+import type { SessionBridge, SessionSocket } from "@koa-io/session";
+import {
+  type CounterEvent,
+  type DemoSession,
+  type Me,
+  shorten,
+  tabName,
+} from "./session.ts";
+
+type Bridge = SessionBridge<DemoSession>;
+type DemoSocket = SessionSocket<DemoSession>;
+
+/** Answers the events `me`, `devices` and `count`, each with an acknowledgement. */
+export function answerSockets(io: Server, bridge: Bridge): void {
+  io.on("connection", (raw) => {
+    const socket = raw as DemoSocket;
+    answer(socket, "me", () => me(socket));
+    answer(socket, "devices", () => devices(socket, bridge));
+    answer(socket, "count", (tab) => count(socket, bridge, tab));
+  });
+}
+
+/** `undefined` stands for "no session": a guest's socket is no error. */
+async function me(socket: DemoSocket): Promise<Me> {
+  const session = await socket.withSession(
+    ({ session }): DemoSession => ({ ...session }),
+    undefined,
+  );
+  return {
+    clientId: shorten(socket.clientId),
+    sessionId: shorten(socket.sessionId),
+    user: session?.user,
+    count: session?.count,
+  };
+}
+
+async function devices(socket: DemoSocket, bridge: Bridge): Promise<number> {
+  const user = await socket.withSession(({ session }) => session.user, "");
+  return user ? (await bridge.sessionsOf(user)).length : 0;
+}
+
+async function count(
+  socket: DemoSocket,
+  bridge: Bridge,
+  tab: unknown,
+): Promise<number> {
+  const { sessionId, value } = await socket.withSession((sessionCtx) => {
+    const { session } = sessionCtx;
+    session.count = (session.count ?? 0) + 1;
+    return { sessionId: sessionCtx.sessionId, value: session.count };
+  });
+  const event: CounterEvent = {
+    value,
+    via: "socket.withSession",
+    tab: tabName(tab),
+  };
+  bridge.toSession(sessionId).emit("counter", event);
+  return value;
+}
+
+/** Acknowledges with `{ value }` or `{ error, code }`; who wants no answer gets none. */
+function answer(
+  socket: DemoSocket,
+  event: string,
+  handler: (argument: unknown) => Promise<unknown>,
+): void {
+  socket.on(event, async (...args: unknown[]) => {
+    const ack = args.at(-1);
+    const reply = typeof ack === "function" ? ack : () => {};
+    try {
+      reply({ value: await handler(args[0]) });
+    } catch (error) {
+      const { message, code } = error as Error & { code?: string };
+      // an error without a code is none of the bridge's: its text stays here
+      if (code === undefined) console.error(error);
+      reply({ error: code ? message : "Something went wrong", code });
+    }
+  });
+}
