@@ -13,11 +13,12 @@ import type {
 } from "socket.io";
 import { BasicRecords } from "./basic.ts";
 import { Bindings } from "./binding.ts";
-import { Clients, Known } from "./clients.ts";
+import { Clients } from "./clients.ts";
+import { reachesOthers } from "./cluster.ts";
 import { diagnose, type Finding } from "./doctor.ts";
 import { isAlive, type Records } from "./door.ts";
 import { SessionStoreError } from "./errors.ts";
-import type { BridgeEvents, EndReason, StartCause } from "./events.ts";
+import type { BridgeEvents, EndReason } from "./events.ts";
 import { HttpSessions } from "./http.ts";
 import { generateUid, hashId } from "./ids.ts";
 import type { KoaApplication, KoaContext, Missing } from "./koa.ts";
@@ -26,7 +27,9 @@ import {
   type ResolvedOptions,
   resolveOptions,
 } from "./options.ts";
+import { Lifecycle, type LifecycleParts } from "./lifecycle.ts";
 import { OriginGate } from "./origin.ts";
+import { Reconciler } from "./reconcile.ts";
 import { clientRoom, sessionRoom, userRoom } from "./rooms.ts";
 import type { SessionView } from "./scope.ts";
 import { SetupWatch } from "./setup.ts";
@@ -39,7 +42,6 @@ import {
   type SessionRecord,
   SessionStore,
   type SharedStore,
-  type StoredRecord,
 } from "./store.ts";
 import { type Handler, missingPolicy, Transactions } from "./transaction.ts";
 
@@ -127,14 +129,9 @@ export class SessionBridge<S extends object = SessionData>
   readonly #sockets: SocketSessions;
   readonly #origin: OriginGate;
   readonly #setup: SetupWatch;
-  readonly #ended: Record<EndReason, number> = {
-    logout: 0,
-    revoked: 0,
-    expired: 0,
-    replaced: 0,
-    rotated: 0,
-    evicted: 0,
-  };
+  readonly #lifecycle: Lifecycle;
+  readonly #parts: LifecycleParts;
+  readonly #reconciler: Reconciler<Socket> | undefined;
   readonly #undo: (() => void)[] = [];
   #closed: Promise<void> | undefined;
 
@@ -158,24 +155,34 @@ export class SessionBridge<S extends object = SessionData>
     this.#randomKeys = provideKeys(app, resolved);
     this.#io = io as Server;
     this.#options = resolved;
+    this.#lifecycle = new Lifecycle(
+      this.#io,
+      (event, ...args) => this.emit(event, ...args as never),
+      (error) => this.#failed(error),
+      () => this.#parts,
+    );
     const { records, store, told } = this.#openStore(resolved);
     this.store = store;
     this.#records = records;
-    this.#clients = new Clients((known) => void this.#due(known), !told);
+    const lifecycle = this.#lifecycle;
+    this.#clients = new Clients((known) => void lifecycle.due(known), {
+      watchAll: !told,
+      hashAll: records.scope === "shared",
+    });
     this.#transactions = new Transactions(records, resolved, {
-      created: (sid, record) => this.#began(sid, record, "created", true),
-      written: (sid, record) => this.#written(sid, record),
-      ended: (sid, record, reason) => this.#over(sid, record, reason, true),
+      created: (sid, record) => void lifecycle.began(sid, record, "created"),
+      written: (sid, record) => lifecycle.written(sid, record),
+      ended: (sid, record, reason) => lifecycle.over(sid, record, reason),
       rotated: (from, to, record, before, sockets) =>
-        this.#rotated(from, to, record, before, sockets),
-      missed: (sid) => this.#missed(sid),
+        lifecycle.rotated(from, to, record, before, sockets),
+      missed: (sid) => lifecycle.missed(sid),
       conflict: (event) => void this.emit("sessionConflict", event),
     });
     this.#bindings = new Bindings(
       this.#transactions,
       this.#clients,
-      (sid, record) => void this.#began(sid, record, "rebuilt", true),
-      (from, sid, record) => this.#moved(from, sid, record),
+      (sid, record) => void lifecycle.began(sid, record, "rebuilt"),
+      (from, sid, record) => lifecycle.moved(from, sid, record),
     );
     this.#http = new HttpSessions(
       app,
@@ -193,7 +200,29 @@ export class SessionBridge<S extends object = SessionData>
           (this.#io as unknown as { httpServer?: unknown }).httpServer,
         ),
     );
-    this.#sockets = this.#bridgeSockets(app, resolved);
+    const shared = records.scope === "shared"
+      ? records as SharedStore
+      : undefined;
+    const byHash = async (hash: string) => await shared?.byHash(hash);
+    this.#sockets = this.#bridgeSockets(app, resolved, byHash);
+    this.#parts = {
+      transactions: this.#transactions,
+      clients: this.#clients,
+      sockets: this.#sockets,
+      byHash,
+    };
+    if (shared) {
+      this.#reconciler = new Reconciler(
+        shared,
+        this.#clients,
+        resolved.reconcileInterval,
+        {
+          gone: (known) => lifecycle.gone(known),
+          guest: (client) => lifecycle.guest(client),
+          failed: (error) => this.#failed(error),
+        },
+      );
+    }
     this.#origin.attach(io);
     bridgedApps.add(app);
     bridgedServers.add(io);
@@ -349,7 +378,7 @@ export class SessionBridge<S extends object = SessionData>
       waits: door.waits,
       conflicts: counts.conflicts,
       timeouts: door.timeouts,
-      ended: { ...this.#ended },
+      ended: { ...this.#lifecycle.ended },
     };
   }
 
@@ -394,6 +423,8 @@ export class SessionBridge<S extends object = SessionData>
     this.#sockets.close();
     this.#origin.close();
     this.#setup.close();
+    this.#lifecycle.close();
+    this.#reconciler?.close();
     this.#clients.close();
     if (this.#options.ownStore) await (this.store as SessionStore).close();
   }
@@ -425,7 +456,7 @@ export class SessionBridge<S extends object = SessionData>
         sid: string,
         reason: RemovalReason,
         record: SessionRecord,
-      ) => this.#removed(sid, REMOVED[reason], record);
+      ) => this.#lifecycle.removed(sid, REMOVED[reason], record);
       store.on("removed", removed);
       this.#undo.push(() => store.off("removed", removed));
       return { records: store, store, told: true };
@@ -445,7 +476,7 @@ export class SessionBridge<S extends object = SessionData>
     );
     const listener = (_store: unknown, sid: string) => {
       records.removed(sid);
-      this.#missed(sid);
+      this.#lifecycle.missed(sid);
     };
     if (typeof store.on === "function") {
       store.on("destroy", listener);
@@ -457,8 +488,8 @@ export class SessionBridge<S extends object = SessionData>
   #bridgeSockets(
     app: KoaApplication,
     options: ResolvedOptions,
+    byHash: (hash: string) => Promise<string | undefined>,
   ): SocketSessions {
-    const records = this.#records;
     return new SocketSessions(this.#io, {
       transactions: this.#transactions,
       bindings: this.#bindings,
@@ -476,138 +507,14 @@ export class SessionBridge<S extends object = SessionData>
           : this.#http.ids(ctx as KoaContext),
       valid: (ctx, session) =>
         Boolean(options.valid?.(ctx as never, session as never) ?? true),
-      byHash: async (hash) =>
-        records.scope === "shared"
-          ? await (records as SharedStore).byHash(hash)
-          : undefined,
-      met: (sid, record) => this.#began(sid, record, "rebuilt", true),
+      byHash,
+      met: (sid, record) => this.#lifecycle.began(sid, record, "rebuilt"),
       failed: (error) => this.#failed(error),
     });
   }
 
-  #began(
-    sid: string,
-    record: SessionRecord,
-    cause: StartCause,
-    local: boolean,
-  ): Known | undefined {
-    const known = this.#clients.meet(sid, record);
-    if (!known) return undefined;
-    this.#sockets.began(known);
-    this.emit("sessionStart", {
-      clientId: known.clientId,
-      sessionId: sid,
-      cause,
-      local,
-    });
-    return known;
-  }
-
-  #written(sid: string, record: SessionRecord): void {
-    const known = this.#clients.get(sid);
-    if (!known) return;
-    const before = known.user;
-    this.#clients.update(known, record);
-    if (before !== record.user) this.#sockets.userChanged(known, before);
-  }
-
-  /** A session that this process has met is not in the store any more. */
-  #missed(sid: string): void {
-    const known = this.#clients.get(sid);
-    if (!known) return;
-    const expired = known.expires <= Date.now();
-    this.#removed(sid, expired ? "expired" : "revoked", undefined);
-  }
-
-  /** The store removed a session by itself, or somebody asked it to. */
-  #removed(
-    sid: string,
-    reason: EndReason,
-    record: SessionRecord | undefined,
-  ): void {
-    if (this.#transactions.isEnding(sid)) return;
-    this.#transactions.door.revoke(sid, reason);
-    this.#over(sid, record, reason, true);
-  }
-
-  #over(
-    sid: string,
-    record: SessionRecord | undefined,
-    reason: EndReason,
-    local: boolean,
-  ): void {
-    const met = this.#clients.forget(sid);
-    const known = met ??
-      (record?.clientId === undefined ? undefined : new Known(sid, record));
-    // an expiry that others have seen before was told of before
-    if (!known || (!met && reason === "expired")) return;
-    this.#ended[reason]++;
-    this.#sockets.ended(known, reason);
-    this.emit("sessionEnd", {
-      clientId: known.clientId,
-      sessionId: sid,
-      reason,
-      local,
-    });
-  }
-
-  #rotated(
-    from: string,
-    to: string,
-    record: SessionRecord,
-    before: SessionRecord,
-    sockets: "follow" | "leave",
-  ): void {
-    const old = this.#clients.forget(from) ??
-      (before.clientId === undefined ? undefined : new Known(from, before));
-    const known = this.#clients.meet(to, record);
-    if (!old || !known) return;
-    this.#sockets.rotated(old, known, sockets);
-    this.#ended.rotated++;
-    this.emit("sessionEnd", {
-      clientId: old.clientId,
-      sessionId: from,
-      reason: "rotated",
-      local: true,
-    });
-    this.emit("sessionStart", {
-      clientId: known.clientId,
-      sessionId: to,
-      cause: "rotated",
-      local: true,
-    });
-  }
-
-  #moved(from: string, sid: string, record: StoredRecord): void {
-    const known = this.#clients.get(sid);
-    if (!known || record.clientId === undefined) return;
-    known.clientId = record.clientId;
-    this.#sockets.moved(from, known);
-  }
-
-  /** The time of a session is over as far as is known here; the store has the last word. */
-  async #due(known: Known): Promise<void> {
-    try {
-      const record = await this.#transactions.load(known.sid);
-      if (isAlive(record)) {
-        this.#clients.watchAgain(known, record.expires);
-        return;
-      }
-      await this.#transactions.end(
-        known.sid,
-        "expired",
-        record ? { record } : {},
-      );
-      if (this.#clients.get(known.sid) === known) {
-        this.#removed(known.sid, "expired", record);
-      }
-    } catch (error) {
-      this.#clients.watchAgain(known, Date.now() + 1_000);
-      this.#failed(error);
-    }
-  }
-
   #failed(error: unknown): void {
+    this.#reconciler?.soon();
     if (this.listenerCount("error") === 0) return;
     this.emit(
       "error",

@@ -54,16 +54,22 @@ export class Clients<Socket> {
   readonly #ends = new ExpiryHeap<Known>();
   readonly #alarm: Alarm;
   readonly #watchAll: boolean;
+  readonly #hashAll: boolean;
   readonly #due: (known: Known) => void;
 
   /**
    * @param due is called with a session whose time is over, as far as this process knows
    * @param watchAll whether to watch sessions without sockets too: those of a store
    * that says nothing when they expire
+   * @param hashAll whether other nodes may name any of them by its hash
    */
-  constructor(due: (known: Known) => void, watchAll: boolean) {
+  constructor(
+    due: (known: Known) => void,
+    { watchAll, hashAll }: { watchAll: boolean; hashAll: boolean },
+  ) {
     this.#due = due;
     this.#watchAll = watchAll;
+    this.#hashAll = hashAll;
     this.#alarm = new Alarm(() => this.#ring());
   }
 
@@ -79,9 +85,9 @@ export class Clients<Socket> {
     return count;
   }
 
-  /** Every session that this process has met. */
-  known(): IterableIterator<Known> {
-    return this.#known.values();
+  /** Every client that has sockets here. */
+  all(): readonly Client<Socket>[] {
+    return [...this.#clients.values()];
   }
 
   get(sid: string): Known | undefined {
@@ -102,6 +108,7 @@ export class Clients<Socket> {
     if (record.clientId === undefined) return undefined;
     const known = new Known(sid, record);
     this.#known.set(sid, known);
+    if (this.#hashAll) this.#byHash.set(known.hash, known);
     if (this.#watchAll) this.#watch(known);
     return known;
   }

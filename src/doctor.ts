@@ -24,8 +24,8 @@ export interface Patient {
   readonly options: ResolvedOptions;
   readonly randomKeys: boolean;
   readonly scope: "process" | "shared";
-  /** The names of the adapters in use. */
-  readonly adapters: readonly string[];
+  /** Whether Socket.IO runs on an adapter that reaches other processes. */
+  readonly manyNodes: boolean;
   readonly recovery: boolean;
   readonly ran: boolean;
   readonly missed: boolean;
@@ -35,9 +35,6 @@ export interface Patient {
 }
 
 type Check = (patient: Patient) => Finding | undefined;
-
-/** Adapters that keep to one process. */
-const LOCAL_ADAPTERS = new Set(["Adapter", "SessionAwareAdapter"]);
 
 const CHECKS: readonly Check[] = [
   ({ randomKeys }) =>
@@ -58,9 +55,9 @@ const CHECKS: readonly Check[] = [
       fix: "Set the option key.",
       standard: undefined,
     }),
-  ({ scope, adapters }) =>
+  ({ scope, manyNodes }) =>
     when(
-      scope === "process" && adapters.some((name) => !LOCAL_ADAPTERS.has(name)),
+      scope === "process" && manyNodes,
       {
         code: "store-not-shared",
         severity: "error",

@@ -75,22 +75,23 @@ export class RecoveryGate {
     Object.defineProperty(adapter, "restoreSession", {
       configurable: true,
       writable: true,
-      value: (pid: string, offset: string) =>
-        this.#restore(restoring, () => restore.call(adapter, pid, offset)),
+      value: (pid: string, offset: string) => {
+        const restored = restore.call(adapter, pid, offset);
+        // the adapter in memory would restore the same one again, to whoever asks meanwhile
+        restoring.sessions?.delete?.(pid);
+        return this.#restore(restored);
+      },
     });
     return adapter;
   }
 
   async #restore(
-    adapter: RestoringAdapter,
-    original: () => Promise<Restored | null> | null,
+    answer: Promise<Restored | null> | null,
   ): Promise<Restored | null> {
-    const restored = await inTime(original(), this.#limit);
+    const restored = await inTime(answer, this.#limit);
     if (!restored) return null;
     const hash = hashInRooms(restored.rooms);
     const session = hash === undefined ? undefined : await this.#standing(hash);
-    // the adapter in memory would restore the same one again
-    adapter.sessions?.delete?.(restored.pid);
     if (hash === undefined) return restored;
     if (!session) return null;
     if (this.#admitted.size >= MAX_ADMITTED) {

@@ -106,7 +106,8 @@ export class Transactions {
   readonly #listener: TransactionListener;
   readonly #frames = new AsyncLocalStorage<Frame>();
   readonly #joins: Mutex<Scope>;
-  readonly #ending = new Set<string>();
+  readonly #ending = new Map<string, Promise<boolean>>();
+  readonly #moving = new Map<string, Promise<unknown>>();
   readonly #shared: boolean;
   readonly #takesTurns: boolean;
 
@@ -135,6 +136,11 @@ export class Transactions {
       return loading.then((record) => this.#seen(sid, record));
     }
     return this.#seen(sid, loading);
+  }
+
+  /** Reads a record and draws no conclusions. */
+  peek(sid: string): Awaitable<StoredRecord | undefined> {
+    return this.door.ask("read", (records) => records.read(sid));
   }
 
   #seen(
@@ -615,28 +621,56 @@ export class Transactions {
   ): Promise<boolean> {
     const scope = findScope(this.#frames.getStore(), sid);
     if (scope) scope.top.ended = true;
-    if (this.#ending.has(sid)) return false;
-    this.#ending.add(sid);
+    const moving = this.#moving.get(sid);
+    if (moving) return await this.#endMoved(moving, sid, reason, known.ctx);
+    const ending = this.#ending.get(sid);
+    if (ending) {
+      // acknowledged when it is true, and to the first one only
+      await ending;
+      return false;
+    }
+    const ended = this.#end(sid, reason, known);
+    this.#ending.set(sid, ended);
     try {
-      const { ctx } = known;
-      const record = known.record ?? await this.load(sid, ctx);
-      const existed = await this.door.ask(
-        "destroy",
-        (records) => records.destroy(sid, undefined, ctx),
-      ) && isAlive(record as StoredRecord | undefined);
-      this.door.revoke(sid, reason);
-      if (record && (existed || reason === "expired")) {
-        this.#listener.ended(sid, record, reason);
-      }
-      return existed;
+      return await ended;
     } finally {
       this.#ending.delete(sid);
     }
   }
 
+  async #end(
+    sid: string,
+    reason: EndReason,
+    known: { readonly record?: SessionRecord; readonly ctx?: unknown },
+  ): Promise<boolean> {
+    const { ctx } = known;
+    const record = known.record ?? await this.load(sid, ctx);
+    const existed = await this.door.ask(
+      "destroy",
+      (records) => records.destroy(sid, undefined, ctx),
+    ) && isAlive(record as StoredRecord | undefined);
+    this.door.revoke(sid, reason);
+    if (record && (existed || reason === "expired")) {
+      this.#listener.ended(sid, record, reason);
+    }
+    return existed;
+  }
+
+  /** Ends a session that is being given a new id right now: under the new one. */
+  async #endMoved(
+    moving: Promise<unknown>,
+    sid: string,
+    reason: EndReason,
+    ctx: unknown,
+  ): Promise<boolean> {
+    await moving.catch(() => {});
+    const to = await this.movedTo(sid);
+    return await this.end(to ?? sid, reason, ctx === undefined ? {} : { ctx });
+  }
+
   /** Whether this process is ending the session right now. */
   isEnding(sid: string): boolean {
-    return this.#ending.has(sid);
+    return this.#ending.has(sid) || this.#moving.has(sid);
   }
 
   /** Gives a session a new id: the old one is dead, and who waits for it goes on under the new one. */
@@ -745,23 +779,13 @@ export class Transactions {
     ctx: unknown,
     written?: () => Promise<void>,
   ): Promise<StoredRecord["version"] | undefined> {
-    this.#ending.add(from);
+    const ending = this.#ending.get(from);
+    const moved = this.#moveRecord(from, to, next, ctx, written);
+    this.#moving.set(from, moved);
     try {
-      const version = await this.door.ask(
-        "write",
-        (records) => records.write(to, next, null, ctx),
-      );
-      if (version === undefined) {
-        throw new SessionStoreError(
-          "Cannot regenerate the session as genid returned an id that is in use",
-        );
-      }
-      await written?.();
-      const existed = await this.door.ask(
-        "destroy",
-        (records) => records.destroy(from, { movedTo: to }, ctx),
-      );
-      if (!existed) {
+      const version = await moved;
+      // an end that was under way when this began is the last word
+      if (version === undefined || await ending) {
         await this.door.ask(
           "destroy",
           (records) => records.destroy(to, undefined, ctx),
@@ -772,8 +796,32 @@ export class Transactions {
       this.door.revoke(from, "rotated");
       return version;
     } finally {
-      this.#ending.delete(from);
+      this.#moving.delete(from);
     }
+  }
+
+  async #moveRecord(
+    from: string,
+    to: string,
+    next: SessionRecord,
+    ctx: unknown,
+    written?: () => Promise<void>,
+  ): Promise<StoredRecord["version"] | undefined> {
+    const version = await this.door.ask(
+      "write",
+      (records) => records.write(to, next, null, ctx),
+    );
+    if (version === undefined) {
+      throw new SessionStoreError(
+        "Cannot regenerate the session as genid returned an id that is in use",
+      );
+    }
+    await written?.();
+    const existed = await this.door.ask(
+      "destroy",
+      (records) => records.destroy(from, { movedTo: to }, ctx),
+    );
+    return existed ? version : undefined;
   }
 
   /**

@@ -182,6 +182,19 @@ describe("connectionStateRecovery", () => {
     assertEquals(missed(browser, copy), []);
   });
 
+  it("restores a private id only once, although two ask at the same time", async () => {
+    await using scene = await startScene({}, recovering);
+    const visitor = await scene.visit({ n: 1 });
+    const { browser } = visitor;
+    const auth = ticket(await loseConnection(scene, visitor));
+    const servers = await Promise.all(
+      [1, 2, 3].map(() =>
+        comeBack(scene, browser, browser.socket("/", { auth }))
+      ),
+    );
+    assertEquals(servers.filter(({ recovered }) => recovered).length, 1);
+  });
+
   it("still works for sockets that have no session", async () => {
     await using scene = await startScene({}, recovering);
     const browser = scene.browser();

@@ -1,7 +1,14 @@
 import type { Acquired } from "@koa-io/session";
-import { assert, assertEquals, assertLess, assertRejects } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertFalse,
+  assertLess,
+  assertRejects,
+} from "@std/assert";
 import { afterEach, beforeEach, describe } from "@std/testing/bdd";
 import process from "node:process";
+import { inspect } from "node:util";
 import {
   PACKAGES,
   proxy,
@@ -106,7 +113,10 @@ function faults(name: typeof PACKAGES[number]) {
         () => store.commit(sid, "t", record({ user: "ada" })),
         () => store.versions([sid]),
       ]
-    ) await assertRejects(call, Error, "WRONGTYPE");
+    ) {
+      const error = await assertRejects(call, Error, "WRONGTYPE");
+      assertFalse(inspect(error, { depth: 9 }).includes(sid), "the id is out");
+    }
   });
 
   test("a store that may not listen says so to who has to wait, and leaves nothing half done", async () => {

@@ -13,6 +13,7 @@ import {
   collect,
   type Deferred,
   deferred,
+  FaultyAtomicStore,
   FaultyBasicStore,
   KEY,
   mentionsSession,
@@ -22,6 +23,7 @@ import {
   startScene,
   type TestContext,
   type TestOptions,
+  until,
   type Visitor,
 } from "./support/issue3.ts";
 
@@ -246,6 +248,62 @@ describe("ending never waits", () => {
         if (after === "begins anew") outer.session = { n: 3 };
       }));
       assertStrictEquals(await scene.peek(sessionId), undefined);
+    });
+  }
+
+  it("two ends at once are both acknowledged only when the session is dead", async () => {
+    const store = new FaultyAtomicStore();
+    await using scene = await startScene({ store });
+    const { browser, sessionId } = await scene.visit({ n: 1 });
+    const ends = collect(scene.bridge, "sessionEnd");
+    const gate = deferred();
+    store.moods = { destroy: gate.promise };
+    const calls = [
+      scene.bridge.destroy(sessionId),
+      scene.bridge.destroy(sessionId),
+      browser.post("/logout"),
+    ];
+    const alive = calls.map((call) =>
+      call.then(() => store.inner.has(sessionId))
+    );
+    await pause(30);
+    gate.resolve();
+    assertEquals(await Promise.all(alive), [false, false, false]);
+    assertEquals(ends.length, 1);
+    assertEquals(
+      (await Promise.all(calls.slice(0, 2))).filter(Boolean).length,
+      1,
+    );
+  });
+
+  for (const operation of ["write", "destroy"]) {
+    it(`an end that meets a regeneration at its ${operation} leaves neither id alive`, async () => {
+      const store = new FaultyAtomicStore();
+      await using scene = await startScene({ store });
+      scene.route("/rotate", async (ctx) => {
+        await ctx.regenerateSession();
+        return ctx.sessionId;
+      });
+      const { browser, sessionId, connect } = await scene.visit({ n: 1 });
+      const { server } = await connect();
+      const gate = deferred();
+      store.calls.length = 0;
+      store.moods = { [operation]: gate.promise };
+      const rotated = browser.post("/rotate");
+      await until(() => store.calls.some(([name]) => name === operation));
+      const destroyed = scene.bridge.destroy(sessionId);
+      await pause(10);
+      gate.resolve();
+      const existed = await destroyed;
+      await rotated;
+      const alive = [...store.inner].map(([sid]) => sid);
+      // the end came before the new id was handed out, or else it must say that it ended nothing
+      if (existed) {
+        assertEquals(alive, []);
+        assertStrictEquals(server.sessionId, undefined);
+      } else assertEquals(alive.length, 1);
+      assertFalse(alive.includes(sessionId));
+      if (operation === "write") assert(existed, "the old id was still alive");
     });
   }
 

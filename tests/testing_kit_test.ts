@@ -6,7 +6,7 @@ import { describe, it } from "@std/testing/bdd";
 import { BROKEN, type Faults } from "./support/broken_stores.ts";
 import { referenceStore } from "./support/reference_store.ts";
 
-const TTL = 100;
+const TTL = 200;
 
 /** The rules of the basic tier that atomic stores are not held to come from a store without scope. */
 function allRules() {

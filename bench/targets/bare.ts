@@ -1,4 +1,5 @@
 /** The physical limit: Koa and Socket.IO, and no session at all. */
+// @ts-types="@types/koa"
 import Koa from "koa";
 import { Server } from "socket.io";
 import { type Ack, type Target } from "./target.ts";

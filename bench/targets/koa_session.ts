@@ -1,4 +1,5 @@
 /** What HTTP users have today: koa-session with a store in a Map. */
+// @ts-types="@types/koa"
 import Koa from "koa";
 import createSession from "koa-session";
 import { fresh, KEYS, type Target } from "./target.ts";

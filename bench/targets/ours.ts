@@ -5,6 +5,7 @@ import {
   type SessionSocket,
   type SessionStore,
 } from "@koa-io/session";
+// @ts-types="@types/koa"
 import Koa from "koa";
 import { Server } from "socket.io";
 import { type Ack, type Data, fresh, KEYS, type Target } from "./target.ts";

@@ -16,8 +16,6 @@ if (!Number.isInteger(port) || port < 0 || port > 65_535) {
 
 try {
   const demo = await startDemo({ port, host });
-  console.log(`The demo is on ${demo.url}`);
-  console.log("Open it in two tabs. Ctrl+C ends it.");
   const stop = () => {
     // a second signal ends the process the hard way
     process.off("SIGINT", stop);
@@ -26,6 +24,8 @@ try {
   };
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
+  console.log(`The demo is on ${demo.url}`);
+  console.log("Open it in two tabs. Ctrl+C ends it.");
 } catch (error) {
   const { code, message } = error as Error & { code?: string };
   fail(

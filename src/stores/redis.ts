@@ -6,7 +6,8 @@
  * one script; leases are timed by Redis's own clock, lives by the clocks of
  * the processes, which must agree with it to a few seconds. Session data
  * passes through pub/sub when a session is handed from one process to another:
- * an ACL user needs the channels `<prefix>n:*` and the keys `<prefix>*`.
+ * an ACL user needs the channels `<prefix>n:*` and the keys `<prefix>*`. A
+ * `maxmemory-policy` other than `noeviction` ends sessions to make room.
  *
  * @module
  */
@@ -63,13 +64,26 @@ const MAX_KEYS = 500;
  * at all, one round trip each; who waits for a session is told by a message
  * that carries it. A client's errors reject the call they belong to.
  *
- * @example
- * ```ts no-eval
+ * @example Keep sessions in Redis
+ * ```ts
  * import { RedisStore } from "@koa-io/session/redis";
  * import { createClient } from "redis";
  *
- * const client = await createClient().on("error", console.error).connect();
- * await using store = new RedisStore({ client, prefix: "shop:" });
+ * export async function openStore(url: string): Promise<RedisStore> {
+ *   const client = createClient({ url });
+ *   client.on("error", (error) => console.error(error.message));
+ *   await client.connect();
+ *   return new RedisStore({ client, prefix: "shop:" });
+ * }
+ * ```
+ *
+ * @example What is no client is refused by the name of what it lacks
+ * ```ts
+ * import { type RedisClient, RedisStore } from "@koa-io/session/redis";
+ * import { assertThrows } from "@std/assert";
+ *
+ * const client = {} as RedisClient;
+ * assertThrows(() => new RedisStore({ client }), TypeError, "client.evalSha must be a function");
  * ```
  */
 export class RedisStore implements SharedStore {

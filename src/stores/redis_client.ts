@@ -167,7 +167,9 @@ function ofIoredis(client: IoredisClient): Connection {
           if (!unknownScript(error)) throw error;
           return client.eval(lua, keys.length, ...keys, ...args);
         },
-      );
+      ).catch((error: unknown) => {
+        throw withoutCommand(error);
+      });
     },
     subscriber(channel, hear) {
       const duplicate = (client.duplicate as (
@@ -202,6 +204,12 @@ function ofIoredis(client: IoredisClient): Connection {
       };
     },
   };
+}
+
+/** What ioredis puts into an error would bring session ids and data into logs. */
+function withoutCommand(error: unknown): unknown {
+  if (error instanceof Error && "command" in error) delete error.command;
+  return error;
 }
 
 function unknownScript(error: unknown): boolean {

@@ -30,6 +30,8 @@ interface Waiter {
   readonly token: string;
   readonly holdMs: number;
   readonly deadline: number;
+  /** Whether it has had a look: the first one is never too late. */
+  tried: boolean;
   /** Of the session that it waits for; undefined before it stands in line. */
   birth: string | undefined;
   resolve(acquired: Acquired): void;
@@ -125,10 +127,18 @@ export class SqliteLeases {
   ): Promise<Acquired> {
     const deadline = Date.now() + waitMs;
     return new Promise((resolve, reject) => {
-      const birth = undefined;
-      const waiter = { sid, token, holdMs, deadline, birth, resolve, reject };
+      const waiter: Waiter = {
+        sid,
+        token,
+        holdMs,
+        deadline,
+        tried: false,
+        birth: undefined,
+        resolve,
+        reject,
+      };
       this.#file.run(() => {
-        const acquired = this.#file.transaction(() => this.#turn(waiter));
+        const acquired = this.#attempt(waiter);
         if (acquired) resolve(acquired);
         else this.#wait(waiter);
       }).catch(reject);
@@ -141,7 +151,7 @@ export class SqliteLeases {
       for (;;) {
         const waiter = this.#waiting.get(sid)?.[0];
         if (!waiter || this.#file.closed || !this.#mayGoOn(waiter)) return;
-        const acquired = this.#file.transaction(() => this.#turn(waiter));
+        const acquired = this.#attempt(waiter);
         if (!acquired) return;
         this.#settle(waiter, acquired);
       }
@@ -168,6 +178,14 @@ export class SqliteLeases {
     }
   }
 
+  #attempt(waiter: Waiter): Acquired | undefined {
+    try {
+      return this.#file.transaction(() => this.#turn(waiter));
+    } finally {
+      waiter.tried = true;
+    }
+  }
+
   /** One look, in a transaction: what became of the waiter, or `undefined` if it must wait. */
   #turn(waiter: Waiter): Acquired | undefined {
     const { sid, token } = waiter;
@@ -177,7 +195,7 @@ export class SqliteLeases {
       this.#leave.run(token);
       return { status: "missing", waited: waiter.birth !== undefined };
     }
-    if (now > waiter.deadline) {
+    if (waiter.tried && now > waiter.deadline) {
       this.#leave.run(token);
       return { status: "timeout" };
     }

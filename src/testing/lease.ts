@@ -11,7 +11,7 @@ import { counted, id, within } from "./rule.ts";
 export const LONG = 10_000;
 
 /** A hold that a test can wait for, in ms. */
-export const SHORT = 200;
+export const SHORT = 300;
 
 /** When a call that should come back at once counts as hanging, in ms. */
 export const SOON = 3_000;

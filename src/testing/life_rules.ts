@@ -23,7 +23,7 @@ const rule = (name: string, body: (store: AtomicStore) => Promise<void>) =>
   anyRule("atomic", name, body);
 
 /** A life that a test can wait for, in ms. */
-const SHORT = 150;
+const SHORT = 300;
 
 async function ended(store: AtomicStore, sid: string): Promise<void> {
   assert(

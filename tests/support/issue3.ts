@@ -180,8 +180,8 @@ export async function clearingIntervals(
   }
 }
 
-/** How a store of the tests answers: as it should, with an error, or not at all. */
-export type Mood = "well" | "failing" | "hanging";
+/** How a store of the tests answers: as it should, with an error, not at all, or only after something else. */
+export type Mood = "well" | "failing" | "hanging" | Promise<void>;
 
 /** The error that a failing store answers with. */
 export class StoreDown extends Error {
@@ -214,6 +214,7 @@ abstract class Moody {
       this.hung++;
       return await new Promise<never>(() => {});
     }
+    if (mood !== "well") await mood;
     return act();
   }
 }

@@ -19,8 +19,10 @@ export interface RedisServer {
   start(): Promise<void>;
 }
 
-/** Starts a redis-server that keeps nothing on disk, on a free port. */
-export async function startRedis(): Promise<RedisServer> {
+/** Starts a redis-server that keeps nothing on disk, on a free port, with further arguments. */
+export async function startRedis(
+  ...further: readonly string[]
+): Promise<RedisServer> {
   const path = redisServerPath();
   if (!path) throw new Error("Cannot start redis-server as there is none here");
   const port = await freePort();
@@ -44,7 +46,7 @@ export async function startRedis(): Promise<RedisServer> {
         "--loglevel",
         "warning",
       ];
-      child = spawn(path, [...args, ...quiet], { stdio: "ignore" });
+      child = spawn(path, [...args, ...quiet, ...further], { stdio: "ignore" });
       await until(() => answers(port), "redis-server answering", 10_000);
     },
   };
@@ -136,7 +138,8 @@ async function answers(port: number): Promise<boolean> {
     .then((reply) => reply.startsWith("+PONG"), () => false);
 }
 
-async function freePort(): Promise<number> {
+/** A port that nobody listens on. */
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as { port: number };

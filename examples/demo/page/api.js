@@ -1,0 +1,72 @@
+/** Talks to the server, over HTTP and over the socket, and takes the time. */
+
+// the page loads the client that the Socket.IO server brings along
+const { io } = globalThis;
+
+/** How long the socket may take for an answer, ms. */
+const PATIENCE = 15_000;
+
+export class Api {
+  socket = io({ autoConnect: false, transports: ["websocket", "polling"] });
+  #tab;
+  #plot;
+
+  constructor(tab, plot) {
+    this.#tab = tab;
+    this.#plot = plot;
+  }
+
+  get(path) {
+    return this.#fetch(path, {});
+  }
+
+  post(path, body) {
+    const headers = body === undefined
+      ? {}
+      : { "content-type": "application/json" };
+    return this.#fetch(path, {
+      method: "POST",
+      headers,
+      body: JSON.stringify(body),
+    });
+  }
+
+  /** Asks over the socket. */
+  async ask(event, argument) {
+    const { value, error } = await this.socket.timeout(PATIENCE)
+      .emitWithAck(event, argument);
+    if (error) throw new Error(error);
+    return value;
+  }
+
+  /** Adds one to the counter: `"session"` and `"transaction"` go over HTTP, `"socket"` over the socket. */
+  async count(way) {
+    const start = performance.now();
+    const value = way === "socket"
+      ? await this.ask("count", this.#tab)
+      : (await this.post(`count/${way}`)).value;
+    this.#plot.add(
+      way === "socket" ? "socket" : "http",
+      performance.now() - start,
+    );
+    return value;
+  }
+
+  async #fetch(path, options) {
+    const response = await fetch(`/api/${path}`, {
+      ...options,
+      headers: { ...options.headers, "x-tab": this.#tab },
+    });
+    const text = await response.text();
+    if (response.ok) return JSON.parse(text);
+    throw new Error(errorIn(text) ?? `The server answered ${response.status}`);
+  }
+}
+
+function errorIn(text) {
+  try {
+    return JSON.parse(text).error;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,115 @@
+/** Puts the page together: what the server says comes in here, and goes to the parts. */
+import { Api } from "./api.js";
+import { hammer } from "./hammer.js";
+import { Plot } from "./plot.js";
+import { setUpTheme } from "./theme.js";
+import { Timeline } from "./timeline.js";
+import { View } from "./view.js";
+
+/** How soon to ask again where the two sides differ. */
+const RETRY_MS = 100;
+
+/** This tab's name for itself. */
+const tab = Math.random().toString(36).slice(2, 5);
+
+const plot = new Plot();
+const timeline = new Timeline(tab);
+const view = new View(tab);
+const api = new Api(tab, plot);
+const { socket } = api;
+
+/** Asks both ways who we are. The last question's answer counts. */
+async function refresh(tries = 30) {
+  const round = view.nextRound();
+  try {
+    const [http, overSocket, devices] = await Promise.all([
+      api.get("me"),
+      api.ask("me"),
+      api.ask("devices"),
+    ]);
+    if (!view.show(round, { http, socket: overSocket, devices })) return;
+    // a socket hears of a login before its answer, and the cookie in it, are here
+    if (http.sessionId !== overSocket.sessionId && tries > 0) {
+      setTimeout(refresh, RETRY_MS, tries - 1);
+    }
+  } catch (error) {
+    if (socket.connected) view.alert(error.message);
+  }
+}
+
+let renewed = false;
+socket.on("connect", async () => {
+  view.connected(true);
+  timeline.add("connect", "the socket is open");
+  // a WebSocket can't set a cookie: where the server knows us no more (it was
+  // started anew), one HTTP request brings a client id, and a new socket takes it along
+  const { clientId } = await api.ask("me").catch(() => ({}));
+  if (!clientId && !renewed) {
+    renewed = true;
+    await api.get("me").catch(() => {});
+    return socket.disconnect().connect();
+  }
+  renewed = false;
+  await refresh();
+});
+socket.on("disconnect", (reason) => {
+  view.connected(false);
+  timeline.add("disconnect", reason, "bad");
+});
+socket.on("connect_error", ({ message }) => view.connected(false, message));
+
+socket.on("session:start", () => {
+  timeline.add("session:start", "this socket is in a session");
+  view.newSession();
+  refresh();
+});
+socket.on("session:end", ({ reason }) => {
+  timeline.add("session:end", `reason: ${reason}`, "bad");
+  view.newSession();
+  refresh();
+});
+socket.on("session:rotated", ({ sockets }) => {
+  timeline.add("session:rotated", `a new id, the sockets ${sockets}`);
+  view.forgetCount();
+  refresh();
+});
+socket.on("counter", (event) => {
+  timeline.count(event);
+  view.count(event.value);
+});
+socket.on("conflict", ({ keys, resolution }) => {
+  timeline.add("conflict", `${keys.join(", ")}: ${resolution} wins`, "bad");
+});
+socket.on("devices", (devices) => view.devices(devices));
+
+/** Runs what a button is for; what goes wrong is told. */
+function onClick(selector, action) {
+  for (const button of document.querySelectorAll(selector)) {
+    button.addEventListener("click", async () => {
+      try {
+        await action(button);
+      } catch (error) {
+        view.alert(error.message);
+      }
+    });
+  }
+}
+
+document.querySelector("#login").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const name = new FormData(event.target).get("name");
+  try {
+    await api.post("login", { name });
+  } catch (error) {
+    view.alert(error.message);
+  }
+});
+onClick("#logout", () => api.post("logout"));
+onClick("#everywhere", () => api.post("logout/everywhere"));
+onClick("#regenerate", () => api.post("regenerate"));
+onClick("[data-way]", ({ dataset }) => api.count(dataset.way));
+onClick("#hammer", () => view.hammering(() => hammer(api, view)));
+onClick("#clear", () => timeline.clear());
+
+setUpTheme();
+socket.connect();

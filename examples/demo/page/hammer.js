@@ -1,0 +1,37 @@
+/** 100 increments over HTTP and 100 over the socket, all at once. */
+
+const EACH = 100;
+
+export async function hammer(api, view) {
+  const before = (await api.ask("me")).count;
+  const done = { transaction: 0, socket: 0 };
+  const one = async (way) => {
+    const value = await api.count(way);
+    view.progress(way, ++done[way] / EACH);
+    return value;
+  };
+  view.progress("transaction", 0);
+  view.progress("socket", 0);
+
+  const start = performance.now();
+  const answers = await Promise.allSettled(
+    Array.from(
+      { length: 2 * EACH },
+      (_, i) => one(i % 2 ? "socket" : "transaction"),
+    ),
+  );
+  const ms = Math.round(performance.now() - start);
+
+  const after = (await api.ask("me")).count;
+  const values = answers.flatMap(({ status, value }) =>
+    status === "fulfilled" ? [value] : []
+  );
+  view.result({
+    wanted: 2 * EACH,
+    failed: answers.length - values.length,
+    // a lost update is a value that two were given
+    lost: values.length - new Set(values).size,
+    added: after - before,
+    ms,
+  });
+}

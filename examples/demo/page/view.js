@@ -1,0 +1,124 @@
+/** What the page shows of the session. */
+
+const ALERT_MS = 5_000;
+const IDS = ["clientId", "sessionId"];
+
+export class View {
+  #round = 0;
+  #count;
+  #user;
+  #busy = false;
+  #alerting;
+
+  constructor(tab) {
+    $("#tab").textContent = tab;
+    // inside a pane there is no room for panes
+    $("#beside").hidden = new URLSearchParams(location.search).has("pane");
+    this.#render();
+  }
+
+  connected(is, why) {
+    $("#link").dataset.state = is ? "on" : "off";
+    $("#link").textContent = is ? "connected" : why ?? "disconnected";
+  }
+
+  /** Numbers the questions, so that a late answer to an old one shows nothing. */
+  nextRound() {
+    return ++this.#round;
+  }
+
+  /** Shows what both sides answered; says whether nobody asked again meanwhile. */
+  show(round, { http, socket, devices }) {
+    if (round !== this.#round) return false;
+    const sides = { http, socket };
+    for (const [side, ids] of Object.entries(sides)) {
+      for (const id of IDS) {
+        $(`#${side}-${id.slice(0, -2)}`).textContent = ids[id] ?? "–";
+      }
+    }
+    // the buttons go over HTTP: they are of use once both sides are logged in
+    this.#user = http.user;
+    this.devices(devices);
+    if (http.user !== undefined) this.count(socket.count ?? http.count);
+    this.#render();
+    return true;
+  }
+
+  /** A counter only rises while its session lives: what comes late is lower. */
+  count(value) {
+    this.#count = Math.max(this.#count ?? 0, value);
+    $("#count").textContent = this.#count;
+  }
+
+  /** The next count may be lower. */
+  forgetCount() {
+    this.#count = undefined;
+  }
+
+  newSession() {
+    this.forgetCount();
+    this.#user = undefined;
+    this.#render();
+  }
+
+  devices(devices) {
+    $("#devices").textContent = devices === 1
+      ? "logged in here only"
+      : `logged in on ${devices} devices`;
+  }
+
+  /** Runs the hammer; meanwhile there is no second one. */
+  async hammering(run) {
+    this.#busy = true;
+    delete $("#result").dataset.state;
+    $("#result").textContent = "…";
+    this.#render();
+    try {
+      await run();
+    } finally {
+      this.#busy = false;
+      this.#render();
+    }
+  }
+
+  progress(way, share) {
+    const bar = way === "socket" ? "#socket-bar" : "#http-bar";
+    $(bar).style.setProperty("--done", `${100 * share}%`);
+  }
+
+  result({ wanted, failed, lost, added, ms }) {
+    const good = failed === 0 && lost === 0 && added >= wanted;
+    $("#result").dataset.state = good ? "good" : "bad";
+    const failures = failed ? `, ${failed} failed` : "";
+    $("#result").textContent =
+      `${added} of ${wanted} counted, ${lost} lost${failures}, in ${ms} ms`;
+  }
+
+  alert(text) {
+    clearTimeout(this.#alerting);
+    $("#alert").textContent = text;
+    $("#alert").hidden = false;
+    this.#alerting = setTimeout(() => $("#alert").hidden = true, ALERT_MS);
+  }
+
+  #render() {
+    const guest = this.#user === undefined;
+    const focused = document.activeElement;
+    $("#login").hidden = !guest;
+    $("#account").hidden = guest;
+    $("#user").textContent = this.#user ?? "";
+    if (guest) $("#count").textContent = "–";
+    for (const button of document.querySelectorAll("[data-way]")) {
+      button.disabled = guest;
+    }
+    $("#hammer").disabled = guest || this.#busy;
+    // whoever came by keyboard is not sent back to the top of the page
+    if (focused?.closest("#session") && focused.closest("[hidden]")) {
+      (guest ? $("#name") : $("#logout")).focus();
+    }
+  }
+}
+
+function $(selector) {
+  return document.querySelector(selector);
+}
