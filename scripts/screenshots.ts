@@ -41,8 +41,8 @@ const shots: readonly Shot[] = [
     ...desktop,
     name: "demo-panes",
     path: "/panes",
-    width: 1280,
-    height: 900,
+    width: 1160,
+    height: 1180,
     colorScheme: "light",
     fullPage: false,
   },
@@ -60,17 +60,17 @@ const browser = await chromium.launch({
   executablePath: await chromiumPath(),
   args: FLAGS,
 });
-const demo = await startDemo({ port: 0, host: "127.0.0.1" });
 try {
   await Deno.mkdir(`${projectDir}docs/img`, { recursive: true });
   for (const shot of shots) await take(shot);
 } finally {
   await browser.close();
-  await demo.close();
 }
 
 async function take(shot: Shot): Promise<void> {
   const { width, height, colorScheme, scale } = shot;
+  // a new one for each picture: nobody else is logged in
+  const demo = await startDemo({ port: 0, host: "127.0.0.1" });
   const context = await browser.newContext({
     viewport: { width, height },
     colorScheme,
@@ -87,6 +87,7 @@ async function take(shot: Shot): Promise<void> {
   });
   console.log(path);
   await context.close();
+  await demo.close();
 }
 
 /** Plays a little with the demo, so that there is something to see. */
@@ -98,7 +99,7 @@ async function play(context: BrowserContext, page: Page): Promise<void> {
   const session = pane.locator("[data-way=session]:enabled");
   await session.click();
   const other = await context.newPage();
-  await other.goto(demo.url);
+  await other.goto(new URL(page.url()).origin);
   await other.locator("[data-way=socket]:enabled").click();
   await other.locator("[data-way=transaction]").click();
   await page.bringToFront();

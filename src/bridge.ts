@@ -392,9 +392,7 @@ export class SessionBridge<S extends object = SessionData>
       options: this.#options,
       randomKeys: this.#randomKeys,
       scope: this.#records.scope,
-      adapters: [...this.#io._nsps.values()].map(({ adapter }) =>
-        adapter.constructor.name
-      ),
+      manyNodes: reachesOthers(this.#io),
       recovery: Boolean(opts?.connectionStateRecovery),
       ran: this.#http.ran,
       missed: this.#setup.missed,

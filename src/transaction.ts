@@ -629,11 +629,13 @@ export class Transactions {
       await ending;
       return false;
     }
-    const ended = this.#end(sid, reason, known);
-    this.#ending.set(sid, ended);
+    let settle!: (ended: boolean) => void;
+    this.#ending.set(sid, new Promise((resolve) => settle = resolve));
+    let ended = false;
     try {
-      return await ended;
+      return ended = await this.#end(sid, reason, known);
     } finally {
+      settle(ended);
       this.#ending.delete(sid);
     }
   }

@@ -26,11 +26,13 @@ export async function hammer(api, view) {
   const values = answers.flatMap(({ status, value }) =>
     status === "fulfilled" ? [value] : []
   );
+  // a lost update is a value that two were given
+  const counted = new Set(values).size;
   view.result({
     wanted: 2 * EACH,
+    counted,
+    lost: values.length - counted,
     failed: answers.length - values.length,
-    // a lost update is a value that two were given
-    lost: values.length - new Set(values).size,
     added: after - before,
     ms,
   });

@@ -3,8 +3,8 @@
 const SVG = "http://www.w3.org/2000/svg";
 const KEPT = 300;
 const WIDTH = 480;
-const HEIGHT = 200;
-const LEFT = 34;
+const HEIGHT = 150;
+const LEFT = 38;
 const FLOOR = 0.5;
 const CEILING = 2_000;
 const GRID = [1, 10, 100, 1_000];
@@ -58,7 +58,7 @@ function gridLine(ms) {
     y: y + 4,
     "text-anchor": "end",
   });
-  label.textContent = ms.toLocaleString("en");
+  label.textContent = ms;
   return [element("line", { x1: LEFT, x2: WIDTH, y1: y, y2: y }), label];
 }
 

@@ -33,6 +33,7 @@ export class Timeline {
     burst[via === "socket.withSession" ? "socket" : "http"]++;
     burst.value = Math.max(burst.value ?? 0, value);
     const { http, socket } = burst;
+    if (http && socket) burst.cell.parentElement.className = "both";
     burst.cell.textContent = http + socket === 1
       ? `${value} by ${via}, ${from}`
       : `${burst.value} after ${http} over HTTP and ${socket} over the socket, ${from}`;

@@ -12,8 +12,8 @@ export class View {
 
   constructor(tab) {
     $("#tab").textContent = tab;
-    // inside a pane there is no room for panes
-    $("#beside").hidden = new URLSearchParams(location.search).has("pane");
+    const search = new URLSearchParams(location.search);
+    document.documentElement.toggleAttribute("data-pane", search.has("pane"));
     this.#render();
   }
 
@@ -77,6 +77,7 @@ export class View {
       await run();
     } finally {
       this.#busy = false;
+      if (!$("#result").dataset.state) $("#result").textContent = "";
       this.#render();
     }
   }
@@ -86,12 +87,13 @@ export class View {
     $(bar).style.setProperty("--done", `${100 * share}%`);
   }
 
-  result({ wanted, failed, lost, added, ms }) {
-    const good = failed === 0 && lost === 0 && added >= wanted;
+  result({ wanted, counted, lost, failed, added, ms }) {
+    const good = counted === wanted && added >= wanted;
     $("#result").dataset.state = good ? "good" : "bad";
     const failures = failed ? `, ${failed} failed` : "";
+    const others = added > wanted ? `, ${added - wanted} from elsewhere` : "";
     $("#result").textContent =
-      `${added} of ${wanted} counted, ${lost} lost${failures}, in ${ms} ms`;
+      `${counted} of ${wanted} counted, ${lost} lost${failures}${others}, in ${ms} ms`;
   }
 
   alert(text) {
