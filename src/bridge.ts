@@ -5,12 +5,8 @@
  */
 import { EventEmitter } from "node:events";
 import { ServerResponse } from "node:http";
-import type {
-  BroadcastOperator,
-  DefaultEventsMap,
-  Server,
-  Socket,
-} from "socket.io";
+import type SocketIO from "socket.io";
+import type { Server, Socket } from "socket.io";
 import { BasicRecords } from "./basic.ts";
 import { Bindings } from "./binding.ts";
 import { Clients } from "./clients.ts";
@@ -54,7 +50,10 @@ export interface SocketServer {
 }
 
 /** A Socket.IO operator that emits to rooms. */
-export type Rooms = BroadcastOperator<DefaultEventsMap, unknown>;
+export type Rooms = SocketIO.BroadcastOperator<
+  SocketIO.DefaultEventsMap,
+  unknown
+>;
 
 /** A live session of a user. */
 export interface UserSession<S extends object = SessionData> {

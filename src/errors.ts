@@ -14,14 +14,6 @@ export type SessionErrorCode =
   | "SESSION_TIMEOUT"
   | "SESSION_STORE";
 
-abstract class SessionErrorBase extends Error {
-  abstract readonly code: SessionErrorCode;
-  /** The HTTP status that Koa's error handling answers with. */
-  abstract readonly status: number;
-  /** Whether Koa may show the message to the client: these messages carry no data. */
-  readonly expose: boolean = false;
-}
-
 /**
  * There is no session to work on: no session id, or the store has none for it.
  *
@@ -34,13 +26,15 @@ abstract class SessionErrorBase extends Error {
  * assertEquals(new SessionMissingError().code, "SESSION_MISSING");
  * ```
  */
-export class SessionMissingError extends SessionErrorBase {
+export class SessionMissingError extends Error {
   /** `"SessionMissingError"` */
   override readonly name = "SessionMissingError";
   /** `"SESSION_MISSING"` */
   readonly code = "SESSION_MISSING";
   /** 401: without a session the request lacks authentication (RFC 9110, 15.5.2). */
   readonly status = 401;
+  /** Koa answers with the status alone: the message is for the log. */
+  readonly expose = false;
 
   /** The message is exactly `Session missing`, as in koa-io-session 2.2. */
   constructor() {
@@ -60,16 +54,25 @@ export class SessionMissingError extends SessionErrorBase {
  * assertEquals(new SessionEndedError("logout").code, "SESSION_ENDED");
  * ```
  */
-export class SessionEndedError extends SessionErrorBase {
+export class SessionEndedError extends Error {
   /** `"SessionEndedError"` */
   override readonly name = "SessionEndedError";
   /** `"SESSION_ENDED"` */
   readonly code = "SESSION_ENDED";
   /** 401, as for a session that was never there. */
   readonly status = 401;
+  /** Koa answers with the status alone: the message is for the log. */
+  readonly expose = false;
 
-  /** @param reason why the session ended, where it is known */
-  constructor(readonly reason?: string) {
+  /**
+   * Makes one.
+   *
+   * @param reason why the session ended, where it is known
+   */
+  constructor(
+    /** Why the session ended, where it is known. */
+    readonly reason?: string,
+  ) {
     super(
       `Cannot write the session as it ended while the handler was running${
         reason ? ` (${reason})` : ""
@@ -91,16 +94,25 @@ export class SessionEndedError extends SessionErrorBase {
  * assertEquals([error.code, error.status, error.keys], ["SESSION_CONFLICT", 409, ["cart"]]);
  * ```
  */
-export class SessionConflictError extends SessionErrorBase {
+export class SessionConflictError extends Error {
   /** `"SessionConflictError"` */
   override readonly name = "SessionConflictError";
   /** `"SESSION_CONFLICT"` */
   readonly code = "SESSION_CONFLICT";
   /** 409 Conflict. */
   readonly status = 409;
+  /** Koa answers with the status alone: the message is for the log. */
+  readonly expose = false;
 
-  /** @param keys the top-level keys of the session in conflict */
-  constructor(readonly keys: readonly string[]) {
+  /**
+   * Makes one.
+   *
+   * @param keys the top-level keys of the session in conflict
+   */
+  constructor(
+    /** The top-level keys in conflict. */
+    readonly keys: readonly string[],
+  ) {
     super(
       `Cannot write the session as somebody else changed the same keys: ${
         keys.map((key) => JSON.stringify(key)).join(", ")
@@ -120,20 +132,28 @@ export class SessionConflictError extends SessionErrorBase {
  * assertEquals(new SessionTimeoutError("wait", 5000).status, 503);
  * ```
  */
-export class SessionTimeoutError extends SessionErrorBase {
+export class SessionTimeoutError extends Error {
   /** `"SessionTimeoutError"` */
   override readonly name = "SessionTimeoutError";
   /** `"SESSION_TIMEOUT"` */
   readonly code = "SESSION_TIMEOUT";
   /** 503 Service Unavailable. */
   readonly status = 503;
+  /** Koa answers with the status alone: the message is for the log. */
+  readonly expose = false;
 
   /**
+   * Makes one.
+   *
    * @param what `"wait"`: the session was held by others for too long;
    * `"hold"`: this handler took too long and the session was given to another
    * @param ms the limit that was passed
    */
-  constructor(readonly what: "wait" | "hold", ms: number) {
+  constructor(
+    /** Whether a wait or a hold took too long. */
+    readonly what: "wait" | "hold",
+    ms: number,
+  ) {
     super(
       what === "wait"
         ? `Cannot open the session as others held it for longer than lockTimeout (${ms} ms)`
@@ -155,15 +175,19 @@ export class SessionTimeoutError extends SessionErrorBase {
  * assertEquals([error.code, error.status], ["SESSION_STORE", 503]);
  * ```
  */
-export class SessionStoreError extends SessionErrorBase {
+export class SessionStoreError extends Error {
   /** `"SessionStoreError"` */
   override readonly name = "SessionStoreError";
   /** `"SESSION_STORE"` */
   readonly code = "SESSION_STORE";
   /** 503 Service Unavailable. */
   readonly status = 503;
+  /** Koa answers with the status alone: the message is for the log. */
+  readonly expose = false;
 
   /**
+   * Makes one.
+   *
    * @param operation what was asked of the store, or a whole sentence
    * @param options `cause`: the store's own error
    */

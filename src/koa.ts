@@ -105,6 +105,7 @@ export interface RegenerateOptions {
 export interface SessionContext<S extends object = SessionData> {
   /** The session, native koa-session; `null` destroys it. */
   get session(): (S & NativeSession) | null;
+  /** @ignore */
   set session(value: S | null);
   /** The id of `ctx.session`; `undefined` until it is stored. */
   readonly sessionId: string | undefined;

@@ -70,7 +70,7 @@ export class Mutex<K> {
       queue.holder.state = "lost";
       return queue.holder = new Hold(key);
     }
-    return this.#wait(key, queue);
+    return this.#wait(queue);
   }
 
   /** Ends a turn. Of no effect when it was lost or revoked before. */
@@ -104,7 +104,7 @@ export class Mutex<K> {
       Date.now() >= queue.holder.since + this.#limit;
   }
 
-  #wait(key: K, queue: Queue<K>): Promise<Hold<K> | undefined> {
+  #wait(queue: Queue<K>): Promise<Hold<K> | undefined> {
     const waiters = queue.waiters ??= new Set();
     return new Promise((settle, reject) => {
       const timer = setTimeout(() => {

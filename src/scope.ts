@@ -14,6 +14,7 @@ export interface SessionView<S extends object = SessionData, Socket = unknown> {
   readonly sessionId: string;
   /** The session: change it, replace it, or set it to `null` to destroy it. */
   get session(): S;
+  /** @ignore */
   set session(value: S | null);
   /** The socket that asked, `undefined` outside sockets. */
   readonly socket: Socket;

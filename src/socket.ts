@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type SocketIO from "socket.io";
 import type { Namespace, Server, Socket } from "socket.io";
 import type { Bindings } from "./binding.ts";
 import type { Client, Clients, Known } from "./clients.ts";
@@ -39,7 +40,10 @@ import type { Missing } from "./koa.ts";
  * }
  * ```
  */
-export interface SocketSession<S extends object = SessionData, This = Socket> {
+export interface SocketSession<
+  S extends object = SessionData,
+  This = SocketIO.Socket,
+> {
   /** The client that opened the socket; `undefined` when it brought no genuine client cookie. */
   readonly clientId: string | undefined;
   /** The session that the client has now: it changes when the client logs out and in again. */
@@ -57,7 +61,7 @@ export interface SocketSession<S extends object = SessionData, This = Socket> {
 
 /** A socket under a bridge: cast the socket of `connection` to it. */
 export type SessionSocket<S extends object = SessionData> =
-  & Socket
+  & SocketIO.Socket
   & SocketSession<S>;
 
 /** What the socket side needs from the others. */

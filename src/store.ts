@@ -342,6 +342,8 @@ export class SessionStore implements AtomicStore {
   #version = 0;
 
   /**
+   * Makes a store; its clean-up timer runs only while there is something to clean up.
+   *
    * @param options see {@linkcode SessionStoreOptions}; options of the bridge may be passed as they are
    * @throws {TypeError} when an option is of the wrong type
    * @throws {RangeError} when an option is out of range

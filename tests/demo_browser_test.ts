@@ -99,8 +99,10 @@ class Tab {
     return tab;
   }
 
-  press(name: string | RegExp): Promise<void> {
-    return this.page.getByRole("button", { name, exact: true }).click();
+  async press(name: string | RegExp): Promise<void> {
+    // a tab in the background draws, and so answers a mouse, once a second
+    await this.page.bringToFront();
+    await this.page.getByRole("button", { name, exact: true }).click();
   }
 
   async logIn(name: string): Promise<void> {
@@ -110,9 +112,7 @@ class Tab {
 
   /** Waits until an element shows this text. */
   async shows(selector: string, text: string): Promise<void> {
-    await this.page.locator(selector).getByText(text, { exact: true })
-      .or(this.page.locator(`${selector}:text-is("${text}")`)).first()
-      .waitFor();
+    await this.page.locator(`${selector}:text-is("${text}")`).waitFor();
   }
 
   /** Waits for a row of the timeline. */
