@@ -13,7 +13,8 @@ const targets = { bare, koaSession, expressSession, ours } as const;
 /** The name of a target. */
 export type TargetName = keyof typeof targets;
 
-const { listener, io, attached, fill } = targets[process.argv[2] as TargetName]();
+const { listener, io, attached, fill } = targets
+  [process.argv[2] as TargetName]();
 const server = createServer(listener);
 io?.attach(server);
 attached?.();

@@ -54,12 +54,12 @@ export class Bindings<Socket> {
     ctx: unknown,
   ): Promise<Bound> {
     if (sid === undefined) return { sid, record: undefined, clientId };
-    const loading = this.#transactions.load(sid, ctx);
+    const loading = this.#transactions.lookup.load(sid, ctx);
     const record = loading instanceof Promise ? await loading : loading;
     if (isAlive(record)) return await this.#live(sid, record, clientId, ctx);
     const other = clientId === undefined
       ? undefined
-      : await this.#transactions.ofClient(clientId, ctx);
+      : await this.#transactions.lookup.ofClient(clientId, ctx);
     if (other) return { ...this.#seen(other.sid, other.record), clientId };
     return { sid, record, clientId };
   }
@@ -73,14 +73,14 @@ export class Bindings<Socket> {
   ): Promise<Bound> {
     const record = sid === undefined
       ? undefined
-      : await this.#transactions.load(sid, ctx);
+      : await this.#transactions.lookup.load(sid, ctx);
     if (sid !== undefined && isAlive(record) && valid(record)) {
       const bound = await this.#live(sid, record, clientId, ctx);
       if (clientId === undefined || bound.clientId === clientId) return bound;
     }
     const own = clientId === undefined
       ? undefined
-      : await this.#transactions.ofClient(clientId, ctx);
+      : await this.#transactions.lookup.ofClient(clientId, ctx);
     return own && valid(own.record)
       ? { ...this.#seen(own.sid, own.record), clientId }
       : { sid: undefined, record: undefined, clientId };
@@ -114,8 +114,8 @@ export class Bindings<Socket> {
     const before = record.clientId;
     const other = before === clientId
       ? undefined
-      : await this.#transactions.ofClient(clientId, ctx);
-    const now = await this.#transactions.amend(
+      : await this.#transactions.lookup.ofClient(clientId, ctx);
+    const now = await this.#transactions.lookup.amend(
       sid,
       record,
       { clientId, settled },

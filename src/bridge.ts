@@ -274,7 +274,9 @@ export class SessionBridge<S extends object = SessionData>
    * @throws {SessionStoreError} when the store failed
    */
   async peek(sessionId: string): Promise<S | undefined> {
-    const record = await this.#transactions.load(need("sessionId", sessionId));
+    const record = await this.#transactions.lookup.load(
+      need("sessionId", sessionId),
+    );
     return isAlive(record) ? JSON.parse(record.data) as S : undefined;
   }
 
@@ -307,7 +309,7 @@ export class SessionBridge<S extends object = SessionData>
   ): Promise<number> {
     const { except = [] } = options ?? {};
     const spared = new Set(typeof except === "string" ? [except] : except);
-    const own = await this.#transactions.ofUser(need("user", user));
+    const own = await this.#transactions.lookup.ofUser(need("user", user));
     const ended = await Promise.all(
       own.filter(({ sid }) => !spared.has(sid))
         .map(({ sid, record }) =>
@@ -324,7 +326,7 @@ export class SessionBridge<S extends object = SessionData>
    * @throws {SessionStoreError} when the store failed
    */
   async sessionsOf(user: string): Promise<UserSession<S>[]> {
-    const own = await this.#transactions.ofUser(need("user", user));
+    const own = await this.#transactions.lookup.ofUser(need("user", user));
     return own.map(({ sid, record }) => ({
       sessionId: sid,
       clientId: record.clientId,
@@ -335,12 +337,16 @@ export class SessionBridge<S extends object = SessionData>
 
   /** The session that a client has now, if it has one. */
   async sessionIdOf(clientId: string): Promise<string | undefined> {
-    return (await this.#transactions.ofClient(need("clientId", clientId)))?.sid;
+    return (await this.#transactions.lookup.ofClient(
+      need("clientId", clientId),
+    ))?.sid;
   }
 
   /** The client that a live session is bound to. */
   async clientIdOf(sessionId: string): Promise<string | undefined> {
-    const record = await this.#transactions.load(need("sessionId", sessionId));
+    const record = await this.#transactions.lookup.load(
+      need("sessionId", sessionId),
+    );
     return isAlive(record) ? record.clientId : undefined;
   }
 
@@ -369,13 +375,13 @@ export class SessionBridge<S extends object = SessionData>
 
   /** Plain numbers, for a dashboard. */
   stats(): BridgeStats {
-    const { counts, door } = this.#transactions;
+    const { count, editor, door } = this.#transactions;
     return {
       sessions: this.#clients.sessions,
       sockets: this.#clients.sockets,
-      transactions: counts.transactions,
+      transactions: count,
       waits: door.waits,
-      conflicts: counts.conflicts,
+      conflicts: editor.conflicts,
       timeouts: door.timeouts,
       ended: { ...this.#lifecycle.ended },
     };

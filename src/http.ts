@@ -6,17 +6,17 @@
 import createSession from "koa-session";
 import { type Bindings, CLIENT_ID_LENGTH } from "./binding.ts";
 import { IdCookie } from "./cookies.ts";
+import type { Commit } from "./editor.ts";
 import { SessionMissingError } from "./errors.ts";
 import { generateUid, isPlausibleId } from "./ids.ts";
 import type { KoaApplication, KoaContext, RegenerateOptions } from "./koa.ts";
 import { fromNative, toNative } from "./native.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { assignDeep, diff, merge } from "./patch.ts";
+import type { Committed } from "./requests.ts";
 import type { RootScope } from "./scope.ts";
 import type { SessionData, StoredRecord } from "./store.ts";
 import {
-  type Commit,
-  type Committed,
   type Handler,
   missingPolicy,
   type Source,
@@ -322,7 +322,7 @@ export class HttpSessions<Socket> {
   /** Ends a session that somebody else ended, or gave a new id, while this request was under way. */
   async #endMoved(ctx: Context, state: RequestState): Promise<void> {
     this.#sessionCookie.mute(ctx);
-    const to = await this.#transactions.movedTo(state.sid!);
+    const to = await this.#transactions.lookup.movedTo(state.sid!);
     if (to !== undefined) await this.#transactions.end(to, "logout", { ctx });
   }
 
@@ -433,7 +433,7 @@ function carry(
     enter(scope: RootScope): void {
       before = JSON.stringify(ctx.session);
       const { held } = scope;
-      const data = transactions.carried(
+      const data = transactions.editor.carried(
         held.sid,
         state.record!,
         before,

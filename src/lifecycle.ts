@@ -189,7 +189,7 @@ export class Lifecycle {
   async due(known: Known): Promise<void> {
     const { clients, transactions } = this.#parts();
     try {
-      const record = await transactions.load(known.sid);
+      const record = await transactions.lookup.load(known.sid);
       if (isAlive(record)) clients.watchAgain(known, record.expires);
       else if (clients.get(known.sid) === known) {
         await transactions.end(known.sid, "expired", record ? { record } : {});
@@ -208,16 +208,16 @@ export class Lifecycle {
     const { clients, transactions } = this.#parts();
     const { sid } = known;
     if (clients.get(sid) !== known) return;
-    const to = await transactions.movedTo(sid);
+    const to = await transactions.lookup.movedTo(sid);
     if (to !== undefined && await this.#follow(known, to)) return;
     // the read tells of an end, if it was one
-    await transactions.load(sid);
+    await transactions.lookup.load(sid);
   }
 
   /** A client with sockets and without a session may have begun one elsewhere. */
   async guest(client: Client<Socket>): Promise<void> {
     const { clients, transactions, sockets } = this.#parts();
-    const own = await transactions.ofClient(client.id);
+    const own = await transactions.lookup.ofClient(client.id);
     if (!own || client.session || clients.client(client.id) !== client) return;
     const known = clients.get(own.sid);
     if (known) sockets.began(known);
@@ -246,7 +246,9 @@ export class Lifecycle {
   ): Promise<{ sid: string; record: StoredRecord } | undefined> {
     const { byHash, transactions } = this.#parts();
     const sid = await byHash(hash);
-    const record = sid === undefined ? undefined : await transactions.load(sid);
+    const record = sid === undefined
+      ? undefined
+      : await transactions.lookup.load(sid);
     return isAlive(record) ? { sid: sid!, record } : undefined;
   }
 
@@ -258,7 +260,7 @@ export class Lifecycle {
 
   async #reread(known: Known): Promise<void> {
     const { clients, transactions } = this.#parts();
-    const record = await transactions.load(known.sid);
+    const record = await transactions.lookup.load(known.sid);
     if (!isAlive(record) || clients.get(known.sid) !== known) return;
     const before = known.clientId;
     this.written(known.sid, record, false);
@@ -269,7 +271,7 @@ export class Lifecycle {
 
   async #confirm(known: Known, reason: EndReason): Promise<void> {
     const { clients, transactions } = this.#parts();
-    const record = await transactions.peek(known.sid);
+    const record = await transactions.lookup.peek(known.sid);
     if (isAlive(record) || clients.get(known.sid) !== known) return;
     transactions.door.revoke(known.sid, reason);
     this.over(known.sid, undefined, reason, false);
@@ -288,13 +290,13 @@ export class Lifecycle {
       this.began(found.sid, found.record, "rotated", false);
       return;
     }
-    if (isAlive(await transactions.peek(known.sid))) return;
+    if (isAlive(await transactions.lookup.peek(known.sid))) return;
     this.rotated(known.sid, found.sid, found.record, undefined, sockets, false);
   }
 
   async #follow(known: Known, to: string): Promise<boolean> {
     const { clients, transactions } = this.#parts();
-    const record = await transactions.load(to);
+    const record = await transactions.lookup.load(to);
     if (!isAlive(record) || clients.get(known.sid) !== known) return false;
     const sockets = record.clientId === known.clientId ? "follow" : "leave";
     if (clients.get(to)) return false;

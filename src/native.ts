@@ -6,7 +6,7 @@
  */
 import type { KoaContext } from "./koa.ts";
 import { ONE_DAY, type SessionData, type SessionRecord } from "./store.ts";
-import type { Commit } from "./transaction.ts";
+import type { Commit } from "./editor.ts";
 
 /** A cookie that ends this soon, in ms, could end while koa-session looks at it. */
 const MOMENT = 20;

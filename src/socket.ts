@@ -303,7 +303,7 @@ export class SocketSessions {
   /** A login may have happened between the handshake and the connection. */
   #lookAgain(client: Client<Socket>, socket: Socket): void {
     const { transactions, clients, met, valid, contextOf } = this.#host;
-    transactions.ofClient(client.id).then((own) => {
+    transactions.lookup.ofClient(client.id).then((own) => {
       if (!own || client.session || clients.client(client.id) !== client) {
         return;
       }
@@ -319,7 +319,7 @@ export class SocketSessions {
     const { clients, transactions, byHash, met } = this.#host;
     const sid = clients.byHash(hash)?.sid ?? await byHash(hash);
     if (sid === undefined) return undefined;
-    const record = await transactions.load(sid);
+    const record = await transactions.lookup.load(sid);
     if (!isAlive(record)) return undefined;
     return clients.get(sid) ?? met(sid, record);
   }
@@ -370,7 +370,11 @@ export class SocketSessions {
       client.touched = now;
       const known = this.#sessionOf(socket);
       if (!known) return;
-      transactions.touch(known.sid, known.maxAge, this.#lateContext(socket))
+      transactions.lookup.touch(
+        known.sid,
+        known.maxAge,
+        this.#lateContext(socket),
+      )
         .catch(failed);
     };
     return function () {

@@ -1,169 +1,11 @@
 import { describe } from "@std/testing/bdd";
 import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
-import { type ChildProcess, spawn } from "node:child_process";
-import { once } from "node:events";
-import process from "node:process";
-import { fileURLToPath } from "node:url";
-import { type BrowserContext, chromium, type Page } from "playwright-core";
-import { chromiumPath, itNeeds } from "./support/requires.ts";
-import { PATIENCE, settles, until } from "./support/wait.ts";
-
-const MAIN = fileURLToPath(
-  new URL("../examples/demo/main.ts", import.meta.url),
-);
-const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const CHROMIUM = chromiumPath();
-const FLAGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
-
-/** The demo, served by a process of its own, as `deno task example` does. */
-class Demo {
-  #said = "";
-  #complained = "";
-
-  private constructor(readonly process: ChildProcess) {
-    process.stdout!.on("data", (chunk) => this.#said += chunk);
-    process.stderr!.on("data", (chunk) => this.#complained += chunk);
-  }
-
-  static async start(port = 0): Promise<Demo> {
-    const demo = new Demo(
-      spawn(process.execPath, ["run", "-A", MAIN], {
-        cwd: ROOT,
-        env: { ...process.env, PORT: String(port) },
-        stdio: ["ignore", "pipe", "pipe"],
-      }),
-    );
-    await until(
-      () => demo.url !== "" || demo.process.exitCode !== null,
-      "the demo's URL",
-      30_000,
-    );
-    assert(demo.url, demo.complaints);
-    return demo;
-  }
-
-  /** What it printed as its address. */
-  get url(): string {
-    return this.#said.match(/http:\/\/localhost:\d+/)?.[0] ?? "";
-  }
-
-  /** What it wrote to stderr, first downloads and checks left out. */
-  get complaints(): string {
-    return this.#complained.replace(
-      /^.*\b(Download|Check|Initialize)\b.*$/gm,
-      "",
-    ).trim();
-  }
-
-  /** Ends it as Ctrl+C does; the exit code. */
-  async interrupt(): Promise<number | null> {
-    if (this.process.exitCode === null && this.process.signalCode === null) {
-      const exit = once(this.process, "exit");
-      // Deno's child.kill() takes the signal for the end, whatever the child makes of it
-      process.kill(this.process.pid!, "SIGINT");
-      try {
-        await settles(exit, "the demo's end");
-      } catch (error) {
-        this.process.kill("SIGKILL");
-        await exit;
-        throw error;
-      }
-    }
-    return this.process.exitCode;
-  }
-}
-
-/** One tab of the browser, at the demo. */
-class Tab {
-  readonly errors: string[] = [];
-
-  private constructor(readonly page: Page) {
-    page.on("pageerror", (error) => this.errors.push(String(error)));
-    page.on("console", (message) => {
-      if (message.type() === "error") this.errors.push(message.text());
-    });
-  }
-
-  static async open(context: BrowserContext, url: string): Promise<Tab> {
-    const page = await context.newPage();
-    page.setDefaultTimeout(PATIENCE);
-    const tab = new Tab(page);
-    await page.goto(url);
-    await page.locator("#link[data-state=on]").waitFor();
-    return tab;
-  }
-
-  async press(name: string | RegExp): Promise<void> {
-    // a tab in the background draws, and so answers a mouse, once a second
-    await this.page.bringToFront();
-    await this.page.getByRole("button", { name, exact: true }).click();
-  }
-
-  async logIn(name: string): Promise<void> {
-    await this.page.getByLabel("Your name").fill(name);
-    await this.press("Log in");
-  }
-
-  /** Waits until an element shows this text. */
-  async shows(selector: string, text: string): Promise<void> {
-    await this.page.locator(`${selector}:text-is("${text}")`).waitFor();
-  }
-
-  /** Waits for a row of the timeline. */
-  async hears(event: string, text: string): Promise<void> {
-    await this.page.locator("#timeline li").filter({ hasText: event })
-      .filter({ hasText: text }).first().waitFor();
-  }
-
-  async text(selector: string): Promise<string> {
-    return (await this.page.locator(selector).textContent() ?? "").trim();
-  }
-}
-
-/** Serves the demo, and opens it in a Chromium. */
-async function withDemo(
-  body: (
-    parts: {
-      demo: Demo;
-      open: () => Promise<Tab>;
-      another: () => Promise<Tab>;
-    },
-  ) => Promise<void>,
-): Promise<void> {
-  const demo = await Demo.start();
-  const tabs: Tab[] = [];
-  try {
-    const browser = await chromium.launch({
-      executablePath: CHROMIUM!,
-      args: FLAGS,
-    });
-    try {
-      const openIn = async (context: BrowserContext) => {
-        const tab = await Tab.open(context, demo.url);
-        tabs.push(tab);
-        return tab;
-      };
-      const context = await browser.newContext();
-      await body({
-        demo,
-        open: () => openIn(context),
-        another: async () => await openIn(await browser.newContext()),
-      });
-      assertEquals(tabs.flatMap(({ errors }) => errors), []);
-    } finally {
-      await browser.close();
-    }
-  } finally {
-    await demo.interrupt();
-  }
-  assertEquals(demo.complaints, "");
-}
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { CHROMIUM, Demo, withDemo } from "./support/demo.ts";
+import { itNeeds } from "./support/requires.ts";
+import { until } from "./support/wait.ts";
 
 function needsChromium(name: string, body: () => Promise<void>): void {
   itNeeds("Chromium", CHROMIUM, name, body);
@@ -326,13 +168,11 @@ describe("the demo", () => {
         const tab = await open();
         await tab.logIn("Ada");
         await tab.shows("#user", "Ada");
-        assertEquals(await demo.interrupt(), 0);
+        assertEquals(await demo.end(), 0);
         await tab.page.locator("#link[data-state=off]").waitFor();
         const again = await Demo.start(Number(new URL(demo.url).port));
         try {
-          await tab.page.locator("#link[data-state=on]").waitFor({
-            timeout: 15_000,
-          });
+          await tab.connected();
           await tab.logIn("Grace");
           await tab.shows("#user", "Grace");
           await tab.press(/socket\.withSession$/);
@@ -340,8 +180,37 @@ describe("the demo", () => {
           // the browser itself reports the connections that failed meanwhile
           tab.errors.length = 0;
         } finally {
-          assertEquals(await again.interrupt(), 0);
+          assertEquals(await again.end(), 0);
         }
       }),
   );
+
+  needsChromium("keeps a session through a kill, with a file", async () => {
+    const dir = mkdtempSync(join(tmpdir(), "demo-"));
+    const file = join(dir, "demo.db");
+    try {
+      await withDemo(async ({ demo, open }) => {
+        const tab = await open();
+        await tab.logIn("Ada");
+        await tab.press(/socket\.withSession$/);
+        await tab.shows("#count", "1");
+        await demo.end("SIGKILL");
+        await tab.page.locator("#link[data-state=off]").waitFor();
+        const port = Number(new URL(demo.url).port);
+        const again = await Demo.start(port, file);
+        try {
+          await tab.connected();
+          await tab.press(/socket\.withSession$/);
+          await tab.shows("#count", "2");
+          await tab.press(/ctx\.withSession$/);
+          await tab.shows("#count", "3");
+          tab.errors.length = 0;
+        } finally {
+          assertEquals(await again.end(), 0);
+        }
+      }, file);
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
+  });
 });

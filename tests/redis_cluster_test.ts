@@ -99,10 +99,8 @@ describe("RedisStore on a Redis Cluster", () => {
         nodes.servers.map(({ port }) => ({ host: "127.0.0.1", port })),
       )
     );
-    for (const client of clients) {
-      client.on("error", () => {});
-      await once(client, "ready");
-    }
+    for (const client of clients) client.on("error", () => {});
+    await Promise.all(clients.map((client) => once(client, "ready")));
     try {
       await everything(
         clients.map((client) => new RedisStore({ client, prefix: "b:" })),

@@ -3,7 +3,8 @@ import { SessionStore } from "@koa-io/session";
 import { type StoreRule, storeRules, testStore } from "@koa-io/session/testing";
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { BROKEN, type Faults } from "./support/broken_stores.ts";
+import type { Faults } from "./support/broken.ts";
+import { BROKEN } from "./support/broken_stores.ts";
 import { referenceStore } from "./support/reference_store.ts";
 
 const TTL = 200;

@@ -1,12 +1,14 @@
 /**
  * The demo: `deno task example` serves it on http://localhost:3000.
- * `PORT` changes the port, `HOST=0.0.0.0` lets other machines in.
+ * `PORT` changes the port, `HOST=0.0.0.0` lets other machines in, and with
+ * `FILE=demo.db` the sessions are kept in a SQLite file: they survive a kill.
  */
 import process from "node:process";
 import { startDemo } from "./server.ts";
 
 const port = Number(process.env.PORT || 3000);
 const host = process.env.HOST || "127.0.0.1";
+const file = process.env.FILE;
 
 if (!Number.isInteger(port) || port < 0 || port > 65_535) {
   fail(
@@ -15,7 +17,7 @@ if (!Number.isInteger(port) || port < 0 || port > 65_535) {
 }
 
 try {
-  const demo = await startDemo({ port, host });
+  const demo = await startDemo({ port, host, file });
   const stop = () => {
     // a second signal ends the process the hard way
     process.off("SIGINT", stop);
@@ -25,6 +27,7 @@ try {
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
   console.log(`The demo is on ${demo.url}`);
+  if (file) console.log(`Sessions are kept in ${file}`);
   console.log("Open it in two tabs. Ctrl+C ends it.");
 } catch (error) {
   const { code, message } = error as Error & { code?: string };

@@ -1,10 +1,12 @@
 /** Koa, Socket.IO and the bridge between them, wired together. */
+import { randomUUID } from "node:crypto";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 // @ts-types="@types/koa"
 import Koa from "koa";
 import { Server } from "socket.io";
 import { bridgeSession, type SessionContext } from "@koa-io/session";
+import { openDurable } from "./durable.ts";
 import { guardRequests } from "./guard.ts";
 import { serveApi } from "./routes.ts";
 import type { DemoSession } from "./session.ts";
@@ -19,15 +21,26 @@ export interface Demo {
   close(): Promise<void>;
 }
 
-/** Serves the demo. `port: 0` takes any port that is free. */
+/** Where the demo listens, and where it keeps its sessions. */
+export interface DemoOptions {
+  /** `0` takes any port that is free. */
+  readonly port: number;
+  readonly host: string;
+  /** A SQLite file; left out, sessions live in memory. */
+  readonly file?: string | undefined;
+}
+
+/** Serves the demo. */
 export async function startDemo(
-  { port, host }: { readonly port: number; readonly host: string },
+  { port, host, file }: DemoOptions,
 ): Promise<Demo> {
+  const durable = file ? await openDurable(file) : undefined;
   const app = new Koa<Koa.DefaultState, SessionContext<DemoSession>>();
   const io = new Server();
   const bridge = bridgeSession<DemoSession>(app, io, {
-    // sessions live in memory here, so keys that outlive the process are of no use
-    appKeys: [crypto.randomUUID()],
+    store: durable?.store,
+    // keys need not outlive sessions that live in memory
+    appKeys: durable?.appKeys ?? [randomUUID()],
     key: "demo.sid",
     sameSite: "lax",
     // the index for "log out everywhere"
@@ -57,6 +70,7 @@ export async function startDemo(
       server.closeAllConnections();
       await closed;
       await bridge.close();
+      await durable?.store.close();
     },
   };
 }

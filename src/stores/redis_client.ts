@@ -115,13 +115,25 @@ export function connection(client: RedisClient): Connection {
   return ioredis ? ofIoredis(client) : ofNodeRedis(client as NodeRedisClient);
 }
 
+/** How a cluster of node-redis is told by which key to find the node. */
+interface NodeRedisCluster {
+  sendCommand(
+    firstKey: string | undefined,
+    isReadonly: boolean,
+    args: string[],
+  ): Promise<unknown>;
+}
+
 function ofNodeRedis(client: NodeRedisClient): Connection {
+  const cluster = "masters" in client;
   return {
-    cluster: "masters" in client,
+    cluster,
     run({ sha, lua }, keys, args) {
-      const options = { keys: [...keys], arguments: [...args] };
-      return client.evalSha(sha, options).catch((error: unknown) => {
-        if (unknownScript(error)) return client.eval(lua, options);
+      const call = cluster
+        ? ofCluster(client as unknown as NodeRedisCluster, keys, args)
+        : ofOne(client, keys, args);
+      return call("evalSha", sha).catch((error: unknown) => {
+        if (unknownScript(error)) return call("eval", lua);
         throw error;
       });
     },
@@ -145,6 +157,28 @@ function ofNodeRedis(client: NodeRedisClient): Connection {
       };
     },
   };
+}
+
+type Call = (method: "evalSha" | "eval", script: string) => Promise<unknown>;
+
+function ofOne(
+  client: NodeRedisClient,
+  keys: readonly string[],
+  args: readonly string[],
+): Call {
+  const options = { keys: [...keys], arguments: [...args] };
+  return (method, script) => client[method](script, options);
+}
+
+/** Version 4 does not find the key, and so the node, in its own `evalSha`. */
+function ofCluster(
+  client: NodeRedisCluster,
+  keys: readonly string[],
+  args: readonly string[],
+): Call {
+  const rest = [String(keys.length), ...keys, ...args];
+  return (method, script) =>
+    client.sendCommand(keys[0], false, [method, script, ...rest]);
 }
 
 /** A subscriber goes on trying, whatever the client it came from was told. */

@@ -71,9 +71,9 @@ withSqlite(({ SqliteStore }) => {
           30_000,
         );
         await victim.kill();
-        const so_far = other.lines().length;
+        const soFar = other.lines().length;
         await until(
-          () => other.lines().length > so_far + 50,
+          () => other.lines().length > soFar + 50,
           "the other going on",
           10_000,
         );

@@ -1,0 +1,194 @@
+/** What is measured under load: throughput, latency, memory, growth. */
+import type { Work } from "./load.ts";
+import { HTTP_CLIENTS, type Plan, SOCKETS, WINDOW } from "./plan.ts";
+import type { Figure } from "./results.ts";
+import type { Entrant, Measured, Stand } from "./stand.ts";
+
+type Load = Omit<Work, "port" | "ms">;
+
+const HTTP: Readonly<Record<string, Load>> = {
+  "HTTP, read": { path: "/read", clients: HTTP_CLIENTS },
+  "HTTP, change": { path: "/change", clients: HTTP_CLIENTS },
+  "HTTP, untouched": { path: "/untouched", clients: HTTP_CLIENTS },
+};
+
+const EVENTS: Readonly<Record<string, Load>> = {
+  "socket, echo": { event: "echo", window: WINDOW },
+  "socket, read": { event: "read", window: WINDOW },
+  "socket, increment": { event: "increment", window: WINDOW },
+};
+
+const HOT: Readonly<Record<string, Load>> = {
+  "socket, read, one hot session": { event: "read", window: WINDOW },
+  "socket, increment, one hot session": { event: "increment", window: WINDOW },
+};
+
+const HANDSHAKE: Readonly<Record<string, Load>> = {
+  "handshake": { clients: 8 },
+};
+
+const LATENCY: Readonly<Record<string, Load & { rate: number }>> = {
+  "HTTP, read": { path: "/read", clients: HTTP_CLIENTS, rate: 500 },
+  "socket, increment": { event: "increment", window: 1, rate: 1_000 },
+};
+
+/** CPU time per operation of all targets, in interleaved rounds. */
+export async function throughput(
+  stand: Stand,
+  entrants: readonly Entrant[],
+  plan: Plan,
+): Promise<Figure[]> {
+  const names = entrants.map(({ name }) => name);
+  const withSockets = entrants
+    .filter(({ target }) => target !== "koaSession")
+    .map(({ name }) => name);
+  const figures: Figure[] = [];
+  const measure = async (
+    loads: Readonly<Record<string, Load>>,
+    names: readonly string[],
+  ) => {
+    for (const [scenario, load] of Object.entries(loads)) {
+      const costs = await stand.compare(
+        names,
+        { ...load, ms: plan.turnMs },
+        plan.rounds,
+      );
+      for (const [target, { cpu: value, rate }] of costs) {
+        figures.push({ scenario, target, value, unit: "µs", rate });
+      }
+    }
+  };
+  for (const { port } of stand.servers.values()) {
+    await stand.load.call("login", { port, count: SOCKETS });
+  }
+  await measure(HTTP, names);
+  await openAll(stand, withSockets, SOCKETS);
+  await measure(EVENTS, withSockets);
+  figures.push(...await latency(stand, names, withSockets, plan));
+  await shutAll(stand, withSockets);
+  await openAll(stand, withSockets, 1);
+  await measure(HOT, withSockets);
+  await shutAll(stand, withSockets);
+  await measure(HANDSHAKE, withSockets);
+  return figures;
+}
+
+async function openAll(
+  { servers, load }: Stand,
+  names: readonly string[],
+  sessions: number,
+): Promise<void> {
+  for (const name of names) {
+    const { port } = servers.get(name)!;
+    await load.call("open", { port, count: SOCKETS, sessions });
+  }
+}
+
+async function shutAll(
+  { servers, load }: Stand,
+  names: readonly string[],
+): Promise<void> {
+  for (const name of names) {
+    await load.call("shut", { port: servers.get(name)!.port });
+  }
+}
+
+async function latency(
+  { servers, load }: Stand,
+  names: readonly string[],
+  withSockets: readonly string[],
+  { paceMs: ms }: Plan,
+): Promise<Figure[]> {
+  const figures: Figure[] = [];
+  for (const [name, work] of Object.entries(LATENCY)) {
+    for (const target of work.path ? names : withSockets) {
+      const { port } = servers.get(target)!;
+      const took = await load.call("pace", { ...work, port, ms });
+      const scenario = `${name}, ${work.rate}/s`;
+      const common = { target, unit: "ms" };
+      figures.push(
+        { ...common, scenario: `${scenario}, p50`, value: took.p50 },
+        { ...common, scenario: `${scenario}, p99`, value: took.p99 },
+      );
+    }
+  }
+  return figures;
+}
+
+/** Bytes per live session, and per idle socket with a session of its own, on fresh servers. */
+export async function memory(
+  stand: Stand,
+  entrants: readonly Entrant[],
+  { memory: { sessions, sockets } }: Plan,
+): Promise<Figure[]> {
+  const figures: Figure[] = [];
+  for (const entrant of entrants) {
+    const { name: target } = entrant;
+    const { child, port } = await stand.start(entrant);
+    await stand.load.call("login", { port, count: 100 });
+    const empty = await child.call("memory");
+    await stand.load.call("login", { port, count: sessions });
+    const filled = await child.call("memory");
+    const unit = "B";
+    if (target !== "bare") {
+      const value = (filled - empty) / sessions;
+      figures.push({ scenario: "memory per session", target, value, unit });
+    }
+    if (entrant.target !== "koaSession") {
+      await stand.load.call("open", { port, count: 20, sessions: 20 });
+      const before = await child.call("memory");
+      await stand.load.call("open", { port, count: sockets, sessions });
+      const value = (await child.call("memory") - before) / sockets;
+      figures.push({ scenario: "memory per idle socket", target, value, unit });
+    }
+    await stand.end(target);
+  }
+  return figures;
+}
+
+/** What an operation costs while there are many more sessions, or sockets, than are at work. */
+export async function growth(
+  stand: Stand,
+  entrant: Entrant,
+  plan: Plan,
+): Promise<Figure[]> {
+  const { name: target } = entrant;
+  const figures: Figure[] = [];
+  const measure = async (server: Measured, among: string) => {
+    const loads = { ...HTTP, ...EVENTS };
+    for (const name of ["HTTP, change", "socket, increment"]) {
+      const work = { ...loads[name]!, clients: HTTP_CLIENTS, ms: plan.turnMs };
+      const costs = await stand.compare([target], work, plan.rounds);
+      const { cpu: value, rate } = costs.get(target)!;
+      const scenario = `${name}, among ${among}`;
+      figures.push({ scenario, target, value, unit: "µs", rate });
+    }
+    return server;
+  };
+  const begin = async () => {
+    const server = await stand.start(entrant);
+    const { port } = server;
+    await stand.load.call("login", { port, count: SOCKETS });
+    await stand.load.call("open", { port, count: SOCKETS, sessions: SOCKETS });
+    return server;
+  };
+  const many = await begin();
+  let filled = 0;
+  for (const count of plan.growth.sessions) {
+    await many.child.call("fill", count - filled);
+    filled = count;
+    await measure(many, `${count} sessions`);
+  }
+  await stand.end(target);
+  const crowded = await begin();
+  let open = SOCKETS;
+  for (const count of plan.growth.sockets) {
+    const { port } = crowded;
+    const sessions = SOCKETS;
+    await stand.load.call("open", { port, count: count - open, sessions });
+    open = count;
+    await measure(crowded, `${count} sockets`);
+  }
+  await stand.end(target);
+  return figures;
+}

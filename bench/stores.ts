@@ -1,0 +1,174 @@
+/** The process that asks stores through a bridge: how fast, and in how many round trips. */
+import { type BridgeOptions, bridgeSession } from "@koa-io/session";
+// @ts-types="@types/koa"
+import Koa from "koa";
+import { spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import process from "node:process";
+import { createClient } from "redis";
+import { Server } from "socket.io";
+import { serveCommands } from "./control.ts";
+import { fresh, KEYS } from "./targets/target.ts";
+
+/** How many sessions are used, and how many calls are under way at once. */
+const SESSIONS = 500;
+const AT_ONCE = 50;
+
+type Store = NonNullable<BridgeOptions["store"]>;
+
+/** A store to be asked. */
+interface Opened {
+  readonly store: Store;
+  /** How many commands went to the server so far, if there is one. */
+  readonly roundTrips?: () => number;
+  close(): Promise<void>;
+}
+
+/** What came of asking a store. */
+export interface StoreCost {
+  /** CPU time of this process per call, in µs, and calls per second. */
+  readonly cpu: number;
+  readonly rate: number;
+  readonly roundTrips: number | undefined;
+}
+
+const stores = {
+  memory: (): Promise<Opened> =>
+    import("@koa-io/session").then(({ SessionStore }) => {
+      const store = new SessionStore();
+      return { store, close: () => Promise.resolve(store.close()) };
+    }),
+  async SQLite(): Promise<Opened> {
+    const { SqliteStore } = await import("@koa-io/session/sqlite");
+    const dir = await mkdtemp(`${tmpdir()}/koa-io-bench-`);
+    const store = new SqliteStore({ path: `${dir}/sessions.db` });
+    const close = async () => {
+      await store.close();
+      await rm(dir, { recursive: true });
+    };
+    return { store, close };
+  },
+  async Redis(): Promise<Opened> {
+    const { RedisStore } = await import("@koa-io/session/redis");
+    const server = await startRedis();
+    const { port } = server;
+    const client = await createClient({ url: `redis://127.0.0.1:${port}` })
+      .connect();
+    let calls = 0;
+    const counted = new Proxy(client, {
+      get(target, name) {
+        const member = Reflect.get(target, name);
+        if (typeof member !== "function") return member;
+        return (...args: unknown[]) => {
+          calls++;
+          return Reflect.apply(member, target, args);
+        };
+      },
+    });
+    const store = new RedisStore({ client: counted });
+    const close = async () => {
+      await store.close();
+      await client.close();
+      server.stop();
+    };
+    return { store, roundTrips: () => calls, close };
+  },
+} as const;
+
+/** A server of its own, on a free port, that keeps nothing. */
+async function startRedis(): Promise<{ port: number; stop(): void }> {
+  const probe = createServer().listen(0, "127.0.0.1");
+  await new Promise((resolve) => probe.once("listening", resolve));
+  const { port } = probe.address() as { port: number };
+  await new Promise((resolve) => probe.close(resolve));
+  const flags = ["--port", `${port}`, "--save", "", "--bind", "127.0.0.1"];
+  const child = spawn("redis-server", flags, {
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  await new Promise<void>((resolve, reject) => {
+    child.once("error", () => reject(new Error("no redis-server on the PATH")));
+    child.once("exit", () => reject(new Error("redis-server ended")));
+    child.stdout.on("data", (text) => {
+      if (String(text).includes("Ready to accept connections")) resolve();
+    });
+  });
+  return { port, stop: () => void child.kill() };
+}
+
+async function measure(
+  ms: number,
+  roundTrips: (() => number) | undefined,
+  operate: (i: number) => Promise<unknown>,
+): Promise<StoreCost> {
+  let count = 0;
+  const calls = roundTrips?.() ?? 0;
+  const cpu = process.cpuUsage();
+  const since = performance.now();
+  await Promise.all(Array.from({ length: AT_ONCE }, async () => {
+    while (performance.now() - since < ms) await operate(count++);
+  }));
+  const seconds = (performance.now() - since) / 1000;
+  const { user, system } = process.cpuUsage(cpu);
+  return {
+    cpu: (user + system) / count,
+    rate: count / seconds,
+    roundTrips: roundTrips && (roundTrips() - calls) / count,
+  };
+}
+
+const commands = {
+  /** Reads, and increments, sessions in a store; says why where there is none. */
+  async ask({ name, ms }: { name: keyof typeof stores; ms: number }) {
+    let opened: Opened;
+    try {
+      opened = await stores[name]();
+    } catch (error) {
+      return { missing: (error as Error).message };
+    }
+    const { store, roundTrips } = opened;
+    const app = new Koa();
+    app.keys = KEYS;
+    const bridge = bridgeSession<ReturnType<typeof fresh>>(app, new Server(), {
+      key: "sid",
+      store,
+    });
+    await fill(store);
+    const get = (i: number) => bridge.peek(`s-${i % SESSIONS}`);
+    const withSession = (i: number) =>
+      bridge.withSession(`s-${i % SESSIONS}`, ({ session }) => {
+        session.count++;
+      });
+    await measure(ms / 4, roundTrips, get);
+    await measure(ms / 4, roundTrips, withSession);
+    const costs = {
+      get: await measure(ms, roundTrips, get),
+      withSession: await measure(ms, roundTrips, withSession),
+    };
+    await bridge.close();
+    await opened.close();
+    return costs;
+  },
+};
+
+async function fill(store: Store): Promise<void> {
+  if (!("write" in store)) throw new TypeError("Not an atomic store");
+  for (let i = 0; i < SESSIONS; i++) {
+    await store.write(`s-${i}`, {
+      data: JSON.stringify(fresh()),
+      maxAge: 86_400_000,
+      expires: Date.now() + 86_400_000,
+      absoluteEnd: undefined,
+      cookie: undefined,
+      clientId: `c-${i}`,
+      settled: true,
+      user: undefined,
+    }, null);
+  }
+}
+
+/** The commands of this process. */
+export type StoreCommands = typeof commands;
+
+await serveCommands(commands);

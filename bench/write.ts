@@ -1,0 +1,22 @@
+/** Writes what was measured to bench/results/. */
+import { projectDir } from "../scripts/project.ts";
+import { table } from "./report.ts";
+import type { Results } from "./results.ts";
+
+/** Writes JSON for each runtime, and one Markdown file. */
+export async function writeResults(
+  all: readonly Results[],
+  name: string,
+): Promise<void> {
+  const dir = `${projectDir}bench/results`;
+  await Deno.mkdir(dir, { recursive: true });
+  for (const results of all) {
+    const runtime = results.runtime.split(" ")[0]!.toLowerCase();
+    await Deno.writeTextFile(
+      `${dir}/${name}_${runtime}.json`,
+      JSON.stringify(results, null, 2) + "\n",
+    );
+  }
+  const tables = all.map(table).join("\n\n");
+  await Deno.writeTextFile(`${dir}/${name}.md`, tables + "\n");
+}

@@ -1,0 +1,125 @@
+/**
+ * How sessions end: at once, whoever is at work on them.
+ *
+ * @module
+ */
+import { type Door, isAlive } from "./door.ts";
+import type { EndReason } from "./events.ts";
+import type { Lookup } from "./lookup.ts";
+import type { SessionRecord, StoredRecord } from "./store.ts";
+
+/** What is known of a session that is to end. */
+export interface KnownSession {
+  readonly record?: SessionRecord;
+  readonly ctx?: unknown;
+}
+
+/** See the module's text. */
+export class Ending {
+  readonly #door: Door;
+  readonly #lookup: Lookup;
+  readonly #ended: (
+    sid: string,
+    record: SessionRecord,
+    reason: EndReason,
+  ) => void;
+  readonly #ending = new Map<string, Promise<boolean>>();
+  readonly #moving = new Map<string, Promise<unknown>>();
+
+  /** @param ended is told of each session that ended, before the call that ended it resolves */
+  constructor(
+    door: Door,
+    lookup: Lookup,
+    ended: (sid: string, record: SessionRecord, reason: EndReason) => void,
+  ) {
+    this.#door = door;
+    this.#lookup = lookup;
+    this.#ended = ended;
+  }
+
+  /**
+   * Ends a session at once, whoever holds it.
+   *
+   * @returns whether there was one alive that this call ended
+   */
+  async end(
+    sid: string,
+    reason: EndReason,
+    known: KnownSession = {},
+  ): Promise<boolean> {
+    const moving = this.#moving.get(sid);
+    if (moving) return await this.#endMoved(moving, sid, reason, known.ctx);
+    const ending = this.#ending.get(sid);
+    if (ending) {
+      // acknowledged when it is true, and to the first one only
+      await ending;
+      return false;
+    }
+    let settle!: (ended: boolean) => void;
+    this.#ending.set(sid, new Promise((resolve) => settle = resolve));
+    let ended = false;
+    try {
+      return ended = await this.#end(sid, reason, known);
+    } finally {
+      settle(ended);
+      this.#ending.delete(sid);
+    }
+  }
+
+  async #end(
+    sid: string,
+    reason: EndReason,
+    known: KnownSession,
+  ): Promise<boolean> {
+    const { ctx } = known;
+    const record = known.record ?? await this.#lookup.load(sid, ctx);
+    const existed = await this.#door.ask(
+      "destroy",
+      (records) => records.destroy(sid, undefined, ctx),
+    ) && isAlive(record as StoredRecord | undefined);
+    this.#door.revoke(sid, reason);
+    if (record && (existed || reason === "expired")) {
+      this.#ended(sid, record, reason);
+    }
+    return existed;
+  }
+
+  /** Ends a session that is being given a new id right now: under the new one. */
+  async #endMoved(
+    moving: Promise<unknown>,
+    sid: string,
+    reason: EndReason,
+    ctx: unknown,
+  ): Promise<boolean> {
+    await moving.catch(() => {});
+    const to = await this.#lookup.movedTo(sid);
+    return await this.end(to ?? sid, reason, ctx === undefined ? {} : { ctx });
+  }
+
+  /** Whether this process is ending the session right now. */
+  isEnding(sid: string): boolean {
+    return this.#ending.has(sid) || this.#moving.has(sid);
+  }
+
+  /**
+   * Runs a change of id: an end that comes meanwhile waits for it, and ends
+   * the session under its new id.
+   *
+   * @returns what `move` came to, and whether an end was under way before it began
+   */
+  async whileMoving<T>(
+    sid: string,
+    move: () => Promise<T>,
+    then: (moved: T, ended: boolean) => Promise<T>,
+  ): Promise<T> {
+    const ending = this.#ending.get(sid);
+    const moved = move();
+    this.#moving.set(sid, moved);
+    try {
+      const result = await moved;
+      return await then(result, ending ? await ending : false);
+    } finally {
+      this.#moving.delete(sid);
+    }
+  }
+}

@@ -1,0 +1,174 @@
+/**
+ * What requests want to have written: a new session, or a patch against the
+ * one they loaded.
+ *
+ * @module
+ */
+import type { Door, Held } from "./door.ts";
+import { type Commit, type Editor, patchOf } from "./editor.ts";
+import type { Ending } from "./ending.ts";
+import { SessionStoreError } from "./errors.ts";
+import type { Lookup } from "./lookup.ts";
+import { MAX_TRIES, type Opener, unsound } from "./opener.ts";
+import type { Scope } from "./scope.ts";
+import type { SessionRecord, StoredRecord } from "./store.ts";
+
+/** What became of a write. */
+export type Committed =
+  | {
+    readonly status: "done";
+    readonly sid: string;
+    readonly record: StoredRecord;
+  }
+  | { readonly status: "ended" };
+
+/** What the writers of requests work with. */
+export interface RequestParts {
+  readonly door: Door;
+  readonly opener: Opener;
+  readonly lookup: Lookup;
+  readonly editor: Editor;
+  readonly ending: Ending;
+  readonly shared: boolean;
+  readonly absoluteMaxAge: number | undefined;
+  created(sid: string, record: SessionRecord): void;
+  written(sid: string, record: SessionRecord, before: SessionRecord): void;
+}
+
+/** See the module's text. */
+export class Requests {
+  readonly #parts: RequestParts;
+
+  constructor(parts: RequestParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Begins a session under a fresh id.
+   *
+   * @throws {SessionStoreError} when the id is taken
+   */
+  async create(
+    sid: string,
+    commit: Commit,
+    clientId: string,
+    ctx: unknown,
+  ): Promise<StoredRecord> {
+    const { absoluteMaxAge, door, editor, lookup, ending } = this.#parts;
+    const now = Date.now();
+    const absoluteEnd = absoluteMaxAge === undefined
+      ? undefined
+      : now + absoluteMaxAge;
+    const record: SessionRecord = {
+      data: commit.data,
+      maxAge: commit.maxAge,
+      expires: Math.min(now + commit.maxAge, absoluteEnd ?? Infinity),
+      absoluteEnd,
+      cookie: commit.cookie,
+      clientId,
+      settled: false,
+      user: editor.userOf(commit.data),
+    };
+    const before = await lookup.ofClient(clientId, ctx);
+    const version = await door.ask(
+      "write",
+      (records) => records.write(sid, record, null, ctx),
+    );
+    if (version === undefined) {
+      throw new SessionStoreError(
+        "Cannot begin a session as genid returned an id that is in use",
+      );
+    }
+    if (before) {
+      await ending.end(before.sid, "replaced", {
+        record: before.record,
+        ctx,
+      });
+    }
+    this.#parts.created(sid, record);
+    return { ...record, version };
+  }
+
+  /**
+   * Writes what a request changed, as a patch against what it had loaded. It
+   * waits for a transaction on the session, and never overlaps one.
+   */
+  async commit(
+    sid: string,
+    base: StoredRecord,
+    commit: Commit,
+    ctx: unknown,
+  ): Promise<Committed> {
+    const scope = this.#parts.opener.scopeOf(sid);
+    if (scope) return this.#commitInside(scope, base, commit);
+    if (this.#parts.shared) {
+      const record = this.#parts.editor.committed(base, commit.data, commit);
+      const version = await this.#parts.door.ask(
+        "write",
+        (records) => records.write(sid, record, base.version, ctx),
+      );
+      if (version !== undefined) return this.#done(sid, record, base, version);
+    }
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      const opened = await this.#parts.opener.open(sid, ctx, true);
+      if ("missing" in opened) return { status: "ended" };
+      const outcome = await this.#commitHeld(opened, base, commit);
+      if (outcome) return outcome;
+    }
+    throw unsound();
+  }
+
+  async #commitHeld(
+    held: Held,
+    base: StoredRecord,
+    commit: Commit,
+  ): Promise<Committed | undefined> {
+    let current = held.record;
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      let next: SessionRecord;
+      try {
+        const data = current.version === base.version
+          ? commit.data
+          : this.#parts.editor.merged(
+            held.sid,
+            base,
+            patchOf(base, commit),
+            current,
+          );
+        next = this.#parts.editor.committed(current, data, commit);
+      } catch (error) {
+        held.release();
+        throw error;
+      }
+      const closed = await held.close(next, current.version);
+      if (closed.status === "done") {
+        return this.#done(held.sid, next, current, closed.version);
+      }
+      // a patch may be tried again: lost turns and endings are seen at the next opening
+      if (closed.status !== "changed") return undefined;
+      current = closed.record;
+    }
+    held.release();
+    return undefined;
+  }
+
+  #commitInside(scope: Scope, base: StoredRecord, commit: Commit): Committed {
+    const { held } = scope.top;
+    if (scope.result === null) return { status: "ended" };
+    scope.apply(patchOf(base, commit));
+    scope.top.cookie = { cookie: commit.cookie, maxAge: commit.maxAge };
+    // nothing is stored yet, so the base stays: if the handler throws, these changes are pending still
+    return { status: "done", sid: held.sid, record: base };
+  }
+
+  #done(
+    sid: string,
+    next: SessionRecord,
+    before: SessionRecord,
+    version: StoredRecord["version"],
+  ): Committed {
+    const record = { ...next, version };
+    this.#parts.written(sid, record, before);
+    return { status: "done", sid, record };
+  }
+}
