@@ -42,11 +42,11 @@ export type {
 export { generateUid } from "./src/ids.ts";
 export type {
   KoaApplication,
-  Missing,
   NativeSession,
   RegenerateOptions,
   SessionContext,
 } from "./src/koa.ts";
+export type { Missing } from "./src/missing.ts";
 export type {
   BridgeOptions,
   ContextStoreClass,
@@ -55,7 +55,7 @@ export type {
 } from "./src/options.ts";
 export type { OriginCheck, OriginOption } from "./src/origin.ts";
 export type { SessionView } from "./src/scope.ts";
-export type { SessionSocket, SocketSession } from "./src/socket.ts";
+export type { SessionSocket, SocketSession } from "./src/session_socket.ts";
 export {
   type Acquired,
   type AtomicStore,

@@ -17,7 +17,8 @@ import { SessionStoreError } from "./errors.ts";
 import type { BridgeEvents, EndReason } from "./events.ts";
 import { HttpSessions } from "./http.ts";
 import { generateUid, hashId } from "./ids.ts";
-import type { KoaApplication, KoaContext, Missing } from "./koa.ts";
+import type { KoaApplication, KoaContext } from "./koa.ts";
+import type { Missing } from "./missing.ts";
 import {
   type BridgeOptions,
   type ResolvedOptions,
@@ -39,7 +40,8 @@ import {
   SessionStore,
   type SharedStore,
 } from "./store.ts";
-import { type Handler, missingPolicy, Transactions } from "./transaction.ts";
+import { missingPolicy } from "./missing.ts";
+import { type Handler, Transactions } from "./transaction.ts";
 
 /** What the bridge uses of a Socket.IO server. */
 export interface SocketServer {

@@ -6,8 +6,9 @@
  *
  * @module
  */
-import { SessionStoreError, SessionTimeoutError } from "./errors.ts";
+import { SessionTimeoutError } from "./errors.ts";
 import { generateUid } from "./ids.ts";
+import { always, inTime, isThenable, storeError } from "./in_time.ts";
 import { type Hold, Mutex, WaitTimeout } from "./mutex.ts";
 import type {
   AtomicStore,
@@ -323,48 +324,4 @@ export class Door {
     this.timeouts++;
     return { status: "lost" };
   }
-}
-
-/** Runs `end` after `act`, whether it returns, throws, resolves or rejects. */
-function always<T>(act: () => Awaitable<T>, end: () => void): Awaitable<T> {
-  let result: Awaitable<T>;
-  try {
-    result = act();
-  } catch (error) {
-    end();
-    throw error;
-  }
-  if (result instanceof Promise) return result.finally(end);
-  end();
-  return result;
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === "object" && value !== null &&
-    typeof (value as { then?: unknown }).then === "function";
-}
-
-function inTime<T>(
-  answer: Promise<T>,
-  operation: string,
-  limit: number,
-): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      reject(storeError(operation, new Error(`no answer within ${limit} ms`)));
-    }, limit);
-    answer.then((value) => {
-      clearTimeout(timer);
-      resolve(value);
-    }, (cause) => {
-      clearTimeout(timer);
-      reject(storeError(operation, cause));
-    });
-  });
-}
-
-function storeError(operation: string, cause: unknown): Error {
-  return cause instanceof SessionStoreError
-    ? cause
-    : new SessionStoreError(operation, { cause });
 }

@@ -5,6 +5,7 @@
  * @module
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
+import type { Missing } from "./missing.ts";
 import type { SessionView } from "./scope.ts";
 import type { SessionData } from "./store.ts";
 
@@ -125,8 +126,3 @@ export interface SessionContext<S extends object = SessionData> {
   /** Gives the session a new id: cookie, store, mapping, rooms and event move together. */
   regenerateSession(options?: RegenerateOptions): Promise<void>;
 }
-
-/** What a call comes to when there is no session. */
-export type Missing<M> = M extends Error ? never
-  : M extends (...args: never[]) => infer R ? Awaited<R>
-  : M;

@@ -4,7 +4,6 @@
  *
  * @module
  */
-import type SocketIO from "socket.io";
 import type { Namespace, Server, Socket } from "socket.io";
 import type { Bindings } from "./binding.ts";
 import type { Client, Clients, Known } from "./clients.ts";
@@ -12,57 +11,13 @@ import { isAlive } from "./door.ts";
 import type { EndReason } from "./events.ts";
 import { unref } from "./expiry.ts";
 import { isPlausibleId } from "./ids.ts";
+import { missingPolicy } from "./missing.ts";
 import { toNative } from "./native.ts";
 import type { OnSessionEnd } from "./options.ts";
 import { RecoveryGate } from "./recovery.ts";
 import { clientRoom, sessionRoom, userRoom } from "./rooms.ts";
-import type { SessionView } from "./scope.ts";
 import type { SessionData, StoredRecord } from "./store.ts";
-import {
-  type Handler,
-  missingPolicy,
-  type Transactions,
-} from "./transaction.ts";
-import type { Missing } from "./koa.ts";
-
-/**
- * What the bridge adds to a socket.
- *
- * @example
- * ```ts
- * import type { SessionSocket } from "@koa-io/session";
- *
- * interface MySession {
- *   count: number;
- * }
- * async function increment(socket: SessionSocket<MySession>): Promise<number> {
- *   return await socket.withSession(({ session }) => ++session.count);
- * }
- * ```
- */
-export interface SocketSession<
-  S extends object = SessionData,
-  This = SocketIO.Socket,
-> {
-  /** The client that opened the socket; `undefined` when it brought no genuine client cookie. */
-  readonly clientId: string | undefined;
-  /** The session that the client has now: it changes when the client logs out and in again. */
-  readonly sessionId: string | undefined;
-  /** Runs a handler on the session, alone; see `SessionBridge.withSession`. */
-  withSession<R>(
-    handler: (view: SessionView<S, This>) => R | Promise<R>,
-  ): Promise<R>;
-  /** The same, with something to do when there is no session. */
-  withSession<R, M>(
-    handler: (view: SessionView<S, This>) => R | Promise<R>,
-    onMissing: M,
-  ): Promise<R | Missing<M>>;
-}
-
-/** A socket under a bridge: cast the socket of `connection` to it. */
-export type SessionSocket<S extends object = SessionData> =
-  & SocketIO.Socket
-  & SocketSession<S>;
+import type { Handler, Transactions } from "./transaction.ts";
 
 /** What the socket side needs from the others. */
 export interface SocketHost {

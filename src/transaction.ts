@@ -8,11 +8,7 @@
 import { Door, type Held, type Records } from "./door.ts";
 import { binding, type Commit, Editor, type EditorOptions } from "./editor.ts";
 import { Ending, type KnownSession } from "./ending.ts";
-import {
-  SessionEndedError,
-  SessionMissingError,
-  SessionTimeoutError,
-} from "./errors.ts";
+import { SessionEndedError, SessionTimeoutError } from "./errors.ts";
 import type { EndReason, SessionConflict } from "./events.ts";
 import { Lookup } from "./lookup.ts";
 import { Mutex, WaitTimeout } from "./mutex.ts";
@@ -362,26 +358,4 @@ export class Transactions {
     if (next) this.#listener.written(held.sid, record, held.record);
     return record;
   }
-}
-
-/**
- * What a call of `withSession` does when there is no session.
- *
- * @param args the arguments of the call: an explicit `undefined` is a value
- * @throws {TypeError} when the first of them, the handler, is no function
- */
-export function missingPolicy(args: readonly unknown[]): () => unknown {
-  const [handler, onMissing] = args;
-  if (typeof handler !== "function") {
-    throw new TypeError(
-      `Cannot run withSession as handler must be a function: received ${
-        handler === null ? "null" : typeof handler
-      }`,
-    );
-  }
-  return () => {
-    if (args.length < 2) throw new SessionMissingError();
-    if (onMissing instanceof Error) throw onMissing;
-    return typeof onMissing === "function" ? onMissing() : onMissing;
-  };
 }

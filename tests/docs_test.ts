@@ -4,11 +4,12 @@
  * `support/markdown.ts`.
  *
  * Shell blocks are not run, as they install from registries what is tested
- * here from the sources. Under Deno programs in TypeScript are type-checked
- * first; Node gets them without their types.
+ * here from the sources. Deno checks the types of programs in TypeScript; Node
+ * gets the same programs without their types.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
+import process from "node:process";
 import { Browser } from "./support/browser.ts";
 import {
   type Block,
@@ -18,7 +19,12 @@ import {
   isCode,
   readDocument,
 } from "./support/markdown.ts";
-import { runProgram, startProgram, stopPrograms } from "./support/program.ts";
+import {
+  checkPrograms,
+  runProgram,
+  startProgram,
+  stopPrograms,
+} from "./support/program.ts";
 import { type RedisServer, startRedis } from "./support/redis.ts";
 import { itNeeds, redisServerPath } from "./support/requires.ts";
 
@@ -232,6 +238,21 @@ describe("the documents", () => {
     it(`have a block that runs by itself: ${place}`, async () => {
       const entry = `block.${language}`;
       await runProgram({ [entry]: text }, entry);
+    });
+  }
+
+  // blocks that stand alone are type-checked by `deno test --doc`
+  if (process.versions.deno) {
+    it("have programs that compile", async () => {
+      const programs: Record<string, string> = {};
+      for (const path of documents) {
+        for (const [name, text] of Object.entries(filesIn(path))) {
+          const unique = path.replace(/\W/g, "_") + "_" + name;
+          if (name.endsWith(".ts")) programs[unique] = text;
+        }
+      }
+      assertEquals(Object.keys(programs).length, 3);
+      await checkPrograms(programs);
     });
   }
 

@@ -15,7 +15,6 @@ import {
   describe,
 } from "@std/testing/bdd";
 import {
-  monitor,
   PACKAGES,
   proxy,
   type RedisServer,
@@ -316,43 +315,6 @@ function leases(name: typeof PACKAGES[number]) {
     assert(await b.read(sid), "the client is the caller's");
   });
 
-  test("withSession's way costs two round trips, alone and in a crowd", async () => {
-    // both have waited once: scripts are known and channels open
-    granted(await a.acquire(sid, "w1", HOLD, 0));
-    const warm = b.acquire(sid, "w2", HOLD, HOLD);
-    await waiting(1);
-    const warmA = a.acquire(sid, "w3", HOLD, HOLD);
-    await waiting(2);
-    await a.commit(sid, "w1", record({ user: "ada" }));
-    await warm;
-    await b.commit(sid, "w2", record({ user: "ada" }));
-    await warmA;
-    await a.commit(sid, "w3", record({ user: "ada", data: "{}" }));
-
-    const watch = await monitor(server.port);
-    try {
-      granted(await a.acquire(sid, "t1", HOLD, HOLD));
-      await a.commit(sid, "t1", record({ user: "ada", data: '{"n":1}' }));
-      assertEquals((await watch.commands()).map(verb), ["evalsha", "evalsha"]);
-
-      granted(await a.acquire(sid, "t2", HOLD, HOLD));
-      const next = b.acquire(sid, "t3", HOLD, HOLD);
-      await until(
-        async () => (await watch.commands()).length === 4,
-        "the second",
-      );
-      await a.commit(sid, "t2", record({ user: "ada", data: '{"n":2}' }));
-      granted(await next);
-      await b.commit(sid, "t3", record({ user: "ada", data: '{"n":3}' }));
-      assertEquals(
-        (await watch.commands()).map(verb),
-        Array(6).fill("evalsha"),
-      );
-    } finally {
-      watch.close();
-    }
-  });
-
   const channels = () =>
     say(server.port, `PUBSUB CHANNELS ${stores.prefix}n:*\r\n`);
 
@@ -362,5 +324,3 @@ function leases(name: typeof PACKAGES[number]) {
       `${many} channels`,
     );
 }
-
-const verb = (line: string) => /^"(\w+)"/.exec(line)![1]!.toLowerCase();

@@ -1,0 +1,55 @@
+/**
+ * Promises and what must not be waited for: stores may be synchronous or
+ * asynchronous, and may never answer.
+ *
+ * @module
+ */
+import { SessionStoreError } from "./errors.ts";
+import type { Awaitable } from "./store.ts";
+
+/** Runs `end` after `act`, whether it returns, throws, resolves or rejects. */
+export function always<T>(
+  act: () => Awaitable<T>,
+  end: () => void,
+): Awaitable<T> {
+  let result: Awaitable<T>;
+  try {
+    result = act();
+  } catch (error) {
+    end();
+    throw error;
+  }
+  if (result instanceof Promise) return result.finally(end);
+  end();
+  return result;
+}
+
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null &&
+    typeof (value as { then?: unknown }).then === "function";
+}
+
+export function inTime<T>(
+  answer: Promise<T>,
+  operation: string,
+  limit: number,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(storeError(operation, new Error(`no answer within ${limit} ms`)));
+    }, limit);
+    answer.then((value) => {
+      clearTimeout(timer);
+      resolve(value);
+    }, (cause) => {
+      clearTimeout(timer);
+      reject(storeError(operation, cause));
+    });
+  });
+}
+
+export function storeError(operation: string, cause: unknown): Error {
+  return cause instanceof SessionStoreError
+    ? cause
+    : new SessionStoreError(operation, { cause });
+}
