@@ -81,9 +81,17 @@ async function copyTests(dir: string): Promise<string[]> {
     await transpile(projectDir + path, `${dir}/${target}`);
     if (path.endsWith("_test.ts")) tests.push(target);
   }
-  // tests of the README read it beside tests/, as in the sources
-  if (await exists(`${projectDir}README.md`)) {
-    await copy(`${projectDir}README.md`, `${dir}/README.md`);
+  // tests of the documents read them beside tests/, as in the sources
+  const documents = await exists(`${projectDir}docs`)
+    ? (await filesBelow(`${projectDir}docs`)).map((path) =>
+      path.slice(projectDir.length)
+    )
+    : [];
+  const top = ["README.md", "SECURITY.md", "CHANGELOG.md"];
+  for (const path of [...top, ...documents]) {
+    if (await exists(projectDir + path)) {
+      await copy(projectDir + path, `${dir}/${path}`);
+    }
   }
   return tests;
 }

@@ -11,6 +11,7 @@ import { generateUid } from "./ids.ts";
 import { always, inTime, isThenable, storeError } from "./in_time.ts";
 import { type Hold, Mutex, WaitTimeout } from "./mutex.ts";
 import type {
+  Acquired,
   AtomicStore,
   Awaitable,
   SessionRecord,
@@ -273,11 +274,7 @@ export class Door {
   async #lease(store: SharedStore, sid: string): Promise<Opened> {
     const token = generateUid(22);
     const asked = Date.now();
-    const acquired = await this.ask(
-      "read",
-      () => store.acquire(sid, token, this.#lockTimeout, this.#lockTimeout),
-      this.#lockTimeout + this.#storeTimeout,
-    );
+    const acquired = await this.#acquire(store, sid, token);
     if (Date.now() - asked > 50) this.waits++;
     if (acquired.status === "missing") {
       return { missing: true, waited: acquired.waited };
@@ -304,6 +301,30 @@ export class Door {
         ).catch(() => {});
       },
     };
+  }
+
+  async #acquire(
+    store: SharedStore,
+    sid: string,
+    token: string,
+  ): Promise<Acquired> {
+    const limit = this.#lockTimeout;
+    let acquiring: Promise<Acquired> | undefined;
+    try {
+      return await this.ask(
+        "read",
+        () => acquiring = store.acquire(sid, token, limit, limit),
+        limit + this.#storeTimeout,
+      );
+    } catch (error) {
+      // granted after all, to nobody: let it go
+      acquiring?.then(async (late) => {
+        if (late.status === "granted") {
+          await store.commit(sid, token, undefined);
+        }
+      }).catch(() => {});
+      throw error;
+    }
   }
 
   async #commit(

@@ -90,6 +90,7 @@ export interface RegenerateOptions {
  *
  * @example
  * ```ts
+ * // @ts-types="@types/koa"
  * import Koa from "koa";
  * import type { SessionContext } from "@koa-io/session";
  *

@@ -91,7 +91,10 @@ describe("bridgeSession", () => {
     const app = createApp();
     app.keys = ["k"];
     app.use(koaSession({}, app as never) as never);
-    const error = assertThrows(() => bridgeSession(app, new Server()));
+    const error = assertThrows(
+      () => bridgeSession(app, new Server()),
+      TypeError,
+    );
     assertMatch(error.message, /koa-session/);
   });
 
@@ -99,7 +102,10 @@ describe("bridgeSession", () => {
     const app = createApp();
     app.keys = ["k"];
     const bridge = bridgeSession(app, new Server());
-    const error = assertThrows(() => bridgeSession(app, new Server()));
+    const error = assertThrows(
+      () => bridgeSession(app, new Server()),
+      TypeError,
+    );
     assertMatch(error.message, /bridge/i);
     await bridge.close();
   });
@@ -187,8 +193,9 @@ describe("app.keys", () => {
   it("that are set already refuse appKeys, by name", () => {
     const app = createApp();
     app.keys = ["k"];
-    const error = assertThrows(() =>
-      bridgeSession(app, new Server(), { appKeys: ["other"] })
+    const error = assertThrows(
+      () => bridgeSession(app, new Server(), { appKeys: ["other"] }),
+      TypeError,
     );
     assertStringIncludes(error.message, "appKeys");
     assertEquals(app.keys, ["k"]);

@@ -4,7 +4,8 @@
  * `support/markdown.ts`.
  *
  * Shell blocks are not run, as they install from registries what is tested
- * here from the sources. Deno checks the types of programs in TypeScript; Node
+ * here from the sources; the tasks that they name are looked up. The block for
+ * nginx was tried by hand, as its page tells. Deno checks the types of programs in TypeScript; Node
  * gets the same programs without their types.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
@@ -264,6 +265,17 @@ describe("the documents", () => {
     });
     assertEquals(left.map(({ place }) => place), []);
   });
+
+  if (process.versions.deno) {
+    it("name tasks that there are", () => {
+      const { tasks } = JSON.parse(readDocument("deno.json"));
+      for (const { text, place } of blocks) {
+        for (const [, name] of text.matchAll(/deno task ([\w:]+)/g)) {
+          assert(name! in tasks, `${place}: ${name}`);
+        }
+      }
+    });
+  }
 
   it("have no block in a language that is not known here", () => {
     const known = ["ts", "js", "sh", "html", "nginx"];

@@ -132,8 +132,9 @@ describe("externalKey", () => {
   it("without both its functions is refused, by name", () => {
     const app = createApp();
     app.keys = ["k"];
-    const error = assertThrows(() =>
-      bridgeSession(app, new Server(), { externalKey: {} as never })
+    const error = assertThrows(
+      () => bridgeSession(app, new Server(), { externalKey: {} as never }),
+      TypeError,
     );
     assertMatch(error.message, /externalKey/);
   });

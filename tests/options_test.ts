@@ -158,7 +158,7 @@ describe("bridgeSession options", () => {
   }
 
   it("say what came", () => {
-    const error = assertThrows(() => construct({ maxAge: -17 }));
+    const error = assertThrows(() => construct({ maxAge: -17 }), RangeError);
     assertStringIncludes(error.message, "-17");
   });
 
@@ -188,7 +188,10 @@ describe("bridgeSession options", () => {
   });
 
   it("refuse a clientKey that is the key, by name", () => {
-    const error = assertThrows(() => construct({ key: "a", clientKey: "a" }));
+    const error = assertThrows(
+      () => construct({ key: "a", clientKey: "a" }),
+      RangeError,
+    );
     assertStringIncludes(error.message, "clientKey");
   });
 

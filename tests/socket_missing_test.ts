@@ -54,10 +54,12 @@ describe("socket.withSession without a session", () => {
     for (const socket of await missing()) {
       assertEquals(await socket.withSession(never, () => 7), 7);
       assertEquals(await socket.withSession(never, async () => await 8), 8);
-      const error = await assertRejects(() =>
-        socket.withSession(never, () => {
-          throw new Error("mine");
-        })
+      const error = await assertRejects(
+        () =>
+          socket.withSession(never, () => {
+            throw new Error("mine");
+          }),
+        Error,
       );
       assertEquals(error.message, "mine");
     }

@@ -100,6 +100,8 @@ export class RedisStore implements SharedStore {
   #writes = 0;
 
   /**
+   * Asks nothing of Redis yet.
+   *
    * @param options see {@linkcode RedisStoreOptions}
    * @throws {TypeError} when the client lacks a method, by its name, or an option is of the wrong type
    * @throws {RangeError} when the prefix has braces in it
