@@ -13,10 +13,8 @@
 export {
   bridgeSession,
   bridgeSession as default,
-  type BridgeStats,
   type Rooms,
   SessionBridge,
-  type SocketServer,
   type UserSession,
 } from "./src/bridge.ts";
 export type { Finding } from "./src/doctor.ts";
@@ -39,6 +37,7 @@ export type {
   SessionStart,
   StartCause,
 } from "./src/events.ts";
+export type { SocketServer } from "./src/fitness.ts";
 export { generateUid } from "./src/ids.ts";
 export type {
   KoaApplication,
@@ -56,20 +55,20 @@ export type {
 export type { OriginCheck, OriginOption } from "./src/origin.ts";
 export type { SessionView } from "./src/scope.ts";
 export type { SessionSocket, SocketSession } from "./src/session_socket.ts";
-export {
-  type Acquired,
-  type AtomicStore,
-  type Awaitable,
-  type BasicStore,
-  type Committed,
-  type RemovalReason,
-  type SessionData,
-  type SessionRecord,
-  SessionStore,
-  type SessionStoreEvents,
-  type SessionStoreOptions,
-  type SharedStore,
-  type StoreCall,
-  type StoredRecord,
-  type Version,
+export { SessionStore, type SessionStoreEvents } from "./src/session_store.ts";
+export type { SessionStoreOptions } from "./src/session_store_options.ts";
+export type { BridgeStats } from "./src/stats.ts";
+export type {
+  Acquired,
+  AtomicStore,
+  Awaitable,
+  BasicStore,
+  Committed,
+  RemovalReason,
+  SessionData,
+  SessionRecord,
+  SharedStore,
+  StoreCall,
+  StoredRecord,
+  Version,
 } from "./src/store.ts";

@@ -6,30 +6,20 @@
  *
  * @module
  */
+import { OwnerIndex, type Owners } from "./owner_index.ts";
+import { MovedIds } from "./recent.ts";
 import {
   type AtomicStore,
   type Awaitable,
   type BasicStore,
   EXPIRED_GRACE,
-  MovedIds,
-  ONE_DAY,
   type SessionData,
   type SessionRecord,
   type StoreCall,
   type StoredRecord,
   type Version,
 } from "./store.ts";
-
-/** What stands under the `_bridge` key of a stored object. */
-interface Attached {
-  readonly clientId?: string;
-  readonly settled?: boolean;
-  readonly absoluteEnd?: number;
-  readonly cookie?: number | "session";
-  /** For a session without `_expire`. */
-  readonly expires?: number;
-  readonly user?: string;
-}
+import { fromObject, isSession, toObject } from "./stored_object.ts";
 
 /** How many ids are told apart by when they were last written here. */
 const MAX_TRACKED = 10_000;
@@ -72,12 +62,9 @@ export class BasicRecords implements AtomicStore {
   readonly #told: boolean;
   readonly #writes = new Writes();
   readonly #moved = new MovedIds();
-  readonly #byClient = new Map<string, string>();
-  readonly #byUser = new Map<string, Set<string>>();
-  readonly #bound = new Map<
-    string,
-    Pick<SessionRecord, "clientId" | "user">
-  >();
+  readonly #owners = new OwnerIndex();
+  /** The owners of each session, for the day it is gone and nobody can tell any more. */
+  readonly #bound = new Map<string, Owners>();
 
   /**
    * @param pick the store to use with this Koa context
@@ -191,11 +178,11 @@ export class BasicRecords implements AtomicStore {
   }
 
   byClient(clientId: string): string | undefined {
-    return this.#byClient.get(clientId);
+    return this.#owners.byClient(clientId);
   }
 
   byUser(user: string): readonly string[] {
-    return [...this.#byUser.get(user) ?? []];
+    return this.#owners.byUser(user);
   }
 
   /** Takes note that the store said it removed a session. */
@@ -217,26 +204,14 @@ export class BasicRecords implements AtomicStore {
     this.#unindex(sid);
     if (clientId === undefined && user === undefined) return;
     this.#bound.set(sid, { clientId, user });
-    if (clientId !== undefined) this.#byClient.set(clientId, sid);
-    if (user === undefined) return;
-    const sids = this.#byUser.get(user);
-    if (sids) sids.add(sid);
-    else this.#byUser.set(user, new Set([sid]));
+    this.#owners.add(sid, record);
   }
 
   #unindex(sid: string): void {
     const old = this.#bound.get(sid);
     if (!old) return;
     this.#bound.delete(sid);
-    if (
-      old.clientId !== undefined && this.#byClient.get(old.clientId) === sid
-    ) {
-      this.#byClient.delete(old.clientId);
-    }
-    const sids = old.user === undefined
-      ? undefined
-      : this.#byUser.get(old.user);
-    if (sids?.delete(sid) && sids.size === 0) this.#byUser.delete(old.user!);
+    this.#owners.remove(sid, old);
   }
 }
 
@@ -253,62 +228,4 @@ function then<T, R>(
 function isThenable(value: unknown): value is PromiseLike<never> {
   return typeof value === "object" && value !== null &&
     typeof (value as { then?: unknown }).then === "function";
-}
-
-/** A store that looks ids up in a plain object may answer with a method of it. */
-function isSession(found: unknown): found is SessionData {
-  return typeof found === "object" && found !== null && !Array.isArray(found);
-}
-
-function fromObject(
-  object: SessionData,
-  maxAge: number | "session",
-): SessionRecord {
-  const data: [string, unknown][] = [];
-  for (const key of Object.keys(object)) {
-    // names with an underscore are koa-session's own: it drops all others of that kind
-    if (key[0] !== "_") data.push([key, object[key]]);
-  }
-  const attached =
-    (isSession(object._bridge) ? object._bridge : {}) as Attached;
-  const expire = typeof object._expire === "number"
-    ? object._expire
-    : undefined;
-  const session = object._session === true || attached.cookie === "session";
-  const life = typeof object._maxAge === "number"
-    ? object._maxAge
-    : session || maxAge === "session"
-    ? ONE_DAY
-    : maxAge;
-  return {
-    data: JSON.stringify(Object.fromEntries(data)),
-    maxAge: life,
-    expires: expire ?? attached.expires ?? Date.now() + life,
-    absoluteEnd: attached.absoluteEnd,
-    cookie: session ? "session" : attached.cookie ?? expire,
-    clientId: attached.clientId,
-    settled: attached.settled === true,
-    user: attached.user,
-  };
-}
-
-function toObject(record: SessionRecord): SessionData {
-  const object = JSON.parse(record.data) as SessionData;
-  const session = record.cookie === "session";
-  if (session) object._session = true;
-  else {
-    object._expire = record.expires;
-    object._maxAge = record.maxAge;
-  }
-  const attached: { -readonly [K in keyof Attached]: Attached[K] } = {};
-  if (record.clientId !== undefined) attached.clientId = record.clientId;
-  if (record.settled) attached.settled = true;
-  if (record.absoluteEnd !== undefined) {
-    attached.absoluteEnd = record.absoluteEnd;
-  }
-  if (session) attached.expires = record.expires;
-  else if (record.cookie !== undefined) attached.cookie = record.cookie;
-  if (record.user !== undefined) attached.user = record.user;
-  object._bridge = attached;
-  return object;
 }

@@ -4,52 +4,30 @@
  * @module
  */
 import { EventEmitter } from "node:events";
-import { ServerResponse } from "node:http";
 import type SocketIO from "socket.io";
-import type { Server, Socket } from "socket.io";
-import { BasicRecords } from "./basic.ts";
-import { Bindings } from "./binding.ts";
-import { Clients } from "./clients.ts";
-import { reachesOthers } from "./cluster.ts";
+import type { Server } from "socket.io";
+import { refuse } from "./arguments.ts";
+import { Assembly } from "./assembly.ts";
 import { diagnose, type Finding } from "./doctor.ts";
-import { isAlive, type Records } from "./door.ts";
-import { SessionStoreError } from "./errors.ts";
-import type { BridgeEvents, EndReason } from "./events.ts";
-import { HttpSessions } from "./http.ts";
-import { generateUid, hashId } from "./ids.ts";
-import type { KoaApplication, KoaContext } from "./koa.ts";
-import type { Missing } from "./missing.ts";
+import { isAlive } from "./door.ts";
+import type { BridgeEvents } from "./events.ts";
 import {
-  type BridgeOptions,
-  type ResolvedOptions,
-  resolveOptions,
-} from "./options.ts";
-import { Lifecycle, type LifecycleParts } from "./lifecycle.ts";
-import { OriginGate } from "./origin.ts";
-import { Reconciler } from "./reconcile.ts";
+  markBridged,
+  provideKeys,
+  refuseUnfit,
+  type SocketServer,
+} from "./fitness.ts";
+import { hashId } from "./ids.ts";
+import type { KoaApplication } from "./koa.ts";
+import { type Missing, missingPolicy } from "./missing.ts";
+import type { BridgeOptions, ResolvedOptions } from "./options.ts";
+import { resolveOptions } from "./resolve.ts";
 import { clientRoom, sessionRoom, userRoom } from "./rooms.ts";
 import type { SessionView } from "./scope.ts";
-import { SetupWatch } from "./setup.ts";
-import { SocketSessions } from "./socket.ts";
-import {
-  type AtomicStore,
-  type BasicStore,
-  type RemovalReason,
-  type SessionData,
-  type SessionRecord,
-  SessionStore,
-  type SharedStore,
-} from "./store.ts";
-import { missingPolicy } from "./missing.ts";
-import { type Handler, Transactions } from "./transaction.ts";
-
-/** What the bridge uses of a Socket.IO server. */
-export interface SocketServer {
-  /** The default namespace. */
-  readonly sockets: object;
-  /** A namespace. */
-  of(name: string): object;
-}
+import type { SessionStore } from "./session_store.ts";
+import { type BridgeStats, statsOf } from "./stats.ts";
+import type { AtomicStore, BasicStore, SessionData } from "./store.ts";
+import type { Handler, Transactions } from "./transaction.ts";
 
 /** A Socket.IO operator that emits to rooms. */
 export type Rooms = SocketIO.BroadcastOperator<
@@ -68,34 +46,6 @@ export interface UserSession<S extends object = SessionData> {
   /** When it ends unless something happens, ms since the epoch. */
   readonly expires: number;
 }
-
-/** Plain numbers about a bridge. */
-export interface BridgeStats {
-  /** Live sessions that this process has met. */
-  readonly sessions: number;
-  /** Local sockets that follow a client. */
-  readonly sockets: number;
-  /** Transactions that ran. */
-  readonly transactions: number;
-  /** How many of them had to wait. */
-  readonly waits: number;
-  /** Writes that met another's change of the same key. */
-  readonly conflicts: number;
-  /** Waits and holds that went past `lockTimeout`. */
-  readonly timeouts: number;
-  /** Sessions that ended, by reason. */
-  readonly ended: Readonly<Record<EndReason, number>>;
-}
-
-const REMOVED: Readonly<Record<RemovalReason, EndReason>> = {
-  destroyed: "revoked",
-  expired: "expired",
-  evicted: "evicted",
-  moved: "rotated",
-};
-
-const bridgedApps = new WeakSet<object>();
-const bridgedServers = new WeakSet<object>();
 
 /**
  * One session over HTTP and Socket.IO. Made by {@linkcode bridgeSession}.
@@ -122,18 +72,9 @@ export class SessionBridge<S extends object = SessionData>
   readonly #io: Server;
   readonly #options: ResolvedOptions;
   readonly #randomKeys: boolean;
-  readonly #records: Records;
+  readonly #parts: Assembly;
   readonly #transactions: Transactions;
-  readonly #clients: Clients<Socket>;
-  readonly #bindings: Bindings<Socket>;
-  readonly #http: HttpSessions<Socket>;
-  readonly #sockets: SocketSessions;
-  readonly #origin: OriginGate;
-  readonly #setup: SetupWatch;
-  readonly #lifecycle: Lifecycle;
-  readonly #parts: LifecycleParts;
-  readonly #reconciler: Reconciler<Socket> | undefined;
-  readonly #undo: (() => void)[] = [];
+  readonly #unmark: () => void;
   #closed: Promise<void> | undefined;
 
   /**
@@ -156,78 +97,16 @@ export class SessionBridge<S extends object = SessionData>
     this.#randomKeys = provideKeys(app, resolved);
     this.#io = io as Server;
     this.#options = resolved;
-    this.#lifecycle = new Lifecycle(
+    this.#parts = new Assembly(
+      app,
       this.#io,
+      resolved,
       (event, ...args) => this.emit(event, ...args as never),
       (error) => this.#failed(error),
-      () => this.#parts,
     );
-    const { records, store, told } = this.#openStore(resolved);
-    this.store = store;
-    this.#records = records;
-    const lifecycle = this.#lifecycle;
-    this.#clients = new Clients((known) => void lifecycle.due(known), {
-      watchAll: !told,
-      hashAll: records.scope === "shared",
-    });
-    this.#transactions = new Transactions(records, resolved, {
-      created: (sid, record) => void lifecycle.began(sid, record, "created"),
-      written: (sid, record) => lifecycle.written(sid, record),
-      ended: (sid, record, reason) => lifecycle.over(sid, record, reason),
-      rotated: (from, to, record, before, sockets) =>
-        lifecycle.rotated(from, to, record, before, sockets),
-      missed: (sid) => lifecycle.missed(sid),
-      conflict: (event) => void this.emit("sessionConflict", event),
-    });
-    this.#bindings = new Bindings(
-      this.#transactions,
-      this.#clients,
-      (sid, record) => void lifecycle.began(sid, record, "rebuilt"),
-      (from, sid, record) => lifecycle.moved(from, sid, record),
-    );
-    this.#http = new HttpSessions(
-      app,
-      resolved,
-      this.#transactions,
-      this.#bindings,
-    );
-    this.#setup = new SetupWatch(() => this.#http.ran);
-    this.#origin = new OriginGate(
-      app,
-      resolved.origin,
-      (req) => new ServerResponse(req),
-      () =>
-        this.#setup.watch(
-          (this.#io as unknown as { httpServer?: unknown }).httpServer,
-        ),
-    );
-    const shared = records.scope === "shared"
-      ? records as SharedStore
-      : undefined;
-    const byHash = async (hash: string) => await shared?.byHash(hash);
-    this.#sockets = this.#bridgeSockets(app, resolved, byHash);
-    this.#parts = {
-      transactions: this.#transactions,
-      clients: this.#clients,
-      sockets: this.#sockets,
-      byHash,
-    };
-    if (shared) {
-      this.#reconciler = new Reconciler(
-        shared,
-        this.#clients,
-        resolved.reconcileInterval,
-        {
-          gone: (known) => lifecycle.gone(known),
-          guest: (client) => lifecycle.guest(client),
-          failed: (error) => this.#failed(error),
-        },
-      );
-    }
-    this.#origin.attach(io);
-    bridgedApps.add(app);
-    bridgedServers.add(io);
-    this.#undo.push(() => bridgedServers.delete(io));
+    this.#transactions = this.#parts.transactions;
+    this.store = this.#parts.opened.store;
+    this.#unmark = markBridged(app, io);
   }
 
   /**
@@ -377,35 +256,12 @@ export class SessionBridge<S extends object = SessionData>
 
   /** Plain numbers, for a dashboard. */
   stats(): BridgeStats {
-    const { count, editor, door } = this.#transactions;
-    return {
-      sessions: this.#clients.sessions,
-      sockets: this.#clients.sockets,
-      transactions: count,
-      waits: door.waits,
-      conflicts: editor.conflicts,
-      timeouts: door.timeouts,
-      ended: { ...this.#lifecycle.ended },
-    };
+    return statsOf(this.#parts);
   }
 
   /** What is amiss in this set-up. */
   doctor(): Finding[] {
-    const { opts, engine } = this.#io as unknown as {
-      opts?: { connectionStateRecovery?: unknown };
-      engine?: { opts?: { cors?: { credentials?: boolean } } };
-    };
-    return diagnose({
-      options: this.#options,
-      randomKeys: this.#randomKeys,
-      scope: this.#records.scope,
-      manyNodes: reachesOthers(this.#io),
-      recovery: Boolean(opts?.connectionStateRecovery),
-      ran: this.#http.ran,
-      missed: this.#setup.missed,
-      sampleIds: this.#options.ownGenid ? sample(this.#options.genid) : [],
-      corsCredentials: engine?.opts?.cors?.credentials === true,
-    });
+    return diagnose(this.#parts.examine(this.#randomKeys));
   }
 
   /**
@@ -423,103 +279,12 @@ export class SessionBridge<S extends object = SessionData>
   }
 
   async #close(): Promise<void> {
-    for (const undo of this.#undo.splice(0)) undo();
-    this.#http.close();
-    this.#sockets.close();
-    this.#origin.close();
-    this.#setup.close();
-    this.#lifecycle.close();
-    this.#reconciler?.close();
-    this.#clients.close();
+    this.#unmark();
+    this.#parts.close();
     if (this.#options.ownStore) await (this.store as SessionStore).close();
   }
 
-  #openStore(
-    options: ResolvedOptions,
-  ): { records: Records; store: BasicStore | AtomicStore; told: boolean } {
-    const { store, ContextStore } = options;
-    if (ContextStore) {
-      const made = new WeakMap<object, BasicStore>();
-      const records = basicRecords(options, false, (ctx) => {
-        if (typeof ctx !== "object" || ctx === null) {
-          throw new SessionStoreError(
-            "Cannot reach the session by its id alone as a ContextStore needs a Koa context",
-          );
-        }
-        let own = made.get(ctx);
-        if (!own) made.set(ctx, own = new ContextStore(ctx as never));
-        return own;
-      });
-      return {
-        records,
-        store: ContextStore.prototype as BasicStore,
-        told: false,
-      };
-    }
-    if (store instanceof SessionStore) {
-      const removed = (
-        sid: string,
-        reason: RemovalReason,
-        record: SessionRecord,
-      ) => this.#lifecycle.removed(sid, REMOVED[reason], record);
-      store.on("removed", removed);
-      this.#undo.push(() => store.off("removed", removed));
-      return { records: store, store, told: true };
-    }
-    if (isAtomic(store!)) return { records: store, store, told: false };
-    return { ...this.#openBasic(options, store!), store: store! };
-  }
-
-  #openBasic(
-    options: ResolvedOptions,
-    store: BasicStore,
-  ): { records: Records; told: boolean } {
-    const records = basicRecords(
-      options,
-      typeof store.on === "function",
-      () => store,
-    );
-    const listener = (_store: unknown, sid: string) => {
-      records.removed(sid);
-      this.#lifecycle.missed(sid);
-    };
-    if (typeof store.on === "function") {
-      store.on("destroy", listener);
-      this.#undo.push(() => void store.off?.("destroy", listener));
-    }
-    return { records, told: false };
-  }
-
-  #bridgeSockets(
-    app: KoaApplication,
-    options: ResolvedOptions,
-    byHash: (hash: string) => Promise<string | undefined>,
-  ): SocketSessions {
-    return new SocketSessions(this.#io, {
-      transactions: this.#transactions,
-      bindings: this.#bindings,
-      clients: this.#clients,
-      onSessionEnd: options.onSessionEnd,
-      touchInterval: options.touchInterval,
-      storeTimeout: options.storeTimeout,
-      contextOf: ({ request, handshake }) => {
-        const ctx = app.createContext(request, new ServerResponse(request));
-        return Object.assign(ctx as object, { handshake });
-      },
-      ids: (ctx) =>
-        this.#origin.isGuest((ctx as KoaContext).req)
-          ? { sid: undefined, clientId: undefined }
-          : this.#http.ids(ctx as KoaContext),
-      valid: (ctx, session) =>
-        Boolean(options.valid?.(ctx as never, session as never) ?? true),
-      byHash,
-      met: (sid, record) => this.#lifecycle.began(sid, record, "rebuilt"),
-      failed: (error) => this.#failed(error),
-    });
-  }
-
   #failed(error: unknown): void {
-    this.#reconciler?.soon();
     if (this.listenerCount("error") === 0) return;
     this.emit(
       "error",
@@ -573,102 +338,7 @@ export function bridgeSession<S extends object = SessionData>(
   return new SessionBridge<S>(app, io, options);
 }
 
-function refuseUnfit(app: unknown, io: unknown): void {
-  const koa = app as KoaApplication | undefined | null;
-  if (
-    typeof koa?.use !== "function" || typeof koa.createContext !== "function"
-  ) {
-    throw new TypeError(
-      `Cannot bridge sessions as app must be a Koa application: received ${
-        describe(app)
-      }`,
-    );
-  }
-  const server = io as Server | undefined | null;
-  if (typeof server?.of !== "function" || !(server._nsps instanceof Map)) {
-    throw new TypeError(
-      `Cannot bridge sessions as io must be a Socket.IO server: received ${
-        describe(io)
-      }`,
-    );
-  }
-  if (bridgedApps.has(koa)) {
-    throw new TypeError(
-      "Cannot bridge sessions as app has a bridge already: one is enough",
-    );
-  }
-  if (bridgedServers.has(server)) {
-    throw new TypeError(
-      "Cannot bridge sessions as io has a bridge already: one is enough",
-    );
-  }
-  // koa-session would go on with its first options and say nothing
-  if (Object.hasOwn(koa.context, "sessionOptions")) {
-    throw new TypeError(
-      "Cannot bridge sessions as app has koa-session already: the bridge brings its own",
-    );
-  }
-}
-
-function describe(value: unknown): string {
-  return value === null
-    ? "null"
-    : Array.isArray(value)
-    ? "an array"
-    : typeof value;
-}
-
-/** Sees to it that there are keys to sign with; says whether they are random. */
-function provideKeys(
-  app: KoaApplication,
-  { appKeys, signed }: ResolvedOptions,
-): boolean {
-  // an empty list signs nothing
-  const given = Array.isArray(app.keys) ? app.keys.length > 0 : app.keys;
-  if (given) {
-    if (!appKeys) return false;
-    throw new TypeError(
-      "Cannot bridge sessions as the option appKeys must be left out where app.keys are set: received both",
-    );
-  }
-  app.keys = appKeys ? [...appKeys] : [generateUid(32), generateUid(32)];
-  if (appKeys) return false;
-  if (signed) {
-    console.warn(
-      "[koa-io-session] app.keys are not set: random ones sign the cookies, and a restart logs everybody out. Set app.keys, or the option appKeys.",
-    );
-  }
-  return true;
-}
-
-function basicRecords(
-  { rolling, maxAge }: ResolvedOptions,
-  told: boolean,
-  pick: (ctx: unknown) => BasicStore,
-): BasicRecords {
-  return new BasicRecords(pick, { told, rolling, maxAge });
-}
-
-function isAtomic(store: BasicStore | AtomicStore): store is AtomicStore {
-  return "scope" in store &&
-    (store.scope === "process" || store.scope === "shared");
-}
-
-function sample(genid: (ctx: never) => string): readonly string[] {
-  try {
-    const id = genid({ state: {} } as never);
-    return typeof id === "string" ? [id] : [];
-  } catch {
-    // it needs a real request: nothing to judge
-    return [];
-  }
-}
-
 function need(name: string, value: unknown): string {
   if (typeof value === "string") return value;
-  throw new TypeError(
-    `Cannot look a session up as ${name} must be a string: received ${
-      describe(value)
-    }`,
-  );
+  refuse("look a session up", name, "a string", value);
 }

@@ -17,118 +17,25 @@
  * @module
  */
 
-/** What is used of a `socket.io-client` socket. */
-export interface FollowedSocket {
-  /** Whether it is connected. */
-  readonly connected: boolean;
-  /** Whether it is connected, or will connect by itself. */
-  readonly active: boolean;
-  /** What it says of itself when it connects: an object, or a function that is called back. */
-  auth: unknown;
-  /** Its manager, which may serve other sockets too. */
-  readonly io: {
-    readonly engine?: { readonly readyState: string; close(): unknown };
-  };
-  /** Adds a listener. */
-  on(event: string, listener: (payload: never) => void): unknown;
-  /** Removes a listener. */
-  off(event: string, listener: (payload: never) => void): unknown;
-  /** Connects. */
-  connect(): unknown;
-  /** Disconnects, until told to connect. */
-  disconnect(): unknown;
-}
+import type {
+  EndedReason,
+  FollowedSocket,
+  FollowOptions,
+  SessionClient,
+  SessionState,
+} from "./client/session_client.ts";
 
-/** The options of {@linkcode followSession}. */
-export interface FollowOptions {
-  /**
-   * Where `bridge.refresh()` answers, of the page's own origin; or a function
-   * that asks, for programs that keep their cookies themselves. Answers of 2xx
-   * mean that there is a session, 401 that there is none.
-   */
-  readonly refresh: string | URL | (() => Promise<{ readonly status: number }>);
-  /** The first wait before something is tried again, in ms; it doubles from there, and varies by a half. @default {250} */
-  readonly minDelay?: number | undefined;
-  /** The longest such wait, in ms. @default {30_000} */
-  readonly maxDelay?: number | undefined;
-  /** How often at most {@linkcode SessionClient.refresh} asks before it gives up. @default {5} */
-  readonly attempts?: number | undefined;
-}
-
-/**
- * How a followed socket stands: `"connecting"` until the server has said,
- * `"active"` in a session, `"guest"` without one, `"closed"` after
- * {@linkcode SessionClient.close}.
- */
-export type SessionState = "connecting" | "active" | "guest" | "closed";
-
-/** Why a session ended, as far as a client is told. */
-export type EndedReason =
-  /** Somebody logged out, here or in another tab. */
-  | "logout"
-  /** The server ended it. */
-  | "revoked"
-  /** Its time was over. */
-  | "expired"
-  /** This browser began another one. */
-  | "replaced"
-  /** It goes on under a new id, without this socket. */
-  | "rotated"
-  /** The store needed the room. */
-  | "evicted"
-  /** It ended while this socket was not connected. */
-  | "away";
-
-/** The events of a {@linkcode SessionClient}, each with its payload. */
-export interface SessionClientEvents<View = unknown> {
-  /** The socket is in a session, and HTTP requests are too: at first, after a login, and each time it is back. */
-  active: undefined;
-  /** The session ended. */
-  ended: { readonly reason: EndedReason };
-  /** The session ends in so many ms, unless something happens, such as {@linkcode SessionClient.refresh}. */
-  expiring: { readonly inMs: number };
-  /** A request has renewed session and cookies. */
-  renewed: undefined;
-  /** What the client may see of the session has changed. */
-  view: View;
-}
-
-/** Follows the session of one socket. Made by {@linkcode followSession}. */
-export interface SessionClient<View = unknown> {
-  /** How the socket stands now. */
-  readonly state: SessionState;
-  /** What the client may see of the session, by the bridge's option `view`; `undefined` without a session. */
-  readonly view: View | undefined;
-  /**
-   * Calls a listener at each such event.
-   *
-   * @returns removes the listener
-   */
-  on<K extends keyof SessionClientEvents<View>>(
-    event: K,
-    listener: (payload: SessionClientEvents<View>[K]) => void,
-  ): () => void;
-  /**
-   * Renews session and cookies by an HTTP request; calls that overlap share one.
-   *
-   * @returns whether there is a session
-   * @throws {Error} when no good answer came, however often it was asked, or the client was closed
-   */
-  refresh(): Promise<boolean>;
-  /** Undoes everything: listeners, timers, the word in `socket.auth`. The socket stays as it is. */
-  close(): void;
-}
+export type * from "./client/session_client.ts";
 
 /** By this key in `socket.auth` the server knows that somebody follows. */
 const MARK = "koa-io-session";
 /** How long an answer to a refresh may take, in ms. */
 const PATIENCE = 10_000;
 /** How often cookies are asked for that must be on their way. */
-const CONFIRMATIONS = 6;
+const ON_THEIR_WAY = 6;
 /** How often in a row a socket is connected anew without getting into a session. */
 const HEALINGS = 3;
 
-/** See {@linkcode SessionClient}. */
 class Follower<View> implements SessionClient<View> {
   state: SessionState = "connecting";
   view: View | undefined;
@@ -136,45 +43,28 @@ class Follower<View> implements SessionClient<View> {
   readonly #options: FollowOptions;
   readonly #hears: Record<string, (payload: never) => void>;
   readonly #listeners = new Map<string, Set<(payload: never) => void>>();
+  readonly #waits = new Set<() => void>();
   /** Grows with all that happens: what was begun before gives up. */
   #turn = 0;
   /** The socket is connected, and the server has not said yet what in. */
   #fresh = false;
-  /** A session that was there, and whose end nobody has been told of; and why it might have ended. */
+  /** What to call the end of a session that was there, if that is found out only later. */
   #had: EndedReason | undefined;
   /** The server said that the session ended: if it disconnects now, that is why. */
   #told = false;
-  /** It is us who disconnect. */
+  /** It is us who disconnected. */
   #own = false;
   #healings = 0;
   #refusals = 0;
   #refreshing: Promise<boolean> | undefined;
-  #unmark: () => void = () => {};
-  #wake: () => void = () => {};
+  #asking: AbortController | undefined;
+  #auth: unknown;
+  #marked: unknown;
 
   constructor(socket: FollowedSocket, options: FollowOptions) {
     this.#socket = socket;
     this.#options = options;
-    this.#hears = {
-      "connect": () => {
-        this.#fresh = true;
-        this.#refusals = 0;
-      },
-      "disconnect": (reason: string) => this.#disconnected(reason),
-      "connect_error": (error: RefusalError) => this.#refused(error),
-      "session:start": () => this.#started(),
-      "session:none": (found?: Found) => void this.#none(found?.client),
-      "session:end": (end: { reason: EndedReason }) => this.#ended(end.reason),
-      "session:rotated": ({ sockets }: { sockets: string }) => {
-        if (sockets === "leave") void this.#left();
-      },
-      "session:expiring": (notice: { inMs: number }) =>
-        this.#emit("expiring", { inMs: notice.inMs }),
-      "session:view": (view: View) => {
-        this.view = view;
-        this.#emit("view", view);
-      },
-    };
+    this.#hears = this.#handlers();
     for (const event in this.#hears) socket.on(event, this.#hears[event]!);
     this.#mark();
     // what was not asked for at the handshake is not told
@@ -194,43 +84,48 @@ class Follower<View> implements SessionClient<View> {
   }
 
   close(): void {
-    if (this.state === "closed") return;
     for (const event in this.#hears) {
       this.#socket.off(event, this.#hears[event]!);
     }
-    this.#next();
     this.#unmark();
     this.#listeners.clear();
     this.view = undefined;
     this.state = "closed";
+    this.#asking?.abort();
+    this.#next();
   }
 
-  /** Something new has happened: no wait goes on, and whoever waited finds the turn gone. */
-  #next(): number {
-    this.#wake();
-    return ++this.#turn;
-  }
-
-  /** @param n how often it was tried before */
-  #wait(n: number): Promise<void> {
-    const { minDelay = 250, maxDelay = 30_000 } = this.#options;
-    const delay = Math.min(minDelay * 2 ** n, maxDelay);
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, delay * (0.5 + Math.random() / 2));
-      const wake = this.#wake;
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-        wake();
-        this.#wake = () => {};
-      };
-    });
-  }
-
-  #emit(event: string, payload?: unknown): void {
-    for (const listener of [...this.#listeners.get(event) ?? []]) {
-      listener(payload as never);
-    }
+  #handlers(): Record<string, (payload: never) => void> {
+    return {
+      "connect": () => {
+        this.#fresh = true;
+        this.#own = false;
+        this.#refusals = 0;
+      },
+      "disconnect": (reason: string) => this.#disconnected(reason),
+      "connect_error": (error: { data?: { code?: string } }) =>
+        this.#refused(error.data?.code),
+      "session:start": () => this.#started(),
+      "session:none": (found?: { client: boolean }) =>
+        this.#none(found?.client),
+      "session:end": ({ reason }: { reason: EndedReason }) => {
+        this.#next();
+        this.#told = true;
+        this.#guest(reason);
+      },
+      "session:rotated": ({ sockets }: { sockets: string }) => {
+        if (sockets !== "leave") return;
+        this.#had = "rotated";
+        this.view = undefined;
+        this.#comeBack(ON_THEIR_WAY);
+      },
+      "session:expiring": ({ inMs }: { inMs: number }) =>
+        this.#emit("expiring", { inMs }),
+      "session:view": (view: View) => {
+        this.view = view;
+        this.#emit("view", view);
+      },
+    };
   }
 
   #started(): void {
@@ -238,19 +133,8 @@ class Follower<View> implements SessionClient<View> {
     // at the handshake the cookies were seen; of a login the socket hears
     // before the answer with the cookie has come to the browser
     if (this.#fresh) this.#active();
-    else if (this.state !== "active") void this.#confirm(turn);
+    else if (this.state !== "active") this.#confirm(turn);
     this.#fresh = false;
-  }
-
-  async #confirm(turn: number): Promise<void> {
-    for (let n = 0; n < CONFIRMATIONS; n++) {
-      const there = await this.refresh().catch(() => true);
-      if (turn !== this.#turn) return;
-      if (there) break;
-      await this.#wait(n);
-      if (turn !== this.#turn) return;
-    }
-    this.#active();
   }
 
   #active(): void {
@@ -261,12 +145,6 @@ class Follower<View> implements SessionClient<View> {
     this.#emit("active");
   }
 
-  #ended(reason: EndedReason): void {
-    this.#next();
-    this.#told = true;
-    this.#guest(reason);
-  }
-
   #guest(reason: EndedReason | undefined): void {
     this.#fresh = false;
     this.#had = undefined;
@@ -275,35 +153,43 @@ class Follower<View> implements SessionClient<View> {
     if (reason) this.#emit("ended", { reason });
   }
 
-  /** Connected, and in no session, although one request may find there is one. */
+  async #confirm(turn: number): Promise<void> {
+    for (let n = 0; n < ON_THEIR_WAY; n++) {
+      // an answer of another kind says nothing about the cookies
+      const there = await this.refresh().catch(() => true);
+      if (!there) await this.#wait(n);
+      if (turn !== this.#turn) return;
+      if (there) break;
+    }
+    this.#active();
+  }
+
+  /** Connected, and in no session, although a request may find that there is one. */
   async #none(client: boolean | undefined): Promise<void> {
     const turn = this.#next();
     this.#fresh = false;
-    if (client && this.#healings > 0) this.#healings = 1;
+    if (client) this.#healings = Math.min(this.#healings, 1);
     if (this.#healings >= (client === false ? HEALINGS : 1)) {
       return this.#guest(this.#had);
     }
     await this.#wait(this.#healings++);
-    const there = turn === this.#turn &&
-      await this.refresh().catch(() => undefined);
+    if (turn !== this.#turn) return;
+    const there = await this.refresh().catch(() => undefined);
     if (turn !== this.#turn) return;
     if (!there) this.#guest(this.#had);
-    // a socket that its server does not know would not hear of a login either
-    if (there || there === false && client === false) this.#reconnect();
+    // a socket whose client is not known would not hear of a login either
+    if (there || there === client) this.#reconnect();
   }
 
-  /** The session has a new id, and the answer with the new cookies is on its way to the browser. */
-  async #left(): Promise<void> {
+  /** Cookies are, or may be, on their way to the browser: with them the socket may be in a session again. */
+  async #comeBack(tries: number): Promise<void> {
     const turn = this.#next();
-    this.#had = "rotated";
-    this.view = undefined;
     this.state = "connecting";
-    for (let n = 0; n < CONFIRMATIONS; n++) {
+    for (let n = 0, there; n < tries && !there; n++) {
       await this.#wait(n);
       if (turn !== this.#turn) return;
-      const there = await this.refresh().catch(() => undefined);
+      there = await this.refresh().catch(() => false);
       if (turn !== this.#turn) return;
-      if (there) break;
     }
     this.#healings = 1;
     this.#reconnect();
@@ -311,46 +197,35 @@ class Follower<View> implements SessionClient<View> {
 
   #disconnected(reason: string): void {
     if (this.#own) return;
-    const turn = this.#next();
+    this.#next();
     this.#fresh = false;
     this.#healings = 0;
     this.state = "connecting";
-    this.#mark();
-    if (reason === "io server disconnect" && this.#told) {
-      void this.#revive(turn);
-    }
+    // the server closes a socket with its session; whoever else does has reasons of their own
+    if (reason === "io server disconnect" && this.#told) this.#comeBack(1);
   }
 
-  /** The server has closed the socket with the session: without one it may be open. */
-  async #revive(turn: number): Promise<void> {
-    await this.#wait(0);
-    if (turn === this.#turn) await this.refresh().catch(() => {});
-    if (turn !== this.#turn) return;
-    this.#healings = 1;
-    this.#reconnect();
-  }
-
-  /** The session's store may be down for a while; whom somebody else refuses stays out. */
-  async #refused({ data }: RefusalError): Promise<void> {
-    if (this.#socket.active || !data?.code?.startsWith("SESSION_")) return;
+  /** The store of sessions may be down for a while; whom somebody else refuses stays out. */
+  async #refused(code = ""): Promise<void> {
+    if (this.#socket.active || !code.startsWith("SESSION_")) return;
     const turn = this.#next();
-    this.#mark();
     await this.#wait(this.#refusals++);
     if (turn === this.#turn) this.#reconnect();
   }
 
-  /** A new connection, so that the handshake brings the cookies as they are now. */
+  /** A new connection, whose handshake brings the cookies as they are now. */
   #reconnect(): void {
-    const { io, connected } = this.#socket;
-    if (connected) {
+    const socket = this.#socket;
+    this.#mark();
+    if (socket.connected) {
       this.state = "connecting";
       this.#own = true;
-      this.#socket.disconnect();
-      this.#own = false;
+      socket.disconnect();
       // other namespaces share the connection, and are connected anew with it
-      if (io.engine?.readyState === "open") io.engine.close();
+      const { engine } = socket.io;
+      if (engine?.readyState === "open") engine.close();
     }
-    if (!this.#socket.active) this.#socket.connect();
+    if (!socket.active) socket.connect();
   }
 
   async #renew(): Promise<boolean> {
@@ -380,6 +255,8 @@ class Follower<View> implements SessionClient<View> {
   /** @returns the status, 0 when there was no answer */
   async #ask(): Promise<number> {
     const { refresh } = this.#options;
+    const asking = this.#asking = new AbortController();
+    const timer = setTimeout(() => asking.abort(), PATIENCE);
     try {
       const { status } =
         await (typeof refresh === "function" ? refresh() : fetch(refresh, {
@@ -388,39 +265,70 @@ class Follower<View> implements SessionClient<View> {
           cache: "no-store",
           // a page to log in at is no renewed session
           redirect: "manual",
-          signal: AbortSignal.timeout(PATIENCE),
+          signal: asking.signal,
         }));
       return status;
     } catch {
       return 0;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Something new has happened: waits are over, and whoever waited finds its turn gone. */
+  #next(): number {
+    for (const wake of this.#waits) wake();
+    return ++this.#turn;
+  }
+
+  /** @param n how often it was tried before */
+  #wait(n: number): Promise<void> {
+    const { minDelay = 250, maxDelay = 30_000 } = this.#options;
+    const delay = Math.min(minDelay * 2 ** n, maxDelay);
+    return new Promise((resolve) => {
+      const wake = () => {
+        clearTimeout(timer);
+        this.#waits.delete(wake);
+        resolve();
+      };
+      const timer = setTimeout(wake, delay * (0.5 + Math.random() / 2));
+      this.#waits.add(wake);
+    });
+  }
+
+  #emit(event: string, payload?: unknown): void {
+    for (const listener of [...this.#listeners.get(event) ?? []]) {
+      try {
+        listener(payload as never);
+      } catch (error) {
+        // the user's to see, and none of ours to stumble over
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
     }
   }
 
   /** Asks the server to tell at each connect how the socket stands. */
   #mark(): void {
-    this.#unmark();
     const socket = this.#socket;
-    const before = socket.auth;
-    const marked = typeof before === "function"
+    if (socket.auth === this.#marked && this.#marked) return;
+    const auth = this.#auth = socket.auth;
+    socket.auth = this.#marked = typeof auth === "function"
       ? (back: (data: object) => void) =>
-        before((data: object) => back({ ...data, [MARK]: 1 }))
-      : { ...before as object, [MARK]: 1 };
-    socket.auth = marked;
-    this.#unmark = () => {
-      if (socket.auth === marked) socket.auth = before;
-    };
+        auth((data: object) => back({ ...data, [MARK]: 1 }))
+      : { ...auth as object, [MARK]: 1 };
   }
-}
 
-/** How the server refuses a handshake. */
-interface RefusalError {
-  readonly data?: { readonly code?: string };
-}
-
-/** What `session:none` brings. */
-interface Found {
-  /** Whether the socket brought a genuine client cookie. */
-  readonly client?: boolean;
+  #unmark(): void {
+    const { auth } = this.#socket;
+    if (auth !== this.#marked) return;
+    this.#socket.auth = this.#auth;
+    if (typeof auth !== "object" || !this.#auth) return;
+    // what the user has put in since stays
+    const { [MARK]: _mark, ...rest } = auth as Record<string, unknown>;
+    this.#socket.auth = rest;
+  }
 }
 
 /**

@@ -29,8 +29,6 @@ export interface Patient {
   readonly recovery: boolean;
   readonly ran: boolean;
   readonly missed: boolean;
-  /** An id as `genid` makes it, if it can be had without a request. */
-  readonly sampleIds: readonly string[];
   readonly corsCredentials: boolean;
 }
 
@@ -99,8 +97,8 @@ const CHECKS: readonly Check[] = [
       standard: "ASVS 5.0 V3.3.1",
     });
   },
-  ({ sampleIds }) =>
-    when(sampleIds.some((id) => bits(id) < 128), {
+  ({ options: { ownGenid, genid } }) =>
+    when(ownGenid && sample(genid).some((id) => bits(id) < 128), {
       code: "weak-genid",
       severity: "error",
       message:
@@ -135,6 +133,17 @@ export function diagnose(patient: Patient): Finding[] {
 
 function when(found: boolean, finding: Finding): Finding | undefined {
   return found ? finding : undefined;
+}
+
+/** An id as `genid` makes it, if it can be had without a request. */
+function sample(genid: (ctx: never) => string): readonly string[] {
+  try {
+    const id = genid({ state: {} } as never);
+    return typeof id === "string" ? [id] : [];
+  } catch {
+    // it needs a real request: nothing to judge
+    return [];
+  }
 }
 
 /** How many bits an id of this length has room for at most, in the alphabet that it seems to be of. */

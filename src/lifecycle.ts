@@ -6,12 +6,13 @@
  */
 import type { Client, Clients } from "./clients.ts";
 import { Known } from "./clients.ts";
-import { Cluster, type ClusterMessage } from "./cluster.ts";
+import { Cluster } from "./cluster.ts";
 import { isAlive } from "./door.ts";
+import { Elsewhere } from "./elsewhere.ts";
 import type { BridgeEvents, EndReason, StartCause } from "./events.ts";
 import { hashId } from "./ids.ts";
 import type { SocketSessions } from "./socket.ts";
-import type { SessionRecord, StoredRecord } from "./store.ts";
+import type { SessionRecord } from "./store.ts";
 import type { Transactions } from "./transaction.ts";
 import type { Server, Socket } from "socket.io";
 
@@ -44,6 +45,7 @@ export class Lifecycle {
   readonly #emit: Emit;
   readonly #failed: (error: unknown) => void;
   readonly #parts: () => LifecycleParts;
+  readonly #elsewhere: Elsewhere;
   readonly #cluster: Cluster;
 
   constructor(
@@ -55,9 +57,10 @@ export class Lifecycle {
     this.#emit = emit;
     this.#failed = failed;
     this.#parts = parts;
+    this.#elsewhere = new Elsewhere(this, parts);
     this.#cluster = new Cluster(
       io,
-      (message) => this.#received(message),
+      (message) => this.#elsewhere.heard(message),
       failed,
     );
   }
@@ -76,6 +79,12 @@ export class Lifecycle {
     const { clients, sockets } = this.#parts();
     const known = clients.meet(sid, record);
     if (!known) return undefined;
+    const before = clients.client(known.clientId)?.session;
+    if (before) {
+      // nobody has told yet of what became of the one they are in
+      sockets.ended(before, "rotated");
+      this.#look(before);
+    }
     sockets.began(known);
     if (local && cause === "created") {
       this.#cluster.tell({ type: "start", hash: hashId(sid) });
@@ -142,7 +151,8 @@ export class Lifecycle {
     const { clients, sockets } = this.#parts();
     const old = clients.forget(from) ??
       (before?.clientId === undefined ? undefined : new Known(from, before));
-    const known = clients.meet(to, record);
+    const met = clients.get(to);
+    const known = met ?? clients.meet(to, record);
     if (!old || !known) return;
     sockets.rotated(old, known, how);
     this.ended.rotated++;
@@ -162,6 +172,7 @@ export class Lifecycle {
       reason: "rotated",
       local,
     });
+    if (met) return;
     this.#emit("sessionStart", {
       clientId: known.clientId,
       sessionId: to,
@@ -180,9 +191,15 @@ export class Lifecycle {
 
   /** A session that was taken for alive is not in the store any more. */
   missed(sid: string): void {
-    const known = this.#parts().clients.get(sid);
+    const { clients, transactions } = this.#parts();
+    const known = clients.get(sid);
     if (!known) return;
-    this.removed(sid, known.expires <= Date.now() ? "expired" : "revoked");
+    if (known.expires <= Date.now()) return this.removed(sid, "expired");
+    // where that is known at once, nobody else can have had a hand in it
+    const to = transactions.lookup.movedTo(sid);
+    if (!(to instanceof Promise)) return this.removed(sid, "revoked");
+    to.catch(() => {});
+    this.#look(known);
   }
 
   /** The time of a session is over as far as is known here; the store has the last word. */
@@ -203,104 +220,17 @@ export class Lifecycle {
     }
   }
 
-  /** The store does not show a session that is followed here: it ended, or moved, elsewhere. */
-  async gone(known: Known): Promise<void> {
-    const { clients, transactions } = this.#parts();
-    const { sid } = known;
-    if (clients.get(sid) !== known) return;
-    const to = await transactions.lookup.movedTo(sid);
-    if (to !== undefined && await this.#follow(known, to)) return;
-    // the read tells of an end, if it was one
-    await transactions.lookup.load(sid);
+  /** The store shows nothing of a session that is followed here, or another version of it. */
+  gone(known: Known): Promise<void> {
+    return this.#elsewhere.look(known);
   }
 
   /** A client with sockets and without a session may have begun one elsewhere. */
-  async guest(client: Client<Socket>): Promise<void> {
-    const { clients, transactions, sockets } = this.#parts();
-    const own = await transactions.lookup.ofClient(client.id);
-    if (!own || client.session || clients.client(client.id) !== client) return;
-    const known = clients.get(own.sid);
-    if (known) sockets.began(known);
-    else this.began(own.sid, own.record, "rebuilt");
+  guest(client: Client<Socket>): Promise<void> {
+    return this.#elsewhere.lookFor(client);
   }
 
-  async #received(message: ClusterMessage): Promise<void> {
-    const { clients } = this.#parts();
-    const known = clients.byHash(message.hash);
-    switch (message.type) {
-      case "start":
-        return known ? undefined : await this.#meet(message.hash, "created");
-      case "change":
-        return known
-          ? await this.#reread(known)
-          : await this.#meet(message.hash, "rebuilt");
-      case "end":
-        return known ? await this.#confirm(known, message.reason) : undefined;
-      case "rotate":
-        return await this.#rotatedElsewhere(known, message.to, message.sockets);
-    }
-  }
-
-  async #find(
-    hash: string,
-  ): Promise<{ sid: string; record: StoredRecord } | undefined> {
-    const { byHash, transactions } = this.#parts();
-    const sid = await byHash(hash);
-    const record = sid === undefined
-      ? undefined
-      : await transactions.lookup.load(sid);
-    return isAlive(record) ? { sid: sid!, record } : undefined;
-  }
-
-  async #meet(hash: string, cause: StartCause): Promise<void> {
-    const found = await this.#find(hash);
-    if (!found || this.#parts().clients.get(found.sid)) return;
-    this.began(found.sid, found.record, cause, false);
-  }
-
-  async #reread(known: Known): Promise<void> {
-    const { clients, transactions } = this.#parts();
-    const record = await transactions.lookup.load(known.sid);
-    if (!isAlive(record) || clients.get(known.sid) !== known) return;
-    const before = known.clientId;
-    this.written(known.sid, record, false);
-    if (record.clientId !== before) {
-      this.moved(before, known.sid, record, false);
-    }
-  }
-
-  async #confirm(known: Known, reason: EndReason): Promise<void> {
-    const { clients, transactions } = this.#parts();
-    const record = await transactions.lookup.peek(known.sid);
-    if (isAlive(record) || clients.get(known.sid) !== known) return;
-    transactions.door.revoke(known.sid, reason);
-    this.over(known.sid, undefined, reason, false);
-  }
-
-  async #rotatedElsewhere(
-    known: Known | undefined,
-    to: string,
-    sockets: "follow" | "leave",
-  ): Promise<void> {
-    const found = await this.#find(to);
-    if (!found) return known && await this.#confirm(known, "rotated");
-    const { clients, transactions } = this.#parts();
-    if (clients.get(found.sid)) return;
-    if (!known || clients.get(known.sid) !== known) {
-      this.began(found.sid, found.record, "rotated", false);
-      return;
-    }
-    if (isAlive(await transactions.lookup.peek(known.sid))) return;
-    this.rotated(known.sid, found.sid, found.record, undefined, sockets, false);
-  }
-
-  async #follow(known: Known, to: string): Promise<boolean> {
-    const { clients, transactions } = this.#parts();
-    const record = await transactions.lookup.load(to);
-    if (!isAlive(record) || clients.get(known.sid) !== known) return false;
-    const sockets = record.clientId === known.clientId ? "follow" : "leave";
-    if (clients.get(to)) return false;
-    this.rotated(known.sid, to, record, undefined, sockets, false);
-    return true;
+  #look(known: Known): void {
+    this.#elsewhere.look(known).catch(this.#failed);
   }
 }

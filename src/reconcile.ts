@@ -6,7 +6,8 @@
  */
 import type { Client, Clients, Known } from "./clients.ts";
 import { unref } from "./expiry.ts";
-import type { SharedStore } from "./store.ts";
+import { inTime } from "./in_time.ts";
+import type { SharedStore, Version } from "./store.ts";
 
 /** How many sessions are asked for in one go. */
 const BATCH = 500;
@@ -14,9 +15,12 @@ const BATCH = 500;
 /** How soon to look again when the store was away, in ms. */
 const RETRY = 1_000;
 
+/** How long the store may take for an answer, in ms. */
+const PATIENCE = 5_000;
+
 /** What to do about what was found. */
 export interface Findings<Socket> {
-  /** The store does not have this session any more. */
+  /** The store shows nothing of this session any more, or another version than before. */
   gone(known: Known): Promise<void>;
   /** This client has sockets and no session, as far as is known here. */
   guest(client: Client<Socket>): Promise<void>;
@@ -29,7 +33,10 @@ export class Reconciler<Socket> {
   readonly #clients: Clients<Socket>;
   readonly #interval: number;
   readonly #findings: Findings<Socket>;
+  /** The version that was looked at last. */
+  readonly #seen = new WeakMap<Known, Version>();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #at = Infinity;
   #running = false;
   #closed = false;
 
@@ -49,7 +56,9 @@ export class Reconciler<Socket> {
 
   /** The store failed: what is believed is to be looked at as soon as it is back. */
   soon(): void {
-    if (!this.#running) this.#next(Math.min(RETRY, this.#interval));
+    const delay = Math.min(RETRY, this.#interval);
+    // who fails again and again must not put it off again and again
+    if (!this.#running && Date.now() + delay < this.#at) this.#next(delay);
   }
 
   close(): void {
@@ -65,6 +74,7 @@ export class Reconciler<Socket> {
   #next(delay: number): void {
     clearTimeout(this.#timer);
     if (this.#closed) return;
+    this.#at = Date.now() + delay;
     this.#timer = setTimeout(() => void this.#run(), delay);
     unref(this.#timer);
   }
@@ -91,14 +101,23 @@ export class Reconciler<Socket> {
       else guests.push(client);
     }
     for (let i = 0; i < followed.length && !this.#closed; i += BATCH) {
-      const batch = followed.slice(i, i + BATCH);
-      const versions = await this.#store.versions(batch.map(({ sid }) => sid));
-      const gone = batch.filter((_, at) => versions[at] === undefined);
-      for (const known of gone) await this.#findings.gone(known);
+      await this.#compare(followed.slice(i, i + BATCH));
     }
     for (let i = 0; i < guests.length && !this.#closed; i += BATCH) {
       const batch = guests.slice(i, i + BATCH);
       await Promise.all(batch.map((client) => this.#findings.guest(client)));
     }
+  }
+
+  async #compare(batch: readonly Known[]): Promise<void> {
+    const asked = this.#store.versions(batch.map(({ sid }) => sid));
+    // a store that never answers must not end the looking for good
+    const versions = await inTime(asked, "read", PATIENCE);
+    await Promise.all(batch.map(async (known, i) => {
+      const version = versions[i];
+      if (version !== undefined && this.#seen.get(known) === version) return;
+      await this.#findings.gone(known);
+      if (version !== undefined) this.#seen.set(known, version);
+    }));
   }
 }

@@ -74,7 +74,7 @@ describe("A cluster whose messages all get lost", () => {
       clientId,
       sessionId,
       cause: "rebuilt",
-      local: false,
+      local: true,
     }]]);
   });
 

@@ -1,0 +1,177 @@
+/**
+ * The parts of a bridge, made in order and connected with each other.
+ *
+ * @module
+ */
+import { ServerResponse } from "node:http";
+import type { Server, Socket } from "socket.io";
+import { Bindings } from "./binding.ts";
+import { Clients } from "./clients.ts";
+import { reachesOthers } from "./cluster.ts";
+import type { Patient } from "./doctor.ts";
+import { HttpSessions } from "./http.ts";
+import type { KoaApplication, KoaContext } from "./koa.ts";
+import { type Emit, Lifecycle, type LifecycleParts } from "./lifecycle.ts";
+import type { ResolvedOptions } from "./options.ts";
+import { OriginGate } from "./origin.ts";
+import { Reconciler } from "./reconcile.ts";
+import { type OpenStore, openStore } from "./records.ts";
+import { SetupWatch } from "./setup.ts";
+import { SocketSessions } from "./socket.ts";
+import type { SharedStore } from "./store.ts";
+import { Transactions } from "./transaction.ts";
+
+/** See the module's text. */
+export class Assembly implements LifecycleParts {
+  readonly opened: OpenStore;
+  readonly lifecycle: Lifecycle;
+  readonly clients: Clients<Socket>;
+  readonly transactions: Transactions;
+  readonly http: HttpSessions<Socket>;
+  readonly setup: SetupWatch;
+  readonly sockets: SocketSessions;
+  readonly #io: Server;
+  readonly #options: ResolvedOptions;
+  readonly #failed: (error: unknown) => void;
+  readonly #bindings: Bindings<Socket>;
+  readonly #origin: OriginGate;
+  readonly #shared: SharedStore | undefined;
+  readonly #reconciler: Reconciler<Socket> | undefined;
+
+  /**
+   * @param emit emits an event of the bridge
+   * @param failed is told what went wrong where nobody waits for an answer
+   */
+  constructor(
+    app: KoaApplication,
+    io: Server,
+    options: ResolvedOptions,
+    emit: Emit,
+    failed: (error: unknown) => void,
+  ) {
+    this.#io = io;
+    this.#options = options;
+    this.#failed = (error) => {
+      this.#reconciler?.soon();
+      failed(error);
+    };
+    const lifecycle = this.lifecycle = new Lifecycle(
+      io,
+      emit,
+      this.#failed,
+      () => this,
+    );
+    this.opened = openStore(options, lifecycle);
+    const { records, told } = this.opened;
+    this.#shared = records.scope === "shared"
+      ? records as SharedStore
+      : undefined;
+    this.clients = new Clients((known) => void lifecycle.due(known), {
+      watchAll: !told,
+      hashAll: this.#shared !== undefined,
+    });
+    this.transactions = new Transactions(records, options, {
+      created: (sid, record) => void lifecycle.began(sid, record, "created"),
+      written: (sid, record) => lifecycle.written(sid, record),
+      ended: (sid, record, reason) => lifecycle.over(sid, record, reason),
+      rotated: (from, to, record, before, sockets) =>
+        lifecycle.rotated(from, to, record, before, sockets),
+      missed: (sid) => lifecycle.missed(sid),
+      conflict: (event) => void emit("sessionConflict", event),
+    });
+    this.#bindings = new Bindings(
+      this.transactions,
+      this.clients,
+      (sid, record) => void lifecycle.began(sid, record, "rebuilt"),
+      (from, sid, record) => lifecycle.moved(from, sid, record),
+    );
+    this.http = new HttpSessions(
+      app,
+      options,
+      this.transactions,
+      this.#bindings,
+    );
+    this.setup = new SetupWatch(() => this.http.ran);
+    this.#origin = new OriginGate(
+      app,
+      options.origin,
+      (req) => new ServerResponse(req),
+      () =>
+        this.setup.watch(
+          (io as unknown as { httpServer?: unknown }).httpServer,
+        ),
+    );
+    this.sockets = this.#bridgeSockets(app);
+    this.#reconciler = this.#reconcile();
+    this.#origin.attach(io);
+  }
+
+  /** Finds the live session whose id has this hash, where the store can tell. */
+  readonly byHash = async (hash: string): Promise<string | undefined> =>
+    await this.#shared?.byHash(hash);
+
+  /** What the doctor is to look at. */
+  examine(randomKeys: boolean): Patient {
+    const { opts, engine } = this.#io as unknown as {
+      opts?: { connectionStateRecovery?: unknown };
+      engine?: { opts?: { cors?: { credentials?: boolean } } };
+    };
+    return {
+      options: this.#options,
+      randomKeys,
+      scope: this.opened.records.scope,
+      manyNodes: reachesOthers(this.#io),
+      recovery: Boolean(opts?.connectionStateRecovery),
+      ran: this.http.ran,
+      missed: this.setup.missed,
+      corsCredentials: engine?.opts?.cors?.credentials === true,
+    };
+  }
+
+  /** Undoes hooks and timers. */
+  close(): void {
+    this.opened.leave();
+    this.http.close();
+    this.sockets.close();
+    this.#origin.close();
+    this.setup.close();
+    this.lifecycle.close();
+    this.#reconciler?.close();
+    this.clients.close();
+  }
+
+  #bridgeSockets(app: KoaApplication): SocketSessions {
+    const options = this.#options;
+    return new SocketSessions(this.#io, {
+      transactions: this.transactions,
+      bindings: this.#bindings,
+      clients: this.clients,
+      onSessionEnd: options.onSessionEnd,
+      touchInterval: options.touchInterval,
+      storeTimeout: options.storeTimeout,
+      contextOf: ({ request, handshake }) => {
+        const ctx = app.createContext(request, new ServerResponse(request));
+        return Object.assign(ctx as object, { handshake });
+      },
+      ids: (ctx) =>
+        this.#origin.isGuest((ctx as KoaContext).req)
+          ? { sid: undefined, clientId: undefined }
+          : this.http.ids(ctx as KoaContext),
+      valid: (ctx, session) =>
+        Boolean(options.valid?.(ctx as never, session as never) ?? true),
+      byHash: this.byHash,
+      met: (sid, record) => this.lifecycle.began(sid, record, "rebuilt"),
+      failed: this.#failed,
+    });
+  }
+
+  #reconcile(): Reconciler<Socket> | undefined {
+    if (!this.#shared) return undefined;
+    const { reconcileInterval } = this.#options;
+    return new Reconciler(this.#shared, this.clients, reconcileInterval, {
+      gone: (known) => this.lifecycle.gone(known),
+      guest: (client) => this.lifecycle.guest(client),
+      failed: this.#failed,
+    });
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * What is remembered for a while only.
+ *
+ * @module
+ */
+import { MOVED_FOR } from "./store.ts";
+
+/** How many sessions that have just expired, or moved, are remembered at most. */
+const MAX_REMEMBERED = 1_000;
+
+/** A map that drops what is stale from its old end, and the oldest beyond a bound. */
+export class Recent<T> {
+  readonly #values = new Map<string, T>();
+  readonly #until: (value: T) => number;
+
+  /** @param until when a value is stale, ms since the epoch */
+  constructor(until: (value: T) => number) {
+    this.#until = until;
+  }
+
+  /** The value, stale or not, if it was not dropped yet. */
+  get(key: string): T | undefined {
+    return this.#values.get(key);
+  }
+
+  set(key: string, value: T): void {
+    this.#values.set(key, value);
+    const now = Date.now();
+    for (const [old, kept] of this.#values) {
+      if (this.#values.size <= MAX_REMEMBERED && this.#until(kept) > now) {
+        return;
+      }
+      this.#values.delete(old);
+    }
+  }
+
+  delete(key: string): void {
+    this.#values.delete(key);
+  }
+}
+
+/** Where sessions went that were regenerated a moment ago, for those under way to their old ids. */
+export class MovedIds {
+  readonly #ids = new Recent<{ readonly to: string; readonly until: number }>(
+    ({ until }) => until,
+  );
+
+  /** Remembers that `from` goes on as `to`. */
+  set(from: string, to: string): void {
+    this.#ids.set(from, { to, until: Date.now() + MOVED_FOR });
+  }
+
+  /** Where `from` went, if that was not too long ago. */
+  get(from: string): string | undefined {
+    const moved = this.#ids.get(from);
+    return moved && moved.until > Date.now() ? moved.to : undefined;
+  }
+}
