@@ -41,7 +41,6 @@ class Follower<View> implements SessionClient<View> {
   view: View | undefined;
   readonly #socket: FollowedSocket;
   readonly #options: FollowOptions;
-  readonly #hears: Record<string, (payload: never) => void>;
   readonly #listeners = new Map<string, Set<(payload: never) => void>>();
   readonly #waits = new Set<() => void>();
   /** Grows with all that happens: what was begun before gives up. */
@@ -60,11 +59,37 @@ class Follower<View> implements SessionClient<View> {
   #asking: AbortController | undefined;
   #auth: unknown;
   #marked: unknown;
+  readonly #hears: Record<string, (payload: never) => void> = {
+    "connect": () => {
+      this.#fresh = true;
+      this.#own = this.#told = false;
+      this.#refusals = 0;
+    },
+    "disconnect": (reason: string) => this.#disconnected(reason),
+    "connect_error": (error: { data?: { code?: string } }) =>
+      this.#refused(error.data?.code),
+    "session:start": () => this.#started(),
+    "session:none": (found?: { client: boolean }) => this.#none(found?.client),
+    "session:end": ({ reason }: { reason: EndedReason }) => {
+      this.#next();
+      this.#fresh = false;
+      this.#told = true;
+      this.#guest(reason);
+    },
+    "session:rotated": ({ sockets }: { sockets: string }) => {
+      if (sockets === "leave") this.#comeBack(ON_THEIR_WAY, "rotated");
+    },
+    "session:expiring": ({ inMs }: { inMs: number }) =>
+      this.#emit("expiring", { inMs }),
+    "session:view": (view: View) => {
+      this.view = view;
+      this.#emit("view", view);
+    },
+  };
 
   constructor(socket: FollowedSocket, options: FollowOptions) {
     this.#socket = socket;
     this.#options = options;
-    this.#hears = this.#handlers();
     for (const event in this.#hears) socket.on(event, this.#hears[event]!);
     this.#mark();
     // what was not asked for at the handshake is not told
@@ -95,39 +120,6 @@ class Follower<View> implements SessionClient<View> {
     this.#next();
   }
 
-  #handlers(): Record<string, (payload: never) => void> {
-    return {
-      "connect": () => {
-        this.#fresh = true;
-        this.#own = false;
-        this.#refusals = 0;
-      },
-      "disconnect": (reason: string) => this.#disconnected(reason),
-      "connect_error": (error: { data?: { code?: string } }) =>
-        this.#refused(error.data?.code),
-      "session:start": () => this.#started(),
-      "session:none": (found?: { client: boolean }) =>
-        this.#none(found?.client),
-      "session:end": ({ reason }: { reason: EndedReason }) => {
-        this.#next();
-        this.#told = true;
-        this.#guest(reason);
-      },
-      "session:rotated": ({ sockets }: { sockets: string }) => {
-        if (sockets !== "leave") return;
-        this.#had = "rotated";
-        this.view = undefined;
-        this.#comeBack(ON_THEIR_WAY);
-      },
-      "session:expiring": ({ inMs }: { inMs: number }) =>
-        this.#emit("expiring", { inMs }),
-      "session:view": (view: View) => {
-        this.view = view;
-        this.#emit("view", view);
-      },
-    };
-  }
-
   #started(): void {
     const turn = this.#next();
     // at the handshake the cookies were seen; of a login the socket hears
@@ -139,14 +131,12 @@ class Follower<View> implements SessionClient<View> {
 
   #active(): void {
     this.#healings = 0;
-    this.#told = false;
     this.#had = "away";
     this.state = "active";
     this.#emit("active");
   }
 
   #guest(reason: EndedReason | undefined): void {
-    this.#fresh = false;
     this.#had = undefined;
     this.view = undefined;
     this.state = "guest";
@@ -178,12 +168,14 @@ class Follower<View> implements SessionClient<View> {
     if (turn !== this.#turn) return;
     if (!there) this.#guest(this.#had);
     // a socket whose client is not known would not hear of a login either
-    if (there || there === client) this.#reconnect();
+    if (there || there === false && client === false) this.#reconnect();
   }
 
   /** Cookies are, or may be, on their way to the browser: with them the socket may be in a session again. */
-  async #comeBack(tries: number): Promise<void> {
+  async #comeBack(tries: number, had?: EndedReason): Promise<void> {
     const turn = this.#next();
+    this.#had = had;
+    this.view = undefined;
     this.state = "connecting";
     for (let n = 0, there; n < tries && !there; n++) {
       await this.#wait(n);
@@ -198,16 +190,16 @@ class Follower<View> implements SessionClient<View> {
   #disconnected(reason: string): void {
     if (this.#own) return;
     this.#next();
-    this.#fresh = false;
     this.#healings = 0;
     this.state = "connecting";
     // the server closes a socket with its session; whoever else does has reasons of their own
     if (reason === "io server disconnect" && this.#told) this.#comeBack(1);
   }
 
-  /** The store of sessions may be down for a while; whom somebody else refuses stays out. */
+  /** The store may be down for a while; who is refused as a guest may be none. */
   async #refused(code = ""): Promise<void> {
-    if (this.#socket.active || !code.startsWith("SESSION_")) return;
+    if (this.#socket.active) return;
+    if (!code.startsWith("SESSION_")) return this.#none(true);
     const turn = this.#next();
     await this.#wait(this.#refusals++);
     if (turn === this.#turn) this.#reconnect();
@@ -235,17 +227,13 @@ class Follower<View> implements SessionClient<View> {
       if (this.state === "closed") {
         throw new Error("Cannot renew the session as the client is closed");
       }
-      if (status === 401) return false;
-      if (status >= 200 && status < 300) {
-        this.#emit("renewed");
-        return true;
-      }
-      const final = status >= 400 && status < 500 && status !== 429;
-      if (final || n >= attempts) {
+      const there = status >= 200 && status < 300;
+      if (there) this.#emit("renewed");
+      if (there || status === 401) return there;
+      if (n >= attempts || status >= 400 && status < 500 && status !== 429) {
+        const came = status || "none";
         throw new Error(
-          `Cannot renew the session as the answer must be 2xx or 401: received ${
-            status || "none"
-          }`,
+          `Cannot renew the session as the answer must be 2xx or 401: received ${came}`,
         );
       }
       await this.#wait(n - 1);
@@ -258,15 +246,16 @@ class Follower<View> implements SessionClient<View> {
     const asking = this.#asking = new AbortController();
     const timer = setTimeout(() => asking.abort(), PATIENCE);
     try {
-      const { status } =
-        await (typeof refresh === "function" ? refresh() : fetch(refresh, {
-          method: "POST",
-          credentials: "include",
-          cache: "no-store",
-          // a page to log in at is no renewed session
-          redirect: "manual",
-          signal: asking.signal,
-        }));
+      if (typeof refresh === "function") return (await refresh()).status;
+      const { status, body } = await fetch(refresh, {
+        method: "POST",
+        credentials: "include",
+        cache: "no-store",
+        // a page to log in at is no renewed session
+        redirect: "manual",
+        signal: asking.signal,
+      });
+      await body?.cancel();
       return status;
     } catch {
       return 0;
@@ -284,14 +273,14 @@ class Follower<View> implements SessionClient<View> {
   /** @param n how often it was tried before */
   #wait(n: number): Promise<void> {
     const { minDelay = 250, maxDelay = 30_000 } = this.#options;
-    const delay = Math.min(minDelay * 2 ** n, maxDelay);
+    const delay = Math.min(minDelay * 2 ** n, maxDelay) / 2;
     return new Promise((resolve) => {
       const wake = () => {
         clearTimeout(timer);
         this.#waits.delete(wake);
         resolve();
       };
-      const timer = setTimeout(wake, delay * (0.5 + Math.random() / 2));
+      const timer = setTimeout(wake, delay + delay * Math.random());
       this.#waits.add(wake);
     });
   }
@@ -302,9 +291,7 @@ class Follower<View> implements SessionClient<View> {
         listener(payload as never);
       } catch (error) {
         // the user's to see, and none of ours to stumble over
-        queueMicrotask(() => {
-          throw error;
-        });
+        void Promise.reject(error);
       }
     }
   }
@@ -323,11 +310,9 @@ class Follower<View> implements SessionClient<View> {
   #unmark(): void {
     const { auth } = this.#socket;
     if (auth !== this.#marked) return;
-    this.#socket.auth = this.#auth;
-    if (typeof auth !== "object" || !this.#auth) return;
-    // what the user has put in since stays
-    const { [MARK]: _mark, ...rest } = auth as Record<string, unknown>;
-    this.#socket.auth = rest;
+    // what the user has put into the object since stays
+    if (typeof auth === "function") this.#socket.auth = this.#auth;
+    else delete (auth as Record<string, unknown>)[MARK];
   }
 }
 
@@ -338,6 +323,7 @@ class Follower<View> implements SessionClient<View> {
  * @typeParam View what the bridge's option `view` returns
  * @param socket a `socket.io-client` socket
  * @param options see {@linkcode FollowOptions}
+ * @throws {TypeError} when the option `refresh` is missing
  *
  * @example
  * ```ts ignore
@@ -347,9 +333,7 @@ class Follower<View> implements SessionClient<View> {
  * const client = followSession<{ user: string }>(io(), {
  *   refresh: "/session/refresh",
  * });
- * client.on("active", () => console.log("in a session"));
  * client.on("view", ({ user }) => console.log(`hello ${user}`));
- * client.on("expiring", () => client.refresh());
  * client.on("ended", ({ reason }) => console.log(`out: ${reason}`));
  * ```
  */
@@ -357,5 +341,10 @@ export function followSession<View = unknown>(
   socket: FollowedSocket,
   options: FollowOptions,
 ): SessionClient<View> {
+  if (!options?.refresh) {
+    throw new TypeError(
+      `Cannot follow the session as refresh must be a path, a URL or a function: received ${options?.refresh}`,
+    );
+  }
   return new Follower<View>(socket, options);
 }

@@ -46,6 +46,8 @@ export class Lifecycle {
   readonly #failed: (error: unknown) => void;
   readonly #parts: () => LifecycleParts;
   readonly #elsewhere: Elsewhere;
+  /** The session that a client's sockets were in before they were put into another. */
+  readonly #ousted = new WeakMap<Client<Socket>, Known>();
   readonly #cluster: Cluster;
 
   constructor(
@@ -79,10 +81,12 @@ export class Lifecycle {
     const { clients, sockets } = this.#parts();
     const known = clients.meet(sid, record);
     if (!known) return undefined;
-    const before = clients.client(known.clientId)?.session;
+    const client = clients.client(known.clientId);
+    const before = client?.session;
     if (before) {
       // nobody has told yet of what became of the one they are in
       sockets.ended(before, "rotated");
+      this.#ousted.set(client, before);
       this.#look(before);
     }
     sockets.began(known);
@@ -131,6 +135,7 @@ export class Lifecycle {
     if (!known || (!met && reason === "expired")) return;
     this.ended[reason]++;
     sockets.ended(known, reason);
+    this.#reinstate(known.clientId);
     // each node times expiries by itself
     if (local && reason !== "expired") {
       this.#cluster.tell({ type: "end", hash: known.hash, reason });
@@ -228,6 +233,15 @@ export class Lifecycle {
   /** A client with sockets and without a session may have begun one elsewhere. */
   guest(client: Client<Socket>): Promise<void> {
     return this.#elsewhere.lookFor(client);
+  }
+
+  /** Of two sessions that were begun for a client at once, the other one stands. */
+  #reinstate(clientId: string): void {
+    const { clients, sockets } = this.#parts();
+    const client = clients.client(clientId);
+    const before = client && this.#ousted.get(client);
+    if (!before || client.session) return;
+    if (clients.get(before.sid) === before) sockets.began(before);
   }
 
   #look(known: Known): void {
