@@ -90,7 +90,7 @@ class Follower<View> implements SessionClient<View> {
   constructor(socket: FollowedSocket, options: FollowOptions) {
     this.#socket = socket;
     this.#options = options;
-    for (const event in this.#hears) socket.on(event, this.#hears[event]!);
+    this.#listen("on");
     this.#mark();
     // what was not asked for at the handshake is not told
     if (socket.connected) this.#reconnect();
@@ -109,9 +109,7 @@ class Follower<View> implements SessionClient<View> {
   }
 
   close(): void {
-    for (const event in this.#hears) {
-      this.#socket.off(event, this.#hears[event]!);
-    }
+    this.#listen("off");
     this.#unmark();
     this.#listeners.clear();
     this.view = undefined;
@@ -261,6 +259,12 @@ class Follower<View> implements SessionClient<View> {
       return 0;
     } finally {
       clearTimeout(timer);
+    }
+  }
+
+  #listen(how: "on" | "off"): void {
+    for (const heard of Object.entries(this.#hears)) {
+      this.#socket[how](...heard as never[]);
     }
   }
 

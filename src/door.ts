@@ -141,11 +141,27 @@ export class Door {
       : this.#turn(sid, (hold, waited) => this.#read(hold, waited, ctx));
   }
 
-  /** Waits for a turn, reads nothing, and does something in it. For stores of this process only. */
-  exclusively<T>(sid: string, act: () => Awaitable<T>): Awaitable<T> {
+  /**
+   * Waits for a turn, reads nothing, and writes. For stores of this process only.
+   *
+   * @returns what the write came to, or `undefined` when the session ended while it was on its way
+   */
+  exclusively<T>(
+    sid: string,
+    ctx: unknown,
+    write: () => Awaitable<T>,
+  ): Awaitable<T | undefined> {
     return this.#turn(sid, (hold) => {
       hold.committing = true;
-      return always(act, () => this.#mutex.release(hold));
+      return always<T | undefined>(() => {
+        const written = write();
+        if (!(written instanceof Promise)) return written;
+        return written.then(async (value) => {
+          if (hold.state !== "revoked") return value;
+          await this.#undo(sid, hold, ctx);
+          return undefined;
+        });
+      }, () => this.#mutex.release(hold));
     });
   }
 

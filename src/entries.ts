@@ -100,9 +100,11 @@ export class Entries {
   /** The entry of this id, even if it expired a moment ago. */
   find(sid: string): Entry | undefined {
     const entry = this.#entries.get(sid);
-    if (entry === undefined) return this.#expired.get(sid);
-    this.#look(entry);
-    return entry;
+    if (entry !== undefined && this.#look(entry)) return entry;
+    const expired = entry ?? this.#expired.get(sid);
+    return expired && Date.now() < expired.expires + EXPIRED_GRACE
+      ? expired
+      : undefined;
   }
 
   /** The entry of this id, if it is alive. */

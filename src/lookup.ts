@@ -128,6 +128,6 @@ export class Lookup {
       );
     if (!this.#takesTurns) return await extend();
     if (!this.#door.isFree(sid)) return true;
-    return await this.#door.exclusively(sid, extend);
+    return await this.#door.exclusively(sid, ctx, extend) ?? false;
   }
 }

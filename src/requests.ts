@@ -11,7 +11,12 @@ import { SessionStoreError } from "./errors.ts";
 import type { Lookup } from "./lookup.ts";
 import { MAX_TRIES, type Opener, unsound } from "./opener.ts";
 import type { Scope } from "./scope.ts";
-import type { SessionRecord, StoredRecord } from "./store.ts";
+import type {
+  Awaitable,
+  SessionRecord,
+  StoredRecord,
+  Version,
+} from "./store.ts";
 
 /** What became of a write. */
 export type Committed =
@@ -101,14 +106,9 @@ export class Requests {
   ): Promise<Committed> {
     const scope = this.#parts.opener.scopeOf(sid);
     if (scope) return this.#commitInside(scope, base, commit);
-    if (this.#parts.shared) {
-      const record = this.#parts.editor.committed(base, commit.data, commit);
-      const version = await this.#parts.door.ask(
-        "write",
-        (records) => records.write(sid, record, base.version, ctx),
-      );
-      if (version !== undefined) return this.#done(sid, record, base, version);
-    }
+    const record = this.#parts.editor.committed(base, commit.data, commit);
+    const version = await this.#writeUnchanged(sid, record, base, ctx);
+    if (version !== undefined) return this.#done(sid, record, base, version);
     for (let tries = 0; tries < MAX_TRIES; tries++) {
       const opened = await this.#parts.opener.open(sid, ctx, true);
       if ("missing" in opened) return { status: "ended" };
@@ -116,6 +116,23 @@ export class Requests {
       if (outcome) return outcome;
     }
     throw unsound();
+  }
+
+  /** Writes if nobody did since the request loaded the session: then nothing has to be read again. */
+  #writeUnchanged(
+    sid: string,
+    record: SessionRecord,
+    base: StoredRecord,
+    ctx: unknown,
+  ): Awaitable<Version | undefined> {
+    const { door, shared } = this.#parts;
+    const write = () =>
+      door.ask(
+        "write",
+        (records) => records.write(sid, record, base.version, ctx),
+      );
+    // a shared store refuses by itself what somebody holds
+    return shared ? write() : door.exclusively(sid, ctx, write);
   }
 
   async #commitHeld(

@@ -17,10 +17,10 @@ export interface FollowedSocket {
   readonly io: {
     readonly engine?: { readonly readyState: string; close(): unknown };
   };
-  /** Adds a listener. */
-  on(event: string, listener: (payload: never) => void): unknown;
+  /** Adds a listener; whatever the types of its events are. */
+  readonly on: (...args: never[]) => unknown;
   /** Removes a listener. */
-  off(event: string, listener: (payload: never) => void): unknown;
+  readonly off: (...args: never[]) => unknown;
   /** Connects. */
   connect(): unknown;
   /** Disconnects, until told to connect. */
