@@ -23,6 +23,8 @@ export {
   SessionEndedError,
   type SessionError,
   type SessionErrorCode,
+  SessionInvalidError,
+  type SessionIssue,
   SessionMissingError,
   SessionStoreError,
   SessionTimeoutError,
@@ -32,18 +34,21 @@ export type {
   ClientEvents,
   Conflict,
   EndReason,
+  SessionChange,
   SessionConflict,
   SessionEnd,
   SessionStart,
   StartCause,
 } from "./src/events.ts";
 export type { SocketServer } from "./src/fitness.ts";
+export type { RefreshContext } from "./src/refresh.ts";
 export { generateUid } from "./src/ids.ts";
 export type {
   KoaApplication,
   NativeSession,
   RegenerateOptions,
   SessionContext,
+  SocketContext,
 } from "./src/koa.ts";
 export type { Missing } from "./src/missing.ts";
 export type {
@@ -53,7 +58,9 @@ export type {
   OnSessionEnd,
 } from "./src/options.ts";
 export type { OriginCheck, OriginOption } from "./src/origin.ts";
+export type { SchemaResult, SessionSchema } from "./src/schema.ts";
 export type { SessionView } from "./src/scope.ts";
+export type { SessionTrace, TraceSource } from "./src/trace.ts";
 export type { SessionSocket, SocketSession } from "./src/session_socket.ts";
 export { SessionStore, type SessionStoreEvents } from "./src/session_store.ts";
 export type { SessionStoreOptions } from "./src/session_store_options.ts";

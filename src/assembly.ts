@@ -9,6 +9,7 @@ import { Bindings } from "./binding.ts";
 import { Clients } from "./clients.ts";
 import { reachesOthers } from "./cluster.ts";
 import type { Patient } from "./doctor.ts";
+import { Feed } from "./feed.ts";
 import { HttpSessions } from "./http.ts";
 import type { KoaApplication, KoaContext } from "./koa.ts";
 import { type Emit, Lifecycle, type LifecycleParts } from "./lifecycle.ts";
@@ -30,6 +31,7 @@ export class Assembly implements LifecycleParts {
   readonly http: HttpSessions<Socket>;
   readonly setup: SetupWatch;
   readonly sockets: SocketSessions;
+  readonly feed: Feed | undefined;
   readonly #io: Server;
   readonly #options: ResolvedOptions;
   readonly #failed: (error: unknown) => void;
@@ -72,7 +74,7 @@ export class Assembly implements LifecycleParts {
     });
     this.transactions = new Transactions(records, options, {
       created: (sid, record) => void lifecycle.began(sid, record, "created"),
-      written: (sid, record) => lifecycle.written(sid, record),
+      written: (sid, record, before) => lifecycle.written(sid, record, before),
       ended: (sid, record, reason) => lifecycle.over(sid, record, reason),
       rotated: (from, to, record, before, sockets) =>
         lifecycle.rotated(from, to, record, before, sockets),
@@ -101,6 +103,18 @@ export class Assembly implements LifecycleParts {
           (io as unknown as { httpServer?: unknown }).httpServer,
         ),
     );
+    const { view, expiringNotice } = options;
+    if (view || expiringNotice !== undefined) {
+      const { clients, transactions } = this;
+      const failed = this.#failed;
+      this.feed = new Feed(io, {
+        clients,
+        transactions,
+        view,
+        expiringNotice,
+        failed,
+      });
+    }
     this.sockets = this.#bridgeSockets(app);
     this.#reconciler = this.#reconcile();
     this.#origin.attach(io);
@@ -136,6 +150,7 @@ export class Assembly implements LifecycleParts {
     this.#origin.close();
     this.setup.close();
     this.lifecycle.close();
+    this.feed?.close();
     this.#reconciler?.close();
     this.clients.close();
   }
@@ -151,7 +166,7 @@ export class Assembly implements LifecycleParts {
       storeTimeout: options.storeTimeout,
       contextOf: ({ request, handshake }) => {
         const ctx = app.createContext(request, new ServerResponse(request));
-        return Object.assign(ctx as object, { handshake });
+        return withoutSession(Object.assign(ctx as object, { handshake }));
       },
       ids: (ctx) =>
         this.#origin.isGuest((ctx as KoaContext).req)
@@ -161,6 +176,7 @@ export class Assembly implements LifecycleParts {
         Boolean(options.valid?.(ctx as never, session as never) ?? true),
       byHash: this.byHash,
       met: (sid, record) => this.lifecycle.began(sid, record, "rebuilt"),
+      feed: this.feed,
       failed: this.#failed,
     });
   }
@@ -174,4 +190,17 @@ export class Assembly implements LifecycleParts {
       failed: this.#failed,
     });
   }
+}
+
+/** In the context of a handshake nobody would write a session back: there is none to get hold of. */
+function withoutSession(ctx: object): object {
+  return Object.defineProperty(ctx, "session", {
+    configurable: true,
+    get: () => undefined,
+    set() {
+      throw new TypeError(
+        "Cannot set ctx.session as the context is a handshake's: use socket.withSession",
+      );
+    },
+  });
 }

@@ -59,7 +59,7 @@ export class Bindings<Socket> {
     if (isAlive(record)) return await this.#live(sid, record, clientId, ctx);
     const other = clientId === undefined
       ? undefined
-      : await this.#transactions.lookup.ofClient(clientId, ctx);
+      : await this.#transactions.lookup.ofClient(clientId, ctx, true);
     if (other) return { ...this.#seen(other.sid, other.record), clientId };
     return { sid, record, clientId };
   }
@@ -80,7 +80,7 @@ export class Bindings<Socket> {
     }
     const own = clientId === undefined
       ? undefined
-      : await this.#transactions.lookup.ofClient(clientId, ctx);
+      : await this.#transactions.lookup.ofClient(clientId, ctx, true);
     return own && valid(own.record)
       ? { ...this.#seen(own.sid, own.record), clientId }
       : { sid: undefined, record: undefined, clientId };

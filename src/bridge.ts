@@ -18,6 +18,7 @@ import {
   type SocketServer,
 } from "./fitness.ts";
 import { hashId } from "./ids.ts";
+import { refresh, type RefreshContext } from "./refresh.ts";
 import type { KoaApplication } from "./koa.ts";
 import { type Missing, missingPolicy } from "./missing.ts";
 import type { BridgeOptions, ResolvedOptions } from "./options.ts";
@@ -207,7 +208,10 @@ export class SessionBridge<S extends object = SessionData>
    * @throws {SessionStoreError} when the store failed
    */
   async sessionsOf(user: string): Promise<UserSession<S>[]> {
-    const own = await this.#transactions.lookup.ofUser(need("user", user));
+    const own = await this.#transactions.lookup.ofUser(
+      need("user", user),
+      true,
+    );
     return own.map(({ sid, record }) => ({
       sessionId: sid,
       clientId: record.clientId,
@@ -225,7 +229,7 @@ export class SessionBridge<S extends object = SessionData>
 
   /** The client that a live session is bound to. */
   async clientIdOf(sessionId: string): Promise<string | undefined> {
-    const record = await this.#transactions.lookup.load(
+    const record = await this.#transactions.lookup.find(
       need("sessionId", sessionId),
     );
     return isAlive(record) ? record.clientId : undefined;
@@ -252,6 +256,43 @@ export class SessionBridge<S extends object = SessionData>
   /** The sockets of all sessions of a user. See {@linkcode SessionBridge.toSession}. */
   toUser(user: string, nsp: string = "/"): Rooms {
     return this.#io.of(nsp).to(userRoom(need("user", user)));
+  }
+
+  /**
+   * Makes the middleware that `./client` asks to renew session and cookies:
+   * 204 where there is a session, which is saved and lives on from now, else
+   * 401. Either way the client cookie is sent. Any method is answered.
+   *
+   * @returns a Koa middleware; it calls no other
+   *
+   * @example
+   * ```ts
+   * import Koa from "koa";
+   * import { Server } from "socket.io";
+   * import { bridgeSession } from "@koa-io/session";
+   *
+   * const app = new Koa();
+   * await using bridge = bridgeSession(app, new Server(), { appKeys: ["secret"], key: "sid" });
+   * const refresh = bridge.refresh();
+   * app.use((ctx, next) => ctx.path === "/session/refresh" ? refresh(ctx) : next());
+   * ```
+   */
+  refresh(): (ctx: RefreshContext) => Promise<void> {
+    const { http } = this.#parts;
+    return (ctx) => refresh(ctx, (ctx) => http.rollClient(ctx));
+  }
+
+  /**
+   * Removes what has expired, where the store has a `cleanup`; others do it by
+   * themselves.
+   *
+   * @returns how many sessions it removed, as far as the store tells
+   * @throws what the store throws
+   */
+  async cleanup(): Promise<number> {
+    const { store } = this as { store: { cleanup?(): unknown } };
+    const removed = await store.cleanup?.();
+    return typeof removed === "number" ? removed : 0;
   }
 
   /** Plain numbers, for a dashboard. */

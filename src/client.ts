@@ -71,7 +71,7 @@ class Follower<View> implements SessionClient<View> {
     "session:start": () => this.#started(),
     "session:none": (found?: { client: boolean }) => this.#none(found?.client),
     "session:end": ({ reason }: { reason: EndedReason }) => {
-      this.#next();
+      this.#turn++;
       this.#fresh = false;
       this.#told = true;
       this.#guest(reason);
@@ -114,12 +114,13 @@ class Follower<View> implements SessionClient<View> {
     this.#listeners.clear();
     this.view = undefined;
     this.state = "closed";
+    this.#turn++;
     this.#asking?.abort();
-    this.#next();
+    for (const wake of this.#waits) wake();
   }
 
   #started(): void {
-    const turn = this.#next();
+    const turn = ++this.#turn;
     // at the handshake the cookies were seen; of a login the socket hears
     // before the answer with the cookie has come to the browser
     if (this.#fresh) this.#active();
@@ -154,7 +155,7 @@ class Follower<View> implements SessionClient<View> {
 
   /** Connected, and in no session, although a request may find that there is one. */
   async #none(client: boolean | undefined): Promise<void> {
-    const turn = this.#next();
+    const turn = ++this.#turn;
     this.#fresh = false;
     if (client) this.#healings = Math.min(this.#healings, 1);
     if (this.#healings >= (client === false ? HEALINGS : 1)) {
@@ -171,7 +172,7 @@ class Follower<View> implements SessionClient<View> {
 
   /** Cookies are, or may be, on their way to the browser: with them the socket may be in a session again. */
   async #comeBack(tries: number, had?: EndedReason): Promise<void> {
-    const turn = this.#next();
+    const turn = ++this.#turn;
     this.#had = had;
     this.view = undefined;
     this.state = "connecting";
@@ -187,7 +188,7 @@ class Follower<View> implements SessionClient<View> {
 
   #disconnected(reason: string): void {
     if (this.#own) return;
-    this.#next();
+    this.#turn++;
     this.#healings = 0;
     this.state = "connecting";
     // the server closes a socket with its session; whoever else does has reasons of their own
@@ -198,7 +199,7 @@ class Follower<View> implements SessionClient<View> {
   async #refused(code = ""): Promise<void> {
     if (this.#socket.active) return;
     if (!code.startsWith("SESSION_")) return this.#none(true);
-    const turn = this.#next();
+    const turn = ++this.#turn;
     await this.#wait(this.#refusals++);
     if (turn === this.#turn) this.#reconnect();
   }
@@ -264,14 +265,8 @@ class Follower<View> implements SessionClient<View> {
 
   #listen(how: "on" | "off"): void {
     for (const heard of Object.entries(this.#hears)) {
-      this.#socket[how](...heard as never[]);
+      this.#socket[how](...heard as unknown as never[]);
     }
-  }
-
-  /** Something new has happened: waits are over, and whoever waited finds its turn gone. */
-  #next(): number {
-    for (const wake of this.#waits) wake();
-    return ++this.#turn;
   }
 
   /** @param n how often it was tried before */

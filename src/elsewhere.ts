@@ -116,7 +116,7 @@ export class Elsewhere {
 
   #apply(known: Known, record: StoredRecord): void {
     const before = known.clientId;
-    this.#lifecycle.written(known.sid, record, false);
+    this.#lifecycle.written(known.sid, record, undefined);
     if (record.clientId !== before) {
       this.#lifecycle.moved(before, known.sid, record, false);
     }

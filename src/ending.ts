@@ -7,6 +7,7 @@ import { type Door, isAlive } from "./door.ts";
 import type { EndReason } from "./events.ts";
 import type { Lookup } from "./lookup.ts";
 import type { SessionRecord, StoredRecord } from "./store.ts";
+import { END, sourceOf } from "./trace.ts";
 
 /** What is known of a session that is to end. */
 export interface KnownSession {
@@ -47,6 +48,20 @@ export class Ending {
     reason: EndReason,
     known: KnownSession = {},
   ): Promise<boolean> {
+    if (!END.watched) return await this.#endOnce(sid, reason, known);
+    return await END.run(
+      sid,
+      sourceOf(known.ctx),
+      () => this.#endOnce(sid, reason, known),
+      (ended) => ended ? reason : "missing",
+    );
+  }
+
+  async #endOnce(
+    sid: string,
+    reason: EndReason,
+    known: KnownSession,
+  ): Promise<boolean> {
     const moving = this.#moving.get(sid);
     if (moving) return await this.#endMoved(moving, sid, reason, known.ctx);
     const ending = this.#ending.get(sid);
@@ -72,7 +87,7 @@ export class Ending {
     known: KnownSession,
   ): Promise<boolean> {
     const { ctx } = known;
-    const record = known.record ?? await this.#lookup.load(sid, ctx);
+    const record = known.record ?? await this.#lookup.find(sid, ctx);
     const existed = await this.#door.ask(
       "destroy",
       (records) => records.destroy(sid, undefined, ctx),
@@ -93,7 +108,8 @@ export class Ending {
   ): Promise<boolean> {
     await moving.catch(() => {});
     const to = await this.#lookup.movedTo(sid);
-    return await this.end(to ?? sid, reason, ctx === undefined ? {} : { ctx });
+    const found = ctx === undefined ? {} : { ctx };
+    return await this.#endOnce(to ?? sid, reason, found);
   }
 
   /** Whether this process is ending the session right now. */

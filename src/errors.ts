@@ -12,7 +12,8 @@ export type SessionErrorCode =
   | "SESSION_ENDED"
   | "SESSION_CONFLICT"
   | "SESSION_TIMEOUT"
-  | "SESSION_STORE";
+  | "SESSION_STORE"
+  | "SESSION_INVALID";
 
 /**
  * There is no session to work on: no session id, or the store has none for it.
@@ -201,10 +202,65 @@ export class SessionStoreError extends Error {
   }
 }
 
+/** One thing that the option `schema` found wrong. */
+export interface SessionIssue {
+  /** What is wrong, in the validator's words; they may quote the data. */
+  readonly message: string;
+  /** Where, from the session down: `["user", "name"]`; empty for the session as a whole. */
+  readonly path: readonly PropertyKey[];
+}
+
+/**
+ * The data of a session is not what the option `schema` wants: of a write,
+ * nothing was stored. The message names the places and quotes no data.
+ *
+ * @example
+ * ```ts
+ * import { SessionInvalidError } from "@koa-io/session";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const error = new SessionInvalidError([{ message: "Expected number", path: ["count"] }]);
+ * assertEquals([error.code, error.status], ["SESSION_INVALID", 422]);
+ * assertEquals(error.issues[0]?.path, ["count"]);
+ * ```
+ */
+export class SessionInvalidError extends Error {
+  /** `"SessionInvalidError"` */
+  override readonly name = "SessionInvalidError";
+  /** `"SESSION_INVALID"` */
+  readonly code = "SESSION_INVALID";
+  /** 422 Unprocessable Content. */
+  readonly status = 422;
+  /** Koa answers with the status alone: the message is for the log. */
+  readonly expose = false;
+
+  /**
+   * Makes one.
+   *
+   * @param issues what is wrong
+   * @param what `"write"`: data that was to be stored; `"load"`: data that is
+   */
+  constructor(
+    /** What is wrong. */
+    readonly issues: readonly SessionIssue[],
+    what: "write" | "load" = "write",
+  ) {
+    const places = issues.map(({ path }) =>
+      path.length > 0 ? path.map(String).join(".") : "the session"
+    );
+    super(
+      `Cannot ${what} the session as the option schema refuses ${
+        [...new Set(places)].join(", ")
+      }`,
+    );
+  }
+}
+
 /** Every error that a call on a session can reject with; switch on `code`. */
 export type SessionError =
   | SessionMissingError
   | SessionEndedError
   | SessionConflictError
   | SessionTimeoutError
-  | SessionStoreError;
+  | SessionStoreError
+  | SessionInvalidError;

@@ -74,12 +74,27 @@ export interface SessionConflict {
   readonly resolution: "last" | "reject" | "custom";
 }
 
+/** The payload of `sessionChange`. */
+export interface SessionChange {
+  /** The client that the session is bound to. */
+  readonly clientId: string;
+  /** The session's id. */
+  readonly sessionId: string;
+  /** Whether it was written in this process. */
+  readonly local: boolean;
+}
+
 /** The events of a `SessionBridge`, each with its arguments. */
 export interface BridgeEvents {
   /** A session began, or was met again. */
   sessionStart: [event: SessionStart];
   /** A session ended. */
   sessionEnd: [event: SessionEnd];
+  /**
+   * The data of a session was changed by a write in this process. Of writes in
+   * others only those are told that change whom it belongs to.
+   */
+  sessionChange: [event: SessionChange];
   /** Two writers changed the same key to different values. */
   sessionConflict: [event: SessionConflict];
   /** Something failed that no caller can be told of; emitted only while somebody listens. */
@@ -94,4 +109,13 @@ export interface ClientEvents {
   "session:end": (event: { reason: EndReason }) => void;
   /** The session goes on under a new id; with `"leave"`, without this socket. */
   "session:rotated": (event: { sockets: "follow" | "leave" }) => void;
+  /**
+   * The socket connected, and is in no session; for `./client`. `client`:
+   * whether it would hear of a later login, as its client is known.
+   */
+  "session:none": (event: { client: boolean }) => void;
+  /** The session ends in so many ms, unless something happens; see the option `expiringNotice`. */
+  "session:expiring": (event: { inMs: number }) => void;
+  /** What the client may see of the session, when it gets into one and when it changes; see the option `view`. */
+  "session:view": (view: unknown) => void;
 }

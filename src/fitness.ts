@@ -60,7 +60,7 @@ export function markBridged(app: object, io: object): () => void {
 /** Sees to it that there are keys to sign with; says whether they are random. */
 export function provideKeys(
   app: KoaApplication,
-  { appKeys, signed }: ResolvedOptions,
+  { appKeys, signed, allowRndAppKeys }: ResolvedOptions,
 ): boolean {
   // an empty list signs nothing
   const given = Array.isArray(app.keys) ? app.keys.length > 0 : app.keys;
@@ -72,7 +72,7 @@ export function provideKeys(
   }
   app.keys = appKeys ? [...appKeys] : [generateUid(32), generateUid(32)];
   if (appKeys) return false;
-  if (signed) {
+  if (signed && !allowRndAppKeys) {
     console.warn(
       "[koa-io-session] app.keys are not set: random ones sign the cookies, and a restart logs everybody out. Set app.keys, or the option appKeys.",
     );

@@ -70,6 +70,12 @@ export class HttpSessions<Socket> {
     };
   }
 
+  /** Sends the client cookie again, for a whole life. */
+  rollClient(ctx: object): void {
+    const state = (ctx as Context)[STATE];
+    if (state) this.#sendClient(ctx as Context, state.clientId);
+  }
+
   /** From now on requests pass untouched. */
   close(): void {
     this.#closed = true;

@@ -52,6 +52,34 @@ export interface KoaContext {
   readonly sessionOptions: CookieOptions & { maxAge?: number | "session" };
 }
 
+/**
+ * The Koa context of a socket's handshake: what a request to the application
+ * would have brought. Its `session` is `undefined`, as nobody would write it
+ * back: use `socket.withSession`. It has more members than are named here; a
+ * type of your own is the second parameter of `SessionSocket`.
+ */
+export interface SocketContext {
+  /** The request of the handshake. */
+  readonly req: IncomingMessage;
+  /** Its headers. */
+  readonly headers: IncomingMessage["headers"];
+  /** The host that it names, forwarded ones with `app.proxy`. */
+  readonly host: string;
+  /** The address that it came from, forwarded ones with `app.proxy`. */
+  readonly ip: string;
+  /** The cookies that came with it. */
+  readonly cookies: {
+    /** The value of a cookie, `undefined` where it is missing or its signature is wrong. */
+    get(name: string, options?: CookieOptions): string | undefined;
+  };
+  /** For the application's own use. */
+  readonly state: Record<string, unknown>;
+  /** Socket.IO's handshake: `auth`, `query` and the like. */
+  readonly handshake: unknown;
+  /** Not here. */
+  readonly session: undefined;
+}
+
 /** koa-session's own members of `ctx.session`. */
 export interface NativeSession {
   /** Whether the session is new: the store did not have it. */

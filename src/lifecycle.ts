@@ -10,6 +10,7 @@ import { Cluster } from "./cluster.ts";
 import { isAlive } from "./door.ts";
 import { Elsewhere } from "./elsewhere.ts";
 import type { BridgeEvents, EndReason, StartCause } from "./events.ts";
+import type { Feed } from "./feed.ts";
 import { hashId } from "./ids.ts";
 import type { SocketSessions } from "./socket.ts";
 import type { SessionRecord } from "./store.ts";
@@ -21,6 +22,8 @@ export interface LifecycleParts {
   readonly transactions: Transactions;
   readonly clients: Clients<Socket>;
   readonly sockets: SocketSessions;
+  /** There only where an option asks for it. */
+  readonly feed: Feed | undefined;
   /** Finds the live session whose id has this hash, where the store can tell. */
   readonly byHash: (hash: string) => Promise<string | undefined>;
 }
@@ -98,16 +101,35 @@ export class Lifecycle {
     return known;
   }
 
-  /** A session was written: it may belong to somebody else now. */
-  written(sid: string, record: SessionRecord, local = true): void {
-    const { clients, sockets } = this.#parts();
+  /**
+   * A session was written: it may belong to somebody else now.
+   *
+   * @param before what was stored; `undefined` for a write of another process
+   */
+  written(
+    sid: string,
+    record: SessionRecord,
+    before: SessionRecord | undefined,
+  ): void {
+    const { clients, feed } = this.#parts();
+    const changed = before !== undefined && before.data !== record.data;
     const known = clients.get(sid);
-    if (!known) return;
+    const moved = known !== undefined && this.#updated(known, record, !before);
+    if (changed) feed?.changed(sid, before, record);
+    const { clientId } = known ?? record;
+    if (clientId === undefined || !(changed || !before && moved)) return;
+    this.#emit("sessionChange", { clientId, sessionId: sid, local: changed });
+  }
+
+  /** @returns whether it belongs to somebody else now */
+  #updated(known: Known, record: SessionRecord, elsewhere: boolean): boolean {
+    const { clients, sockets } = this.#parts();
     const before = known.user;
     clients.update(known, record);
-    if (before === record.user) return;
+    if (before === record.user) return false;
     sockets.userChanged(known, before);
-    if (local) this.#cluster.tell({ type: "change", hash: known.hash });
+    if (!elsewhere) this.#cluster.tell({ type: "change", hash: known.hash });
+    return true;
   }
 
   /** A session was settled on another client than it was bound to. */
@@ -127,8 +149,9 @@ export class Lifecycle {
     reason: EndReason,
     local = true,
   ): void {
-    const { clients, sockets } = this.#parts();
+    const { clients, sockets, feed } = this.#parts();
     const met = clients.forget(sid);
+    if (met) feed?.left(met);
     const known = met ??
       (record?.clientId === undefined ? undefined : new Known(sid, record));
     // an expiry that was seen before was told of before
@@ -153,13 +176,15 @@ export class Lifecycle {
     how: "follow" | "leave",
     local = true,
   ): void {
-    const { clients, sockets } = this.#parts();
+    const { clients, sockets, feed } = this.#parts();
     const old = clients.forget(from) ??
       (before?.clientId === undefined ? undefined : new Known(from, before));
     const met = clients.get(to);
     const known = met ?? clients.meet(to, record);
     if (!old || !known) return;
     sockets.rotated(old, known, how);
+    if (how === "follow") feed?.followed(old, known, before, record);
+    else feed?.left(old);
     this.ended.rotated++;
     if (local) {
       const { hash } = old;
@@ -211,7 +236,7 @@ export class Lifecycle {
   async due(known: Known): Promise<void> {
     const { clients, transactions } = this.#parts();
     try {
-      const record = await transactions.lookup.load(known.sid);
+      const record = await transactions.lookup.find(known.sid);
       if (isAlive(record)) clients.watchAgain(known, record.expires);
       else if (clients.get(known.sid) === known) {
         await transactions.end(known.sid, "expired", record ? { record } : {});

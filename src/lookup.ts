@@ -6,6 +6,8 @@
  */
 import { type Door, isAlive, type Records } from "./door.ts";
 import { SessionTimeoutError } from "./errors.ts";
+import type { SchemaGuard } from "./schema.ts";
+import { LOAD, sourceOf } from "./trace.ts";
 import type { Awaitable, SessionRecord, StoredRecord } from "./store.ts";
 
 /** A session that was found. */
@@ -19,16 +21,55 @@ export class Lookup {
   readonly #door: Door;
   readonly #missed: (sid: string) => void;
   readonly #takesTurns: boolean;
+  readonly #guard: SchemaGuard | undefined;
 
-  /** @param missed is told of an id that the store shows nothing alive for */
-  constructor(door: Door, records: Records, missed: (sid: string) => void) {
+  /**
+   * @param missed is told of an id that the store shows nothing alive for
+   * @param guard holds what is loaded against the option `schema`
+   */
+  constructor(
+    door: Door,
+    records: Records,
+    missed: (sid: string) => void,
+    guard: SchemaGuard | undefined,
+  ) {
     this.#door = door;
+    this.#guard = guard;
     this.#takesTurns = records.takesTurns === true;
     this.#missed = missed;
   }
 
-  /** Reads a record; one that has expired a moment ago is still shown. */
+  /** Reads a record, for its data; one that has expired a moment ago is still shown. */
   load(sid: string, ctx?: unknown): Awaitable<StoredRecord | undefined> {
+    if (!LOAD.watched) return this.#load(sid, ctx);
+    return LOAD.run(
+      sid,
+      sourceOf(ctx),
+      () => this.#load(sid, ctx),
+      (record) => isAlive(record) ? "found" : "missing",
+    );
+  }
+
+  #load(sid: string, ctx: unknown): Awaitable<StoredRecord | undefined> {
+    const found = this.find(sid, ctx);
+    if (!this.#guard) return found;
+    return found instanceof Promise
+      ? found.then((record) => this.checked(sid, record))
+      : this.checked(sid, found);
+  }
+
+  /** A record as the schema makes it; `undefined` for one that was ended for what it holds. */
+  checked<R extends StoredRecord | undefined>(
+    sid: string,
+    record: R,
+  ): Awaitable<R | undefined> {
+    return this.#guard && isAlive(record)
+      ? this.#guard.loaded(sid, record) as Awaitable<R | undefined>
+      : record;
+  }
+
+  /** Reads a record, for what is beside its data: the schema is not asked. */
+  find(sid: string, ctx?: unknown): Awaitable<StoredRecord | undefined> {
     const loading = this.#door.ask("read", (records) => records.read(sid, ctx));
     if (loading instanceof Promise) {
       return loading.then((record) => this.#seen(sid, record));
@@ -54,32 +95,40 @@ export class Lookup {
     return this.#door.ask("read", (records) => records.movedTo(sid));
   }
 
-  /** The live session that is bound to a client. */
+  /**
+   * The live session that is bound to a client.
+   *
+   * @param forData whether its data is wanted, so that the schema is asked
+   */
   async ofClient(
     clientId: string,
     ctx?: unknown,
+    forData = false,
   ): Promise<Found | undefined> {
     const sid = await this.#door.ask(
       "read",
       (records) => records.byClient(clientId),
     );
     if (sid === undefined) return undefined;
-    const record = await this.load(sid, ctx);
+    const record = await (forData ? this.load(sid, ctx) : this.find(sid, ctx));
     // the index is a hint, the record decides
     return isAlive(record) && record.clientId === clientId
       ? { sid, record }
       : undefined;
   }
 
-  /** The live sessions that belong to a user. */
+  /** The live sessions that belong to a user. See {@linkcode Lookup.ofClient}. */
   async ofUser(
     user: string,
+    forData = false,
   ): Promise<readonly Found[]> {
     const sids = await this.#door.ask(
       "read",
       (records) => records.byUser(user),
     );
-    const records = await Promise.all(sids.map((sid) => this.load(sid)));
+    const records = await Promise.all(
+      sids.map((sid) => forData ? this.load(sid) : this.find(sid)),
+    );
     return sids.flatMap((sid, i) => {
       const record = records[i];
       return isAlive(record) && record.user === user ? [{ sid, record }] : [];
@@ -109,7 +158,13 @@ export class Lookup {
     try {
       const opened = await this.#door.open(sid, ctx);
       if ("missing" in opened) return record;
-      const next = { ...opened.record, ...change };
+      const { version } = opened.record;
+      const next = {
+        ...opened.record,
+        // what was loaded went past the schema already
+        ...version === record.version ? { data: record.data } : {},
+        ...change,
+      };
       const closed = await opened.close(next);
       if (closed.status === "done") return { ...next, version: closed.version };
       opened.release();

@@ -5,11 +5,11 @@
  * @module
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-import type { Door, Opened } from "./door.ts";
+import type { Door, Held, Opened } from "./door.ts";
 import { SessionStoreError } from "./errors.ts";
 import type { Lookup } from "./lookup.ts";
 import { findScope, type Frame, type Scope } from "./scope.ts";
-import type { Awaitable } from "./store.ts";
+import type { Awaitable, StoredRecord } from "./store.ts";
 
 /** How often a patch is tried again before the store is thought to be unsound. */
 export const MAX_TRIES = 20;
@@ -41,7 +41,7 @@ export class Opener {
   open(sid: string, ctx: unknown, follow: boolean): Awaitable<Opened> {
     const opening = this.#door.open(sid, ctx);
     if (!(opening instanceof Promise) && !("missing" in opening)) {
-      return opening;
+      return this.#checked(opening);
     }
     return this.#follow(opening, sid, ctx, follow);
   }
@@ -53,8 +53,42 @@ export class Opener {
     follow: boolean,
   ): Promise<Opened> {
     const opened = await opening;
-    if (!("missing" in opened) || !(opened.waited || follow)) return opened;
+    if (!("missing" in opened)) return this.#checked(opened);
+    if (!(opened.waited || follow)) return opened;
     const to = await this.#lookup.movedTo(sid);
     return to === undefined ? opened : await this.open(to, ctx, true);
   }
+
+  /** What is opened is opened for its data. */
+  #checked(held: Held): Awaitable<Opened> {
+    let checking: Awaitable<StoredRecord | undefined>;
+    try {
+      checking = this.#lookup.checked(held.sid, held.record);
+    } catch (error) {
+      held.release();
+      throw error;
+    }
+    if (checking === held.record) return held;
+    return checking instanceof Promise
+      ? checking.then((record) => known(held, record), (error) => {
+        held.release();
+        throw error;
+      })
+      : known(held, checking);
+  }
+}
+
+/** A session that is open, with its record as the schema makes it. */
+function known(held: Held, record: StoredRecord | undefined): Opened {
+  if (!record) {
+    held.release();
+    return { missing: true, waited: false };
+  }
+  return {
+    sid: held.sid,
+    record,
+    close: (next, expected) => held.close(next, expected ?? record.version),
+    release: () => held.release(),
+    over: () => held.over(),
+  };
 }

@@ -6,6 +6,7 @@
 import type { Conflict } from "./events.ts";
 import type { CookieOptions } from "./koa.ts";
 import type { OriginOption } from "./origin.ts";
+import type { SessionSchema } from "./schema.ts";
 import type { AtomicStore, BasicStore, SessionData } from "./store.ts";
 
 /** A class whose instances are stores, made for each Koa context. */
@@ -23,7 +24,12 @@ export interface ExternalKey {
 export type OnSessionEnd =
   | "keep"
   | "disconnect"
-  | { readonly disconnectAfter: number };
+  | {
+    /** The grace, in ms. */
+    readonly disconnectAfter: number;
+    /** A name to tell it by beside `session:end`, with the same payload, for clients of former versions. */
+    readonly event?: string | undefined;
+  };
 
 /**
  * The options of `bridgeSession`. `null` counts as left out. Each option of
@@ -42,6 +48,8 @@ export interface BridgeOptions<S extends object = SessionData> {
   readonly clientAlwaysRoll?: boolean | null | undefined;
   /** Sets `app.keys`. */
   readonly appKeys?: readonly string[] | null | undefined;
+  /** Whether keys may be random without a warning. @default {false} */
+  readonly allowRndAppKeys?: boolean | null | undefined;
   /** Where sessions are kept. @default `new SessionStore(options)` */
   readonly store?: BasicStore | AtomicStore | null | undefined;
   /** A class whose instances are the store of each request. */
@@ -110,6 +118,21 @@ export interface BridgeOptions<S extends object = SessionData> {
   readonly storeTimeout?: number | null | undefined;
   /** How often live sessions are checked against a shared store, in ms. @default {60_000} */
   readonly reconcileInterval?: number | null | undefined;
+  /**
+   * What a client may see of its session: pushed to its sockets as
+   * `session:view` when they get into the session and when it changes.
+   */
+  readonly view?: ((session: S) => unknown) | null | undefined;
+  /** How long before the end of a session its sockets hear `session:expiring`, in ms. @default off */
+  readonly expiringNotice?: number | null | undefined;
+  /**
+   * What a session holds, by any Standard Schema validator (zod, valibot,
+   * arktype…): checked when loaded and when written. What it returns must be
+   * an object of JSON that it would take again.
+   */
+  readonly schema?: SessionSchema<S> | null | undefined;
+  /** What becomes of a stored session that `schema` refuses. @default {"throw"} */
+  readonly onInvalid?: "end" | "throw" | null | undefined;
   /** Goes on to the cookies. */
   readonly [attribute: string]: unknown;
 }
@@ -124,6 +147,7 @@ export interface ResolvedOptions {
   readonly signed: boolean;
   readonly rolling: boolean;
   readonly appKeys: readonly string[] | undefined;
+  readonly allowRndAppKeys: boolean;
   readonly store: BasicStore | AtomicStore | undefined;
   readonly ownStore: boolean;
   readonly ContextStore: ContextStoreClass | undefined;
@@ -140,6 +164,10 @@ export interface ResolvedOptions {
   readonly lockTimeout: number;
   readonly storeTimeout: number;
   readonly reconcileInterval: number;
+  readonly view: ((session: SessionData) => unknown) | undefined;
+  readonly expiringNotice: number | undefined;
+  readonly schema: SessionSchema | undefined;
+  readonly onInvalid: "end" | "throw";
   /** What koa-session is handed, but for the store and the external key. */
   readonly native: Readonly<Record<string, unknown>>;
   /** The client cookie's. */

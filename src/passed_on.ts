@@ -27,6 +27,11 @@ const OWN = new Set([
   "storeTimeout",
   "reconcileInterval",
   "maxEntries",
+  "allowRndAppKeys",
+  "view",
+  "expiringNotice",
+  "schema",
+  "onInvalid",
 ]);
 
 /** koa-session's options that are no cookie attributes. */

@@ -9,6 +9,7 @@ import { type Commit, type Editor, patchOf } from "./editor.ts";
 import type { Ending } from "./ending.ts";
 import { SessionStoreError } from "./errors.ts";
 import type { Lookup } from "./lookup.ts";
+import type { SchemaGuard } from "./schema.ts";
 import { MAX_TRIES, type Opener, unsound } from "./opener.ts";
 import type { Scope } from "./scope.ts";
 import type {
@@ -34,6 +35,7 @@ export interface RequestParts {
   readonly lookup: Lookup;
   readonly editor: Editor;
   readonly ending: Ending;
+  readonly guard: SchemaGuard | undefined;
   readonly shared: boolean;
   readonly absoluteMaxAge: number | undefined;
   created(sid: string, record: SessionRecord): void;
@@ -59,20 +61,21 @@ export class Requests {
     clientId: string,
     ctx: unknown,
   ): Promise<StoredRecord> {
-    const { absoluteMaxAge, door, editor, lookup, ending } = this.#parts;
+    const { absoluteMaxAge, door, editor, lookup, ending, guard } = this.#parts;
+    const data = guard ? await guard.writable(commit.data) : commit.data;
     const now = Date.now();
     const absoluteEnd = absoluteMaxAge === undefined
       ? undefined
       : now + absoluteMaxAge;
     const record: SessionRecord = {
-      data: commit.data,
+      data,
       maxAge: commit.maxAge,
       expires: Math.min(now + commit.maxAge, absoluteEnd ?? Infinity),
       absoluteEnd,
       cookie: commit.cookie,
       clientId,
       settled: false,
-      user: editor.userOf(commit.data),
+      user: editor.userOf(data),
     };
     const before = await lookup.ofClient(clientId, ctx);
     const version = await door.ask(
@@ -106,6 +109,7 @@ export class Requests {
   ): Promise<Committed> {
     const scope = this.#parts.opener.scopeOf(sid);
     if (scope) return this.#commitInside(scope, base, commit);
+    if (this.#parts.guard) commit = await this.writable(base, commit);
     const record = this.#parts.editor.committed(base, commit.data, commit);
     const version = await this.#writeUnchanged(sid, record, base, ctx);
     if (version !== undefined) return this.#done(sid, record, base, version);
@@ -144,14 +148,8 @@ export class Requests {
     for (let tries = 0; tries < MAX_TRIES; tries++) {
       let next: SessionRecord;
       try {
-        const data = current.version === base.version
-          ? commit.data
-          : this.#parts.editor.merged(
-            held.sid,
-            base,
-            patchOf(base, commit),
-            current,
-          );
+        const merged = this.merged(held.sid, base, commit, current);
+        const data = typeof merged === "string" ? merged : await merged;
         next = this.#parts.editor.committed(current, data, commit);
       } catch (error) {
         held.release();
@@ -167,6 +165,27 @@ export class Requests {
     }
     held.release();
     return undefined;
+  }
+
+  /** What a request wants to have written, as the schema makes it. */
+  async writable(base: StoredRecord, commit: Commit): Promise<Commit> {
+    const { guard } = this.#parts;
+    return guard && commit.data !== base.data
+      ? { ...commit, data: await guard.writable(commit.data) }
+      : commit;
+  }
+
+  /** What a request wants to have written, laid over what is stored now. */
+  merged(
+    sid: string,
+    base: StoredRecord,
+    commit: Commit,
+    current: StoredRecord,
+  ): Awaitable<string> {
+    if (current.version === base.version) return commit.data;
+    const { editor, guard } = this.#parts;
+    const data = editor.merged(sid, base, patchOf(base, commit), current);
+    return guard && data !== current.data ? guard.writable(data) : data;
   }
 
   #commitInside(scope: Scope, base: StoredRecord, commit: Commit): Committed {

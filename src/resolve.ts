@@ -9,6 +9,7 @@ import { MAX_TIMER, OptionReader } from "./option_reader.ts";
 import type { ExternalKey, OnSessionEnd, ResolvedOptions } from "./options.ts";
 import type { OriginOption } from "./origin.ts";
 import { checkPassedOn, clientCookie, nativeOptions } from "./passed_on.ts";
+import { isSchema, type SessionSchema } from "./schema.ts";
 import { ONE_DAY } from "./store.ts";
 import { defaultStore, readStores } from "./store_option.ts";
 
@@ -17,6 +18,20 @@ const THIRTY_DAYS = 30 * ONE_DAY;
 const ONE_YEAR = 365 * ONE_DAY;
 /** The length of a session id: 144 random bits; OWASP ASVS 7.2.3 asks for 128. */
 const SESSION_ID_LENGTH = 24;
+const TAKEN_EVENTS: ReadonlySet<string> = new Set([
+  "connect",
+  "connect_error",
+  "disconnect",
+  "disconnecting",
+  "newListener",
+  "removeListener",
+  "session:start",
+  "session:end",
+  "session:rotated",
+  "session:none",
+  "session:expiring",
+  "session:view",
+]);
 
 /**
  * Checks the options and fills in what was left out. The object given is not changed.
@@ -60,6 +75,7 @@ export function resolveOptions(given: unknown): ResolvedOptions {
     signed,
     rolling,
     appKeys: readAppKeys(o),
+    allowRndAppKeys: o.boolean("allowRndAppKeys") ?? false,
     store: ContextStore ? undefined : store ?? defaultStore(o, maxAge),
     ownStore: !ContextStore && !store,
     ContextStore,
@@ -80,6 +96,10 @@ export function resolveOptions(given: unknown): ResolvedOptions {
     lockTimeout: o.ms("lockTimeout", MAX_TIMER) ?? 5_000,
     storeTimeout: o.ms("storeTimeout", MAX_TIMER) ?? 5_000,
     reconcileInterval: o.ms("reconcileInterval", MAX_TIMER) ?? MINUTE,
+    view: o.callable("view") as ResolvedOptions["view"],
+    expiringNotice: o.ms("expiringNotice"),
+    schema: readSchema(o),
+    onInvalid: readOnInvalid(o),
     native: nativeOptions(options as Record<string, unknown>, {
       key,
       maxAge,
@@ -135,7 +155,11 @@ function readOnSessionEnd(o: OptionReader): OnSessionEnd {
       typeof value === "object" && value !== null && "disconnectAfter" in value,
   );
   if (typeof value === "object") {
-    const { disconnectAfter } = value as { disconnectAfter: unknown };
+    const { disconnectAfter, event } = value as {
+      disconnectAfter: unknown;
+      event?: unknown;
+    };
+    checkEndEvent(o, event);
     o.number(
       "onSessionEnd.disconnectAfter",
       `a number of ms from 0 to ${MAX_TIMER}`,
@@ -144,6 +168,30 @@ function readOnSessionEnd(o: OptionReader): OnSessionEnd {
     );
   }
   return (value ?? "keep") as OnSessionEnd;
+}
+
+/** Socket.IO throws at some of these names, and clients would take the others for our own. */
+function checkEndEvent(o: OptionReader, event: unknown): void {
+  if (event === undefined) return;
+  const name = "onSessionEnd.event";
+  const expected = "the name of an event that is neither Socket.IO's nor ours";
+  if (typeof event !== "string") o.wrong(name, expected, event);
+  if (event === "" || TAKEN_EVENTS.has(event)) {
+    o.wrong(name, expected, event, RangeError);
+  }
+}
+
+function readSchema(o: OptionReader): SessionSchema | undefined {
+  const value = o.get("schema");
+  if (value === undefined || isSchema(value)) return value;
+  o.wrong("schema", "a Standard Schema validator (version 1)", value);
+}
+
+function readOnInvalid(o: OptionReader): "end" | "throw" {
+  const value = o.get("onInvalid") ?? "throw";
+  if (value === "end" || value === "throw") return value;
+  const Refusal = typeof value === "string" ? RangeError : TypeError;
+  o.wrong("onInvalid", '"end" or "throw"', value, Refusal);
 }
 
 function readOrigin(o: OptionReader): OriginOption {

@@ -65,7 +65,8 @@ export class Rotations {
       return await this.#requests.commit(opened.sid, base, commit, ctx);
     }
     try {
-      const next = this.#next(opened.record, base, commit, how, from);
+      commit = await this.#requests.writable(base, commit);
+      const next = await this.#next(opened.record, base, commit, how, from);
       const version = await this.#move(from, to, next, opened.record, how, ctx);
       if (version === undefined) return { status: "ended" };
       return { status: "done", sid: to, record: { ...next, version } };
@@ -74,17 +75,15 @@ export class Rotations {
     }
   }
 
-  #next(
+  async #next(
     current: StoredRecord,
     base: StoredRecord,
     commit: Commit,
     how: Rotation,
     from: string,
-  ): SessionRecord {
+  ): Promise<SessionRecord> {
     const { editor } = this.#parts;
-    const data = current.version === base.version
-      ? commit.data
-      : editor.merged(from, base, patchOf(base, commit), current);
+    const data = await this.#requests.merged(from, base, commit, current);
     return renamed(editor.committed(current, data, commit), how);
   }
 

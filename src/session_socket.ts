@@ -4,6 +4,7 @@
  * @module
  */
 import type SocketIO from "socket.io";
+import type { SocketContext } from "./koa.ts";
 import type { Missing } from "./missing.ts";
 import type { SessionView } from "./scope.ts";
 import type { SessionData } from "./store.ts";
@@ -26,11 +27,14 @@ import type { SessionData } from "./store.ts";
 export interface SocketSession<
   S extends object = SessionData,
   This = SocketIO.Socket,
+  Ctx = SocketContext,
 > {
   /** The client that opened the socket; `undefined` when it brought no genuine client cookie. */
   readonly clientId: string | undefined;
   /** The session that the client has now: it changes when the client logs out and in again. */
   readonly sessionId: string | undefined;
+  /** The Koa context of the handshake, made when it is first asked for. */
+  readonly ctx: Ctx;
   /** Runs a handler on the session, alone; see `SessionBridge.withSession`. */
   withSession<R>(
     handler: (view: SessionView<S, This>) => R | Promise<R>,
@@ -43,6 +47,6 @@ export interface SocketSession<
 }
 
 /** A socket under a bridge: cast the socket of `connection` to it. */
-export type SessionSocket<S extends object = SessionData> =
+export type SessionSocket<S extends object = SessionData, Ctx = SocketContext> =
   & SocketIO.Socket
-  & SocketSession<S>;
+  & SocketSession<S, SocketIO.Socket, Ctx>;

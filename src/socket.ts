@@ -9,7 +9,9 @@ import type { Bindings } from "./binding.ts";
 import type { Client, Clients, Known } from "./clients.ts";
 import { isAlive } from "./door.ts";
 import type { EndReason } from "./events.ts";
+import type { Feed } from "./feed.ts";
 import { unref } from "./expiry.ts";
+import { greetGuest, greetMember, tellEnd } from "./greeting.ts";
 import { isPlausibleId } from "./ids.ts";
 import { missingPolicy } from "./missing.ts";
 import { toNative } from "./native.ts";
@@ -17,6 +19,7 @@ import type { OnSessionEnd } from "./options.ts";
 import { RecoveryGate } from "./recovery.ts";
 import { clientRoom, sessionRoom, userRoom } from "./rooms.ts";
 import type { SessionData, StoredRecord } from "./store.ts";
+import { HANDSHAKE } from "./trace.ts";
 import type { Handler, Transactions } from "./transaction.ts";
 
 /** What the socket side needs from the others. */
@@ -36,6 +39,8 @@ export interface SocketHost {
   /** Finds a session by the hash of its id, beyond what this process knows. */
   byHash(hash: string): Promise<string | undefined>;
   met(sid: string, record: StoredRecord): Known | undefined;
+  /** Tells more than that sessions begin and end, where an option asks for it. */
+  readonly feed: Feed | undefined;
   failed(error: unknown): void;
 }
 
@@ -80,6 +85,7 @@ export class SocketSessions {
     if (!client || client.session === known) return;
     this.#enter(client, known);
     for (const socket of client.sockets) socket.emit("session:start");
+    this.#entered(known, [...client.sockets]);
   }
 
   /** A session ended: its rooms are empty when this returns. */
@@ -135,7 +141,7 @@ export class SocketSessions {
 
   #install(namespace: Namespace): void {
     const middleware: Middleware = (socket, next) => {
-      this.#handshake(socket).then(
+      this.#traced(socket).then(
         () => next(),
         (error) => next(refusal(error)),
       );
@@ -150,6 +156,15 @@ export class SocketSessions {
       if (at >= 0) _fns.splice(at, 1);
       namespace.off("connect", onConnect);
       unguard();
+    });
+  }
+
+  async #traced(socket: Followed): Promise<void> {
+    if (!HANDSHAKE.watched) return await this.#handshake(socket);
+    await HANDSHAKE.run(undefined, "socket", async (span) => {
+      await this.#handshake(socket);
+      span.session = socket[FOLLOWING]?.known?.hash;
+      span.outcome = span.session === undefined ? "guest" : "session";
     });
   }
 
@@ -187,6 +202,11 @@ export class SocketSessions {
         configurable: true,
         enumerable: false,
       },
+      ctx: {
+        get: () => this.#contextOf(socket),
+        configurable: true,
+        enumerable: false,
+      },
     });
   }
 
@@ -216,43 +236,75 @@ export class SocketSessions {
 
   /** A context is large, and only stores that want one need it again after the handshake. */
   #lateContext(socket: Socket): unknown {
-    if (!this.#host.transactions.wantsContext) return undefined;
+    return this.#host.transactions.wantsContext
+      ? this.#contextOf(socket)
+      : undefined;
+  }
+
+  #contextOf(socket: Socket): object {
     let ctx = this.#contexts.get(socket);
     if (!ctx) this.#contexts.set(socket, ctx = this.#host.contextOf(socket));
     return ctx;
   }
 
   #connected(socket: Followed): void {
-    if (!socket[FOLLOWING]) this.#recovered(socket);
+    const told = !socket[FOLLOWING] && this.#recovered(socket);
+    // its session ended meanwhile, and the socket with it
+    if (!socket.connected) return;
     const following = socket[FOLLOWING];
-    if (following?.clientId === undefined) return;
+    if (following?.clientId === undefined) return greetGuest(socket, false);
     const { clients } = this.#host;
     const known = this.#sessionOf(socket);
     const client = clients.follow(following.clientId, socket);
     following.client = client;
-    socket.once("disconnect", () => clients.unfollow(client, socket));
+    socket.once("disconnect", () => {
+      clients.unfollow(client, socket);
+      const { session } = client;
+      if (session && client.sockets.size === 0) this.#host.feed?.left(session);
+    });
     if (this.#host.touchInterval !== false) socket.onAny(this.#activity);
+    if (!client.session && !known) {
+      if (!told) greetGuest(socket, true);
+      return this.#lookAgain(client, socket);
+    }
+    // guests until now, whom this one takes along
+    const guests = client.session ? [] : [...client.sockets];
     if (client.session) this.#join(socket, client.session);
-    else if (known) this.#enter(client, known);
-    else this.#lookAgain(client, socket);
+    else this.#enter(client, known!);
+    for (const guest of guests) {
+      if (guest !== socket) guest.emit("session:start");
+    }
+    greetMember(socket);
+    this.#entered(client.session!, guests.length > 0 ? guests : [socket]);
   }
 
-  /** A socket that was recovered went past the handshake. */
-  #recovered(socket: Socket): void {
+  #entered(known: Known, sockets: readonly Socket[]): void {
+    const { feed } = this.#host;
+    if (!feed || sockets.length === 0) return;
+    feed.entered(known, sockets, this.#lateContext(sockets[0]!));
+  }
+
+  /**
+   * A socket that was recovered went past the handshake.
+   *
+   * @returns whether it was told that its session ended
+   */
+  #recovered(socket: Socket): boolean {
     const known = this.#gate.admitted(socket.id) as Known | undefined;
     if (known) {
       this.#equip(socket, known.clientId, known);
       // it ended between the gate and here
-      if (this.#sessionOf(socket)) return;
+      if (this.#sessionOf(socket)) return false;
       leave(socket, sessionRoom(known.hash));
       leave(socket, clientRoom(known.clientId));
       if (known.user !== undefined) leave(socket, userRoom(known.user));
-      socket.emit("session:end", { reason: "revoked" });
+      tellEnd(socket, "revoked", this.#host.onSessionEnd);
       if (this.#host.onSessionEnd !== "keep") socket.disconnect();
-      return;
+      return true;
     }
     const came = this.#host.ids(this.#host.contextOf(socket));
     this.#equip(socket, came.clientId, undefined);
+    return false;
   }
 
   /** A login may have happened between the handshake and the connection. */
@@ -303,7 +355,7 @@ export class SocketSessions {
 
   #tell(socket: Socket, client: Client<Socket>, reason: EndReason): void {
     const { onSessionEnd } = this.#host;
-    socket.emit("session:end", { reason });
+    tellEnd(socket, reason, onSessionEnd);
     if (onSessionEnd === "keep") return;
     // the end of a namespace, unlike that of a connection, cannot be recovered from
     if (onSessionEnd === "disconnect") return void socket.disconnect();

@@ -25,13 +25,22 @@ import {
   type SessionView,
   settle,
 } from "./scope.ts";
-import type { SessionData, SessionRecord, StoredRecord } from "./store.ts";
+import { SchemaGuard, type SessionSchema } from "./schema.ts";
+import type {
+  Awaitable,
+  SessionData,
+  SessionRecord,
+  StoredRecord,
+} from "./store.ts";
+import { COMMIT, type Span, TRANSACTION } from "./trace.ts";
 
 /** What the door needs to know of the options. */
 export interface TransactionOptions extends EditorOptions {
   readonly lockTimeout: number;
   readonly storeTimeout: number;
   readonly absoluteMaxAge: number | undefined;
+  readonly schema: SessionSchema | undefined;
+  readonly onInvalid: "end" | "throw";
 }
 
 /** What follows from what passed through the door. */
@@ -62,6 +71,8 @@ export interface Source {
   readonly ctx?: unknown;
   /** Whether a use of the session prolongs its life. */
   readonly touch?: boolean;
+  /** There while somebody watches. */
+  readonly span?: Span;
   /** Brings changes of the request in, and takes the result out. */
   readonly carry?: {
     enter(scope: RootScope): void;
@@ -86,6 +97,7 @@ export class Transactions {
   readonly #rotations: Rotations;
   readonly #joins: Mutex<Scope>;
   readonly #shared: boolean;
+  readonly #guard: SchemaGuard | undefined;
 
   constructor(
     records: Records,
@@ -93,7 +105,13 @@ export class Transactions {
     listener: TransactionListener,
   ) {
     const door = this.door = new Door(records, options);
-    const lookup = this.lookup = new Lookup(door, records, listener.missed);
+    const guard = this.#guard = options.schema && new SchemaGuard(
+      options.schema,
+      options.onInvalid,
+      (sid, record) => this.#ending.end(sid, "revoked", { record }),
+    );
+    const { missed } = listener;
+    const lookup = this.lookup = new Lookup(door, records, missed, guard);
     const editor = this.editor = new Editor(options, listener.conflict);
     const opener = this.#opener = new Opener(door, lookup);
     const ending = this.#ending = new Ending(door, lookup, listener.ended);
@@ -106,6 +124,7 @@ export class Transactions {
       editor,
       opener,
       ending,
+      guard,
       shared,
       absoluteMaxAge,
       created,
@@ -127,7 +146,11 @@ export class Transactions {
     clientId: string,
     ctx: unknown,
   ): Promise<StoredRecord> {
-    return this.#requests.create(sid, commit, clientId, ctx);
+    return committing(
+      sid,
+      () => this.#requests.create(sid, commit, clientId, ctx),
+      () => "created",
+    );
   }
 
   /** Writes a patch; see {@linkcode Requests.commit}. */
@@ -137,7 +160,11 @@ export class Transactions {
     commit: Commit,
     ctx: unknown,
   ): Promise<Committed> {
-    return this.#requests.commit(sid, base, commit, ctx);
+    return committing(
+      sid,
+      () => this.#requests.commit(sid, base, commit, ctx),
+      ({ status }) => status === "done" ? "written" : status,
+    );
   }
 
   /** Gives a session a new id; see {@linkcode Rotations.rotate}. */
@@ -149,7 +176,11 @@ export class Transactions {
     how: Rotation,
     ctx: unknown,
   ): Promise<Committed> {
-    return this.#rotations.rotate(from, to, base, commit, how, ctx);
+    return committing(
+      from,
+      () => this.#rotations.rotate(from, to, base, commit, how, ctx),
+      ({ status }) => status === "done" ? "rotated" : status,
+    );
   }
 
   /**
@@ -178,18 +209,36 @@ export class Transactions {
    *
    * @param missing what to do when there is no such session
    */
-  async run<R, M>(
+  run<R, M>(
+    sid: string,
+    handler: Handler<R>,
+    missing: () => M,
+    source: Source,
+  ): Awaitable<R | M> {
+    if (!TRANSACTION.watched) return this.#run(sid, handler, missing, source);
+    const from = source.socket ? "socket" : source.carry ? "http" : "bridge";
+    return TRANSACTION.run(
+      sid,
+      from,
+      (span) => this.#run(sid, handler, missing, { ...source, span }),
+    );
+  }
+
+  async #run<R, M>(
     sid: string,
     handler: Handler<R>,
     missing: () => M,
     source: Source,
   ): Promise<R | M> {
+    const asked = source.span && performance.now();
     const frame = this.#opener.frames.getStore();
     const scope = frame && findScope(frame, sid);
     if (scope) return await this.#join(scope, frame, handler, missing, source);
     const opening = this.#opener.open(sid, source.ctx, false);
     const opened = opening instanceof Promise ? await opening : opening;
+    if (source.span) source.span.wait = performance.now() - asked!;
     if ("missing" in opened) {
+      if (source.span) source.span.outcome = "missing";
       this.#listener.missed(sid);
       return missing();
     }
@@ -231,6 +280,7 @@ export class Transactions {
     source: Source,
   ): Promise<R | M> {
     into.started();
+    if (source.span) source.span.outcome = "joined";
     try {
       const hold = await this.#joinTurn(into);
       try {
@@ -284,6 +334,7 @@ export class Transactions {
 
   async #conclude(scope: RootScope, source: Source): Promise<void> {
     const { held } = scope;
+    if (source.span) source.span.outcome = "destroyed";
     if (scope.ended) {
       held.release();
       source.carry?.leave(held.sid, undefined);
@@ -296,13 +347,17 @@ export class Transactions {
     }
     let next: SessionRecord | undefined;
     try {
-      const data = encode(scope.result);
+      let data = encode(scope.result);
+      if (this.#guard && data !== held.record.data) {
+        data = await this.#guard.writable(data);
+      }
       next = this.editor.next(held.record, data, scope.cookie, source.touch);
     } catch (error) {
       held.release();
       throw error;
     }
     const record = await this.#close(held, next);
+    if (source.span) source.span.outcome = next ? "written" : "unchanged";
     source.carry?.leave(held.sid, record);
   }
 
@@ -337,6 +392,7 @@ export class Transactions {
           JSON.parse(next!.data),
         );
         data = this.editor.merged(held.sid, held.record, patch, current);
+        if (this.#guard) data = await this.#guard.writable(data);
       } catch (error) {
         held.release();
         throw error;
@@ -358,4 +414,15 @@ export class Transactions {
     if (next) this.#listener.written(held.sid, record, held.record);
     return record;
   }
+}
+
+/** A write of a request. */
+async function committing<T>(
+  sid: string,
+  act: () => Promise<T>,
+  outcomeOf: (result: T) => string,
+): Promise<T> {
+  return COMMIT.watched
+    ? await COMMIT.run(sid, "http", act, outcomeOf)
+    : await act();
 }

@@ -149,11 +149,10 @@ function cases(messenger: Messenger) {
       await at[1]!.ask(client, "whoami");
       return at[1]!.received(client).some(([event]) => event === "ada");
     }, "the user's room");
-    const before = at[1]!.received(client).length;
     nodes.all[0]!.bridge.toUser("eve").emit("eve");
     nodes.all[0]!.bridge.toUser("ada").emit("last");
     await at[1]!.heard(client, "last");
-    assertEquals(at[1]!.received(client).slice(before), [["last"]]);
+    assert(!at[1]!.received(client).some(([event]) => event === "eve"));
   });
 
   test("destroyUser ends a user's sessions on every node", async () => {

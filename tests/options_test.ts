@@ -56,8 +56,16 @@ const wrongTypes: Record<string, unknown[]> = {
   clientMaxAge: ["1y", true],
   clientAlwaysRoll: ["no", 0],
   appKeys: [5, {}, [1, 2]],
-  onSessionEnd: [5, true, {}, { disconnectAfter: "1s" }],
+  onSessionEnd: [5, true, {}, { disconnectAfter: "1s" }, {
+    disconnectAfter: 1,
+    event: 5,
+  }],
   onConflict: [5, true, {}],
+  allowRndAppKeys: ["yes", 1],
+  view: [true, {}, "user"],
+  expiringNotice: ["1m", true, {}],
+  schema: [5, {}, noop, { "~standard": { version: 2, validate: noop } }],
+  onInvalid: [true, {}],
   absoluteMaxAge: ["1d", true],
   touchInterval: ["1m", true, {}],
   user: ["id", 5, {}],
@@ -92,7 +100,13 @@ const wrongRanges: Record<string, unknown[]> = {
   lockTimeout: [0, -1],
   storeTimeout: [0, -1],
   reconcileInterval: [0, -1],
-  onSessionEnd: [{ disconnectAfter: -1 }],
+  expiringNotice: [0, -1],
+  onSessionEnd: [
+    { disconnectAfter: -1 },
+    { disconnectAfter: 1, event: "" },
+    { disconnectAfter: 1, event: "disconnect" },
+    { disconnectAfter: 1, event: "session:end" },
+  ],
 };
 
 /** Values of the right type that are not among those known: type or range, as one sees it. */
@@ -105,6 +119,8 @@ const wrongWords: Record<string, unknown[]> = {
   lockTimeout: [NaN],
   storeTimeout: [NaN],
   reconcileInterval: [NaN],
+  expiringNotice: [NaN],
+  onInvalid: ["drop", ""],
   onSessionEnd: ["close", "", { disconnectAfter: NaN }],
   onConflict: ["first", ""],
   origin: ["all", "https://example.org", ""],

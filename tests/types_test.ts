@@ -35,6 +35,8 @@ import {
   SessionEndedError,
   type SessionError,
   type SessionErrorCode,
+  SessionInvalidError,
+  type SessionIssue,
   SessionMissingError,
   type SessionRecord,
   type SessionSocket,
@@ -334,6 +336,9 @@ function told(error: SessionError): string {
     case "SESSION_STORE":
       same<SessionStoreError>()(error);
       return "store";
+    case "SESSION_INVALID":
+      same<readonly SessionIssue[]>()(error.issues);
+      return "invalid";
   }
 }
 
@@ -345,6 +350,7 @@ describe("SessionError", () => {
       new SessionConflictError(["cart", "name"]),
       new SessionTimeoutError("wait", 1),
       new SessionStoreError("read"),
+      new SessionInvalidError([{ message: "wrong", path: ["count"] }]),
     ];
     assertEquals(errors.map(told), [
       "missing",
@@ -352,6 +358,7 @@ describe("SessionError", () => {
       "cart,name",
       "wait",
       "store",
+      "invalid",
     ]);
   });
 });

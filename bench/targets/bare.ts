@@ -2,12 +2,19 @@
 // @ts-types="@types/koa"
 import Koa from "koa";
 import { Server } from "socket.io";
-import { type Ack, type Target } from "./target.ts";
+import type { Ack, Target } from "./target.ts";
+
+/** Its clients bring as many bytes as those of the others, and it makes nothing of them. */
+const COOKIES = ["sid", "sid.cid"].flatMap((name) => [
+  `${name}=${"x".repeat(24)}; path=/`,
+  `${name}.sig=${"x".repeat(27)}; path=/`,
+]);
 
 export function bare(): Target {
   const app = new Koa();
   let count = 1;
   app.use((ctx) => {
+    if (ctx.path === "/login") ctx.set("Set-Cookie", COOKIES);
     if (ctx.path === "/change") count++;
     ctx.body = ctx.path === "/untouched" ? "untouched" : String(count);
   });

@@ -12,7 +12,7 @@ import { ACQUIRE, LEAVE } from "./redis_scripts.ts";
 import type { Space } from "./redis_space.ts";
 import { type News, Waiter } from "./redis_waiter.ts";
 
-/** How long an unanswered request is waited for, beyond what the caller is ready to wait, in ms. */
+/** How long an answer is waited for, were it only that others hold the session, in ms. */
 const ANSWER_MS = 5_000;
 
 /** One channel, opened when a session is first asked for, and who waits for what comes there. */
@@ -75,11 +75,7 @@ export class Queue {
         queue ? whole(wait) : "0",
         turn > 0 ? "1" : "0",
       ]);
-      const reply = await waiter.ask(
-        request,
-        Math.max(wait, 0) + ANSWER_MS,
-        queue,
-      );
+      const reply = await waiter.ask(request, ANSWER_MS, queue);
       if (waiter.news) return waiter.news;
       if (!reply) {
         throw new Error("Cannot lock the session as Redis does not answer");

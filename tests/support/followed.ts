@@ -16,6 +16,13 @@ import { once, pause, until } from "./wait.ts";
 /** What the server does with a socket as soon as it is connected. */
 export type Script = (socket: Socket, nth: number) => void;
 
+const open = new Set<Stage>();
+
+/** Closes every stage that was opened: for `afterEach`. */
+export async function closeStages(): Promise<void> {
+  await Promise.all([...open].map((stage) => stage.close()));
+}
+
 /** See the module's text. */
 export class Stage {
   /** The sockets that connected, in order. */
@@ -53,6 +60,7 @@ export class Stage {
     await new Promise<void>((resolve) =>
       stage.#http.listen(port, "127.0.0.1", resolve)
     );
+    open.add(stage);
     return stage;
   }
 
@@ -98,11 +106,12 @@ export class Stage {
   }
 
   async close(): Promise<void> {
+    open.delete(this);
     for (const client of this.#clients) client.close();
     for (const socket of this.#sockets) {
       const { engine } = socket.io;
-      const open = engine !== undefined && engine.readyState !== "closed";
-      const closed = open ? once(engine, "close") : undefined;
+      const lives = engine !== undefined && engine.readyState !== "closed";
+      const closed = lives ? once(engine, "close") : undefined;
       socket.disconnect();
       engine?.close();
       await closed;

@@ -8,9 +8,9 @@ const RANKS = [
   "bridge",
   "assembly stats",
   "lifecycle elsewhere doctor fitness",
-  "http socket",
+  "http socket feed",
   "session_socket request",
-  "handshake rooms recovery setup binding native reconcile",
+  "handshake rooms recovery setup binding native reconcile expiring greeting",
   "transaction clients cluster",
   "rotation",
   "requests",
@@ -23,12 +23,12 @@ const RANKS = [
   "koa",
   "missing scope",
   "door basic",
-  "in_time session_store",
+  "in_time session_store schema trace",
   "session_store_options entries stored_object",
   "owner_index recent",
   "store patch mutex",
   "expiry",
-  "arguments events errors ids",
+  "arguments events errors ids refresh",
 ].map((rank) => rank.split(" "));
 const APART = ["http", "socket"];
 // Files that nothing above may import, by folder or name, and what they may.

@@ -1,0 +1,58 @@
+/**
+ * Sessions in one file, which survive the end of the process.
+ *
+ * Run `deno run -A examples/sqlite.ts`, open http://localhost:3000, count a
+ * little, end the process however you like, and start it again: the count goes
+ * on, in the open tab too. `FILE` says which file, `sessions.db` unless set.
+ */
+import { createServer } from "node:http";
+import process from "node:process";
+// @ts-types="@types/koa"
+import Koa from "koa";
+import { Server } from "socket.io";
+import { bridgeSession, type SessionContext } from "@koa-io/session";
+import type { SessionSocket } from "@koa-io/session";
+import { SqliteStore } from "@koa-io/session/sqlite";
+
+interface Session {
+  count: number;
+}
+
+const app = new Koa<Koa.DefaultState, SessionContext<Session>>();
+const io = new Server();
+const store = new SqliteStore({ path: process.env.FILE ?? "sessions.db" });
+const bridge = bridgeSession<Session>(app, io, {
+  // both must outlive the process too, or no cookie is known again
+  key: "sqlite",
+  appKeys: ["a long secret that stays the same"],
+  store,
+});
+
+app.use((ctx) => {
+  ctx.session!.count ??= 0;
+  ctx.type = "html";
+  ctx.body = `<button>${ctx.session!.count}</button>
+    <script src="/socket.io/socket.io.js"></script>
+    <script>
+      const socket = io();
+      document.querySelector("button").onclick = async ({ target }) =>
+        target.textContent = await socket.emitWithAck("count");
+    </script>`;
+});
+
+io.on("connection", (raw) => {
+  const socket = raw as SessionSocket<Session>;
+  socket.on("count", async (reply: (count: number) => void) => {
+    reply(await socket.withSession(({ session }) => ++session.count, 0));
+  });
+});
+
+const server = createServer(app.callback());
+io.attach(server);
+server.listen(process.env.PORT ?? 3000);
+
+process.once("SIGINT", async () => {
+  await io.close();
+  await bridge.close();
+  await store.close();
+});

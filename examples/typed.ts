@@ -1,0 +1,56 @@
+/**
+ * Types all the way: what a session holds is said once, and `ctx.session`,
+ * `withSession`, the options and the events of sockets follow.
+ *
+ * Run `deno run -A examples/typed.ts` and open http://localhost:3000. Then
+ * misspell `items` below, or add a number to them, and run `deno check`.
+ */
+import { createServer } from "node:http";
+import process from "node:process";
+// @ts-types="@types/koa"
+import Koa from "koa";
+import { Server, type Socket } from "socket.io";
+import { bridgeSession, type ClientEvents } from "@koa-io/session";
+import type { SessionContext, SocketSession } from "@koa-io/session";
+
+interface Cart {
+  user?: string;
+  items: string[];
+}
+interface FromClient {
+  add: (item: string, reply: (items: readonly string[]) => void) => void;
+}
+interface ToClient extends ClientEvents {
+  added: (item: string) => void;
+}
+type CartSocket = Socket<FromClient, ToClient> & SocketSession<Cart>;
+
+const app = new Koa<Koa.DefaultState, SessionContext<Cart>>();
+const io = new Server<FromClient, ToClient>();
+const bridge = bridgeSession<Cart>(app, io, {
+  key: "cart",
+  appKeys: ["a long secret that stays the same"],
+  user: ({ user }) => user,
+});
+bridge.on("sessionEnd", ({ reason }) => console.log(`end: ${reason}`));
+
+app.use((ctx) => {
+  ctx.session!.items ??= [];
+  ctx.body = { items: ctx.session!.items, client: ctx.clientId.length };
+});
+
+io.on("connection", (raw) => {
+  const socket: CartSocket = raw as CartSocket;
+  socket.on("add", async (item, reply) => {
+    const items = await socket.withSession(({ session, socket }) => {
+      session.items.push(item);
+      socket.emit("added", item);
+      return session.items;
+    }, []);
+    reply(items);
+  });
+});
+
+const server = createServer(app.callback());
+io.attach(server);
+server.listen(process.env.PORT ?? 3000);

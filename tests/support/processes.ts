@@ -1,0 +1,159 @@
+/** Nodes as real processes, and what becomes of them. */
+import { randomUUID } from "node:crypto";
+import type { ChildProcess } from "node:child_process";
+import process from "node:process";
+import type { ServerOptions } from "socket.io";
+import { Browser } from "./browser.ts";
+import { startChild } from "./child.ts";
+import type { Messenger } from "./cluster.ts";
+import type { TestOptions } from "./harness.ts";
+import { freePort } from "./redis.ts";
+import { until } from "./wait.ts";
+
+/** How a node is set up; travels as JSON. */
+export interface NodeConfig {
+  /** Where the store's Redis is. */
+  readonly port: number;
+  /** Where the messenger's Redis is, unless it is the same. */
+  readonly messengerPort?: number;
+  /** Where the node itself listens. */
+  readonly listen: number;
+  readonly messenger: Messenger | "processes";
+  readonly prefix: string;
+  readonly channel: string;
+  readonly options?: TestOptions;
+  readonly io?: Partial<ServerOptions>;
+}
+
+/** A line that a node has said. */
+export type Line = { readonly says: string } & Record<string, unknown>;
+
+/** A node that runs. */
+export interface NodeProcess {
+  readonly url: string;
+  readonly child: ChildProcess;
+  /** What it has said so far. */
+  readonly lines: readonly Line[];
+  /** Waits until it has said this so many times. */
+  said(what: string, times?: number): Promise<void>;
+  /** Sends a signal: `SIGSTOP`, `SIGCONT`, `SIGKILL`. */
+  signal(name: NodeJS.Signals): void;
+}
+
+/** Machines that test are busy; in ms. */
+const START_LIMIT = 30_000;
+
+interface Running {
+  readonly child: ChildProcess;
+  readonly closed: Promise<unknown>;
+}
+
+const running: Running[] = [];
+const browsers = new Set<Browser>();
+
+/** Ends all nodes, and closes all browsers: for `afterEach`. */
+export async function stopNodes(): Promise<void> {
+  await Promise.all([...browsers].map((browser) => browser.close()));
+  browsers.clear();
+  await Promise.all(running.splice(0).map(stop));
+}
+
+/** Starts nodes that share all that is in `config`. */
+export async function spawnNodes(
+  count: number,
+  config: Partial<NodeConfig> & { readonly port: number },
+): Promise<NodeProcess[]> {
+  const shared = {
+    messenger: "redis" as const,
+    prefix: `store-${randomUUID()}:`,
+    channel: `told-${randomUUID()}`,
+    ...config,
+  };
+  return await Promise.all(
+    Array.from({ length: count }, async () => {
+      const listen = await freePort();
+      return await startNode({ ...shared, listen });
+    }),
+  );
+}
+
+/** Starts nodes as the workers of `node:cluster`. */
+export async function forkNodes(
+  count: number,
+  config: { readonly port: number },
+): Promise<{ readonly url: string }[]> {
+  const ports: number[] = [];
+  for (let i = 0; i < count; i++) ports.push(await freePort());
+  const shared = {
+    messenger: "processes",
+    prefix: `store-${randomUUID()}:`,
+    channel: "",
+    ...config,
+  };
+  const primary = track(
+    startChild(new URL("./primary_program.ts", import.meta.url), [
+      ports.join(),
+      JSON.stringify(shared),
+    ]),
+    "",
+  );
+  await primary.said("ready", count);
+  return ports.map((port) => ({ url: `http://127.0.0.1:${port}` }));
+}
+
+async function startNode(config: NodeConfig): Promise<NodeProcess> {
+  const node = track(
+    startChild(new URL("./node_program.ts", import.meta.url), [
+      JSON.stringify(config),
+    ]),
+    `http://127.0.0.1:${config.listen}`,
+  );
+  await node.said("ready");
+  return node;
+}
+
+/** One browser, once for each node: they share their cookies. */
+export function visitor(nodes: readonly { readonly url: string }[]): Browser[] {
+  const made = nodes.map(({ url }) => new Browser(url));
+  for (const browser of made) browsers.add(browser);
+  const { jar } = made[0]!;
+  return made.map((browser) => Object.assign(browser, { jar }));
+}
+
+/** Takes note of a child, and of what it says. */
+export function track(child: ChildProcess, url: string): NodeProcess {
+  running.push({
+    child,
+    closed: new Promise((resolve) => child.once("close", resolve)),
+  });
+  const lines: Line[] = [];
+  let rest = "";
+  child.stdout!.setEncoding("utf8").on("data", (text: string) => {
+    const parts = (rest + text).split("\n");
+    rest = parts.pop()!;
+    for (const part of parts) if (part) lines.push(JSON.parse(part));
+  });
+  return {
+    url,
+    child,
+    lines,
+    said: (what, times = 1) =>
+      until(
+        () => {
+          if (child.exitCode !== null) throw new Error("Cannot hear the node");
+          return lines.filter(({ says }) => says === what).length >= times;
+        },
+        `${what} ${times} times`,
+        START_LIMIT,
+      ),
+    // Deno's child.kill() takes SIGCONT for something else
+    signal: (name) => void process.kill(child.pid!, name),
+  };
+}
+
+async function stop({ child, closed }: Running): Promise<void> {
+  if (child.exitCode === null && child.signalCode === null) {
+    process.kill(child.pid!, "SIGKILL");
+  }
+  await closed;
+}
