@@ -60,7 +60,7 @@ export type {
 export type { OriginCheck, OriginOption } from "./src/origin.ts";
 export type { SchemaResult, SessionSchema } from "./src/schema.ts";
 export type { SessionView } from "./src/scope.ts";
-export type { SessionTrace, TraceSource } from "./src/trace.ts";
+export type { SessionTrace } from "./src/trace.ts";
 export type { SessionSocket, SocketSession } from "./src/session_socket.ts";
 export { SessionStore, type SessionStoreEvents } from "./src/session_store.ts";
 export type { SessionStoreOptions } from "./src/session_store_options.ts";

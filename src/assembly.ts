@@ -13,6 +13,7 @@ import { Feed } from "./feed.ts";
 import { HttpSessions } from "./http.ts";
 import type { KoaApplication, KoaContext } from "./koa.ts";
 import { type Emit, Lifecycle, type LifecycleParts } from "./lifecycle.ts";
+import { toNative } from "./native.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { OriginGate } from "./origin.ts";
 import { Reconciler } from "./reconcile.ts";
@@ -172,8 +173,9 @@ export class Assembly implements LifecycleParts {
         this.#origin.isGuest((ctx as KoaContext).req)
           ? { sid: undefined, clientId: undefined }
           : this.http.ids(ctx as KoaContext),
-      valid: (ctx, session) =>
-        Boolean(options.valid?.(ctx as never, session as never) ?? true),
+      valid: (ctx, record) =>
+        options.valid === undefined ||
+        Boolean(options.valid(ctx as never, toNative(record) as never)),
       byHash: this.byHash,
       met: (sid, record) => this.lifecycle.began(sid, record, "rebuilt"),
       feed: this.feed,

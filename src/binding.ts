@@ -8,7 +8,7 @@
 import type { Clients } from "./clients.ts";
 import { isAlive } from "./door.ts";
 import { generateUid } from "./ids.ts";
-import type { StoredRecord } from "./store.ts";
+import type { Awaitable, StoredRecord } from "./store.ts";
 import type { Transactions } from "./transaction.ts";
 
 /** What came with a request or a handshake, and what it amounts to. */
@@ -48,19 +48,39 @@ export class Bindings<Socket> {
   }
 
   /** For a request: a live session always wins, and the client cookie follows it. */
-  async ofRequest(
+  ofRequest(
     sid: string | undefined,
     clientId: string | undefined,
     ctx: unknown,
-  ): Promise<Bound> {
+  ): Awaitable<Bound> {
     if (sid === undefined) return { sid, record: undefined, clientId };
     const loading = this.#transactions.lookup.load(sid, ctx);
-    const record = loading instanceof Promise ? await loading : loading;
-    if (isAlive(record)) return await this.#live(sid, record, clientId, ctx);
+    return loading instanceof Promise
+      ? loading.then((record) => this.#loaded(sid, record, clientId, ctx))
+      : this.#loaded(sid, loading, clientId, ctx);
+  }
+
+  #loaded(
+    sid: string,
+    record: StoredRecord | undefined,
+    clientId: string | undefined,
+    ctx: unknown,
+  ): Awaitable<Bound> {
+    return isAlive(record)
+      ? this.#live(sid, record, clientId, ctx)
+      : this.#dead(sid, record, clientId, ctx);
+  }
+
+  async #dead(
+    sid: string,
+    record: StoredRecord | undefined,
+    clientId: string | undefined,
+    ctx: unknown,
+  ): Promise<Bound> {
     const other = clientId === undefined
       ? undefined
       : await this.#transactions.lookup.ofClient(clientId, ctx, true);
-    if (other) return { ...this.#seen(other.sid, other.record), clientId };
+    if (other) return this.#seen(other.sid, other.record, clientId);
     return { sid, record, clientId };
   }
 
@@ -82,26 +102,23 @@ export class Bindings<Socket> {
       ? undefined
       : await this.#transactions.lookup.ofClient(clientId, ctx, true);
     return own && valid(own.record)
-      ? { ...this.#seen(own.sid, own.record), clientId }
+      ? this.#seen(own.sid, own.record, clientId)
       : { sid: undefined, record: undefined, clientId };
   }
 
-  async #live(
+  #live(
     sid: string,
     record: StoredRecord,
     clientId: string | undefined,
     ctx: unknown,
-  ): Promise<Bound> {
+  ): Awaitable<Bound> {
     const bound = record.clientId;
-    if (record.settled && bound !== undefined) {
-      return { ...this.#seen(sid, record), clientId: bound };
-    }
-    if (clientId === undefined && bound !== undefined) {
-      return { ...this.#seen(sid, record), clientId: bound };
+    if (bound !== undefined && (record.settled || clientId === undefined)) {
+      return this.#seen(sid, record, bound);
     }
     const settled = clientId !== undefined;
     const on = clientId ?? generateUid(CLIENT_ID_LENGTH);
-    return await this.#settle(sid, record, on, settled, ctx);
+    return this.#settle(sid, record, on, settled, ctx);
   }
 
   async #settle(
@@ -125,7 +142,7 @@ export class Bindings<Socket> {
     if (now === record) {
       return before === undefined
         ? { sid, record, clientId }
-        : { ...this.#seen(sid, record), clientId: before };
+        : this.#seen(sid, record, before);
     }
     if (other && other.sid !== sid) {
       await this.#transactions.end(other.sid, "replaced", {
@@ -136,16 +153,17 @@ export class Bindings<Socket> {
     if (before !== undefined && before !== clientId) {
       this.#moved(before, sid, now);
     }
-    return { ...this.#seen(sid, now), clientId };
+    return this.#seen(sid, now, clientId);
   }
 
   #seen(
     sid: string,
     record: StoredRecord,
-  ): { sid: string; record: StoredRecord } {
+    clientId: string | undefined,
+  ): Bound {
     if (!this.#clients.get(sid) && record.clientId !== undefined) {
       this.#met(sid, record);
     }
-    return { sid, record };
+    return { sid, record, clientId };
   }
 }

@@ -20,7 +20,7 @@ import {
 import { hashId } from "./ids.ts";
 import { refresh, type RefreshContext } from "./refresh.ts";
 import type { KoaApplication } from "./koa.ts";
-import { type Missing, missingPolicy } from "./missing.ts";
+import type { Missing } from "./missing.ts";
 import type { BridgeOptions, ResolvedOptions } from "./options.ts";
 import { resolveOptions } from "./resolve.ts";
 import { clientRoom, sessionRoom, userRoom } from "./rooms.ts";
@@ -28,7 +28,7 @@ import type { SessionView } from "./scope.ts";
 import type { SessionStore } from "./session_store.ts";
 import { type BridgeStats, statsOf } from "./stats.ts";
 import type { AtomicStore, BasicStore, SessionData } from "./store.ts";
-import type { Handler, Transactions } from "./transaction.ts";
+import type { Transactions } from "./transaction.ts";
 
 /** A Socket.IO operator that emits to rooms. */
 export type Rooms = SocketIO.BroadcastOperator<
@@ -139,13 +139,7 @@ export class SessionBridge<S extends object = SessionData>
   ): Promise<R | Missing<M>>;
   async withSession(...args: unknown[]): Promise<unknown> {
     const [sid, ...rest] = args;
-    const missing = missingPolicy(rest);
-    return await this.#transactions.run(
-      need("sessionId", sid),
-      rest[0] as Handler<unknown>,
-      missing,
-      {},
-    );
+    return await this.#transactions.run(need("sessionId", sid), rest, {});
   }
 
   /**

@@ -39,11 +39,14 @@ export class Known implements Scheduled {
 export class Client<Socket> {
   /** The session that its sockets are in. */
   session: Known | undefined;
-  readonly sockets: Set<Socket> = new Set();
+  readonly sockets: Socket[];
   /** When its activity was last noted, ms since the epoch. */
   touched = 0;
 
-  constructor(readonly id: string) {}
+  /** @param socket most clients have one: an array of one is a third of a Set */
+  constructor(readonly id: string, socket: Socket) {
+    this.sockets = [socket];
+  }
 }
 
 /** See the module's text. */
@@ -81,7 +84,7 @@ export class Clients<Socket> {
   /** How many local sockets follow a client. */
   get sockets(): number {
     let count = 0;
-    for (const client of this.#clients.values()) count += client.sockets.size;
+    for (const client of this.#clients.values()) count += client.sockets.length;
     return count;
   }
 
@@ -132,15 +135,23 @@ export class Clients<Socket> {
 
   /** From now on the socket follows what becomes of its client. */
   follow(clientId: string, socket: Socket): Client<Socket> {
-    let client = this.#clients.get(clientId);
-    if (!client) this.#clients.set(clientId, client = new Client(clientId));
-    client.sockets.add(socket);
-    return client;
+    const client = this.#clients.get(clientId);
+    if (client) {
+      client.sockets.push(socket);
+      return client;
+    }
+    const first = new Client(clientId, socket);
+    this.#clients.set(clientId, first);
+    return first;
   }
 
   unfollow(client: Client<Socket>, socket: Socket): void {
-    client.sockets.delete(socket);
-    if (client.sockets.size > 0) return;
+    const { sockets } = client;
+    const at = sockets.indexOf(socket);
+    if (at < 0) return;
+    const last = sockets.pop()!;
+    if (last !== socket) sockets[at] = last;
+    if (sockets.length > 0) return;
     this.#clients.delete(client.id);
     const { session } = client;
     if (session && !this.#watchAll) this.#ends.remove(session);

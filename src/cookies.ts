@@ -3,27 +3,73 @@
  *
  * @module
  */
+import { Buffer } from "node:buffer";
+import { createHmac, timingSafeEqual } from "node:crypto";
 import { flat, isPlausibleId } from "./ids.ts";
 import type { CookieOptions, KoaContext } from "./koa.ts";
+
+/** A cookie that came with a request, and is genuine. */
+export interface GenuineCookie {
+  readonly id: string;
+  /** Made with the key in use; `undefined` where cookies are not signed, or an older key was used. */
+  readonly signature: string | undefined;
+}
 
 /** One cookie that holds an id. */
 export class IdCookie {
   readonly #name: string;
   readonly #signed: boolean;
+  readonly #value: RegExp;
+  readonly #signature: RegExp;
 
   constructor(name: string, signed: boolean) {
     this.#name = name;
     this.#signed = signed;
+    this.#value = pattern(name);
+    this.#signature = pattern(`${name}.sig`);
   }
 
   /** The id that came, if it is genuine; one copy of its own, for it is kept for long. */
-  read(ctx: KoaContext): string | undefined {
-    const id = ctx.cookies.get(this.#name, { signed: this.#signed });
-    return isPlausibleId(id) ? flat(id) : undefined;
+  read(ctx: KoaContext): GenuineCookie | undefined {
+    const header = ctx.req.headers.cookie;
+    const value = header && found(header, this.#value);
+    if (!value) return undefined;
+    const signature = this.#signed ? found(header, this.#signature) : undefined;
+    const current = signature !== undefined && ctx.app.keys !== undefined &&
+      equal(signature, sign(`${this.#name}=${value}`, ctx.app.keys));
+    // an older key, or a forgery: Koa renews, or removes, the signature
+    const id = current
+      ? value
+      : ctx.cookies.get(this.#name, { signed: this.#signed });
+    return isPlausibleId(id)
+      ? { id: flat(id), signature: current ? signature : undefined }
+      : undefined;
   }
 
-  write(ctx: KoaContext, id: string, options: CookieOptions): void {
-    ctx.cookies.set(this.#name, id, options);
+  /**
+   * Sends the cookie.
+   *
+   * @param came as it came with this request: the same id has the same signature
+   */
+  write(
+    ctx: KoaContext,
+    id: string,
+    options: CookieOptions,
+    came: GenuineCookie | undefined,
+  ): void {
+    const { cookies } = ctx;
+    const signature = came?.id === id ? came.signature : undefined;
+    if (signature === undefined) {
+      cookies.set(this.#name, id, options);
+      return;
+    }
+    const { keys } = cookies;
+    cookies.keys = { sign: () => signature };
+    try {
+      cookies.set(this.#name, id, options);
+    } finally {
+      cookies.keys = keys;
+    }
   }
 
   /**
@@ -52,4 +98,26 @@ export class IdCookie {
     if (kept.length > 0) res.setHeader("set-cookie", kept);
     else res.removeHeader("set-cookie");
   }
+}
+
+function pattern(name: string): RegExp {
+  const literal = name.replace(/[\^$\\.*+?()[\]{}|]/g, "\\$&");
+  return new RegExp(`(?:^|;) *${literal}=([^;]*)`);
+}
+
+function found(header: string, pattern: RegExp): string | undefined {
+  const value = pattern.exec(header)?.[1];
+  return value?.[0] === '"' ? value.slice(1, -1) : value;
+}
+
+/** As Koa signs: with the first of its keys, or with whatever Keygrip it was given. */
+function sign(text: string, keys: unknown): string {
+  return Array.isArray(keys)
+    ? createHmac("sha1", keys[0]).update(text).digest("base64url")
+    : (keys as { sign(text: string): string }).sign(text);
+}
+
+function equal(a: string, b: string): boolean {
+  const [left, right] = [Buffer.from(a), Buffer.from(b)];
+  return left.length === right.length && timingSafeEqual(left, right);
 }

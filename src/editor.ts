@@ -69,12 +69,15 @@ export class Editor {
     data: string,
     commit: Commit,
   ): SessionRecord {
+    // in full: an object that begins with a spread is made four times slower
     return {
-      ...binding(current),
       data,
       maxAge: commit.maxAge,
       expires: this.#expires(current, commit.maxAge),
+      absoluteEnd: current.absoluteEnd,
       cookie: commit.cookie,
+      clientId: current.clientId,
+      settled: current.settled,
       user: data === current.data ? current.user : this.userOf(data),
     };
   }

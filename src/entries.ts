@@ -27,18 +27,25 @@ export class Entry implements StoredRecord, Scheduled {
   readonly settled: boolean;
   readonly user: string | undefined;
 
+  readonly sid: string;
+
+  /** @param old the entry that this one takes over from: equal ids are kept once */
   constructor(
-    readonly sid: string,
+    sid: string,
     record: SessionRecord,
     version: number,
+    old: Entry | undefined,
   ) {
+    this.sid = old?.sid ?? sid;
     this.data = record.data;
     this.version = version;
     this.maxAge = record.maxAge;
     this.expires = record.expires;
     this.absoluteEnd = record.absoluteEnd;
     this.cookie = record.cookie;
-    this.clientId = record.clientId;
+    this.clientId = old !== undefined && old.clientId === record.clientId
+      ? old.clientId
+      : record.clientId;
     this.settled = record.settled;
     this.user = record.user;
   }
@@ -116,14 +123,14 @@ export class Entries {
   /** Writes an entry. One too many is only removed by {@linkcode Entries.trim}. */
   put(sid: string, record: SessionRecord): Entry {
     const old = this.#entries.get(sid);
-    const entry = new Entry(sid, record, ++this.#version);
+    const entry = new Entry(sid, record, ++this.#version, old);
     if (old) this.#ends.replace(old, entry);
     else {
       this.#expired.delete(sid);
       this.#ends.schedule(entry);
     }
     this.#entries.set(sid, entry);
-    if (old) this.owners.replace(sid, old, entry);
+    if (old) this.owners.replace(entry.sid, old, entry);
     else this.owners.add(sid, entry);
     return entry;
   }

@@ -14,6 +14,7 @@ import type { KoaApplication, KoaContext, RegenerateOptions } from "./koa.ts";
 import { fromNative, toNative } from "./native.ts";
 import type { ResolvedOptions } from "./options.ts";
 import {
+  type Came,
   carry,
   type Context,
   FOLLOW,
@@ -24,7 +25,7 @@ import {
 } from "./request.ts";
 import type { Committed } from "./requests.ts";
 import type { SessionData, StoredRecord } from "./store.ts";
-import type { Handler, Transactions } from "./transaction.ts";
+import type { Transactions } from "./transaction.ts";
 
 type Next = () => Promise<void>;
 
@@ -57,16 +58,18 @@ export class HttpSessions<Socket> {
   }
 
   /** The ids that came with a request, as far as they can be believed. */
-  ids(
-    ctx: KoaContext,
-  ): { sid: string | undefined; clientId: string | undefined } {
+  ids(ctx: KoaContext): Came {
     const { externalKey } = this.#options;
-    const sid = externalKey
-      ? externalKey.get(ctx as never)
+    const sessionCookie = externalKey
+      ? undefined
       : this.#sessionCookie.read(ctx);
+    const clientCookie = this.#clientCookie.read(ctx);
+    const sid = externalKey ? externalKey.get(ctx as never) : sessionCookie?.id;
     return {
       sid: isPlausibleId(sid) ? sid : undefined,
-      clientId: this.#clientCookie.read(ctx),
+      clientId: clientCookie?.id,
+      sessionCookie,
+      clientCookie,
     };
   }
 
@@ -158,9 +161,11 @@ export class HttpSessions<Socket> {
     this.ran = true;
     if (this.#closed || ctx[STATE]) return await next();
     const came = this.ids(ctx);
-    const bound = await this.#bindings.ofRequest(came.sid, came.clientId, ctx);
+    const binding = this.#bindings.ofRequest(came.sid, came.clientId, ctx);
+    const bound = binding instanceof Promise ? await binding : binding;
     const clientId = bound.clientId ?? generateUid(CLIENT_ID_LENGTH);
     ctx[STATE] = {
+      came,
       clientId,
       sid: bound.sid,
       nativeSid: bound.sid,
@@ -316,9 +321,10 @@ export class HttpSessions<Socket> {
     const state = ctx[STATE]!;
     if (state.over || sid !== state.sid) return;
     if (ctx.headerSent) return this.#tooLate(ctx);
-    const { externalKey, key } = this.#options;
-    if (externalKey) externalKey.set(ctx as never, sid);
-    else ctx.cookies.set(key, sid, ctx.sessionOptions as never);
+    const { externalKey } = this.#options;
+    if (externalKey) return externalKey.set(ctx as never, sid);
+    const { sessionCookie } = state.came;
+    this.#sessionCookie.write(ctx, sid, ctx.sessionOptions, sessionCookie);
   }
 
   #correctSession(ctx: Context, sid: string, record: StoredRecord): void {
@@ -333,7 +339,9 @@ export class HttpSessions<Socket> {
 
   #sendClient(ctx: Context, clientId: string): void {
     if (ctx.headerSent) return this.#tooLate(ctx);
-    this.#clientCookie.write(ctx, clientId, this.#options.clientCookie);
+    const { clientCookie } = ctx[STATE]!.came;
+    const { clientCookie: options } = this.#options;
+    this.#clientCookie.write(ctx, clientId, options, clientCookie);
   }
 
   /** The headers are sent: data is saved all the same, the cookie cannot be. */
@@ -356,12 +364,10 @@ export class HttpSessions<Socket> {
       if (Object.keys(session.toJSON()).length === 0) return await missing();
       await session.save();
     }
-    return await this.#transactions.run(
-      state.sid!,
-      args[0] as Handler<unknown>,
-      missing,
-      { ctx, carry: carry(ctx, state, this.#transactions) },
-    );
+    return await this.#transactions.run(state.sid, args, {
+      ctx,
+      carry: carry(ctx, state, this.#transactions),
+    });
   }
 
   async #regenerate(ctx: Context, options?: RegenerateOptions): Promise<void> {

@@ -44,11 +44,16 @@ export function flat(text: string): string {
 
 /** 128 bits of SHA-256: names an id where the id itself must not be seen. */
 export function hashId(id: string): string {
-  return createHash("sha256").update(id).digest("base64url").slice(0, 22);
+  return flat(createHash("sha256").update(id).digest("base64url").slice(0, 22));
 }
 
 /** The longest id that is looked up; browsers cut a cookie at 4096 bytes. */
 const MAX_ID_LENGTH = 4096;
+
+/** No name that every object inherits is longer: longer ids are spared the look-up. */
+const LONGEST_INHERITED = Math.max(
+  ...Object.getOwnPropertyNames(Object.prototype).map(({ length }) => length),
+);
 
 /**
  * Whether a string from outside may be looked up at all. A store that keeps
@@ -56,5 +61,6 @@ const MAX_ID_LENGTH = 4096;
  */
 export function isPlausibleId(id: unknown): id is string {
   return typeof id === "string" && id.length > 0 &&
-    id.length <= MAX_ID_LENGTH && !(id in Object.prototype);
+    id.length <= MAX_ID_LENGTH &&
+    (id.length > LONGEST_INHERITED || !(id in Object.prototype));
 }

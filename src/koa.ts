@@ -45,6 +45,8 @@ export interface KoaContext {
   readonly host: string;
   readonly headerSent: boolean;
   readonly cookies: {
+    /** What signs. */
+    keys: unknown;
     get(name: string, options?: CookieOptions): string | undefined;
     set(name: string, value?: string | null, options?: CookieOptions): unknown;
   };

@@ -7,8 +7,8 @@
 
 /** One turn at a key. */
 export class Hold<K> {
-  /** When it was granted, ms since the epoch. */
-  readonly since: number = Date.now();
+  /** When it was granted, ms on a clock that nobody sets. */
+  readonly since: number = performance.now();
   /** `"lost"`: overdue, and given to another. `"revoked"`: what it was a turn at is gone. */
   state: "held" | "released" | "lost" | "revoked" = "held";
   /** Set while the holder writes: what is on its way cannot be taken back, so the key is not passed on. */
@@ -101,7 +101,7 @@ export class Mutex<K> {
 
   #overdue(queue: Queue<K>): boolean {
     return !queue.holder.committing &&
-      Date.now() >= queue.holder.since + this.#limit;
+      performance.now() >= queue.holder.since + this.#limit;
   }
 
   #wait(queue: Queue<K>): Promise<Hold<K> | undefined> {
@@ -122,7 +122,7 @@ export class Mutex<K> {
   /** While somebody waits, a hold ends when its time is over. */
   #watch(queue: Queue<K>): void {
     clearTimeout(queue.timer);
-    const left = queue.holder.since + this.#limit - Date.now();
+    const left = queue.holder.since + this.#limit - performance.now();
     queue.timer = setTimeout(() => this.#seize(queue), Math.max(left, 0));
   }
 

@@ -40,9 +40,10 @@ function cookieEnd(record: SessionRecord, now: number): number {
 /** What koa-session wants to have stored. The object is its to give: it is taken apart. */
 export function fromNative(data: SessionData, ctx: KoaContext): Commit {
   const { _expire, _maxAge, _session } = data;
-  delete data._expire;
-  delete data._maxAge;
+  // last come, first gone: any other order would turn the object into a slow dictionary
   delete data._session;
+  delete data._maxAge;
+  delete data._expire;
   // after its first save of a browser-session, koa-session forgets that it was one
   const browser = _session === true || ctx.sessionOptions.maxAge === undefined;
   const maxAge = !browser && typeof _maxAge === "number" ? _maxAge : ONE_DAY;

@@ -53,7 +53,9 @@ export class OriginGate {
   readonly #app: KoaApplication;
   readonly #option: OriginOption;
   readonly #makeResponse: (req: IncomingMessage) => ServerResponse;
+  readonly #judged = new WeakSet<IncomingMessage>();
   readonly #guests = new WeakSet<IncomingMessage>();
+  readonly #guarded = new WeakSet<Engine>();
   readonly #undo: (() => void)[] = [];
   readonly #bound: () => void;
   #warned = false;
@@ -89,23 +91,35 @@ export class OriginGate {
     return this.#guests.has(req);
   }
 
+  /**
+   * For a socket whose request nobody judged: it came through an engine that
+   * `io` was attached to before its last one, and that nothing leads to but
+   * its sockets. That engine is guarded from then on.
+   *
+   * @returns nothing where the request was judged
+   * @throws (as a rejection) when the socket is refused
+   */
+  admit(engine: object, req: IncomingMessage): Promise<void> | undefined {
+    if (this.#judged.has(req)) return undefined;
+    this.#guard(engine as Engine);
+    return this.#decide(req, (engine as Engine).opts.cors).then((allowed) => {
+      if (allowed) return;
+      throw Object.assign(new Error(REFUSAL), { code: "SESSION_HANDSHAKE" });
+    });
+  }
+
   close(): void {
     for (const undo of this.#undo.splice(0)) undo();
   }
 
   #guard(engine: Engine): void {
+    if (this.#guarded.has(engine)) return;
+    this.#guarded.add(engine);
     const { opts } = engine;
     const users = opts.allowRequest;
     const guarded: AllowRequest = (req, fn) => {
-      this.#judge(req, opts.cors).catch((): Verdict => "refused").then(
-        (verdict) => {
-          if (verdict === "refused") {
-            this.#warn();
-            return fn(REFUSAL, false);
-          }
-          if (verdict === "guest") this.#guests.add(req);
-          return askUser(users, opts, req, fn);
-        },
+      this.#decide(req, opts.cors).then((allowed) =>
+        allowed ? askUser(users, opts, req, fn) : fn(REFUSAL, false)
       ).catch(() => fn(REFUSAL, false));
     };
     opts.allowRequest = guarded;
@@ -115,6 +129,19 @@ export class OriginGate {
       if (users) opts.allowRequest = users;
       else delete opts.allowRequest;
     });
+  }
+
+  /** Judges a request, and takes note of it. */
+  async #decide(req: IncomingMessage, cors: unknown): Promise<boolean> {
+    const verdict = await this.#judge(req, cors)
+      .catch((): Verdict => "refused");
+    if (verdict === "refused") {
+      this.#warn();
+      return false;
+    }
+    if (verdict === "guest") this.#guests.add(req);
+    this.#judged.add(req);
+    return true;
   }
 
   async #judge(req: IncomingMessage, cors: unknown): Promise<Verdict> {

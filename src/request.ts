@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { GenuineCookie } from "./cookies.ts";
 import type { KoaContext } from "./koa.ts";
 import { assignDeep, diff, merge } from "./patch.ts";
 import type { Rotation } from "./rotation.ts";
@@ -10,8 +11,17 @@ import type { RootScope } from "./scope.ts";
 import type { SessionData, StoredRecord } from "./store.ts";
 import type { Source, Transactions } from "./transaction.ts";
 
+/** What came with a request, as far as it can be believed. */
+export interface Came {
+  readonly sid: string | undefined;
+  readonly clientId: string | undefined;
+  readonly sessionCookie: GenuineCookie | undefined;
+  readonly clientCookie: GenuineCookie | undefined;
+}
+
 /** What a request knows of its session. */
 export interface RequestState {
+  readonly came: Came;
   clientId: string;
   /** The session's id. */
   sid: string | undefined;

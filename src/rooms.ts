@@ -4,23 +4,23 @@
  *
  * @module
  */
-import { hashId } from "./ids.ts";
+import { flat, hashId } from "./ids.ts";
 
 const SESSION = "koa-io:session:";
 
 /** The room of a session's sockets, by the hash of its id. */
 export function sessionRoom(hash: string): string {
-  return SESSION + hash;
+  return flat(SESSION + hash);
 }
 
 /** The room of a client's sockets, while it has a session. */
 export function clientRoom(clientId: string): string {
-  return `koa-io:client:${hashId(clientId)}`;
+  return flat(`koa-io:client:${hashId(clientId)}`);
 }
 
 /** The room of the sockets of a user's sessions. */
 export function userRoom(user: string): string {
-  return `koa-io:user:${hashId(user)}`;
+  return flat(`koa-io:user:${hashId(user)}`);
 }
 
 /** The hash of the session that rooms tell of. */

@@ -174,6 +174,10 @@ function issueOf(
       | undefined;
   },
 ): SessionIssue {
-  const keys = path.map((step) => typeof step === "object" ? step.key : step);
+  // a path may be an array of the validator's own kind
+  const keys = Array.from(
+    path,
+    (step) => typeof step === "object" ? step.key : step,
+  );
   return { message, path: keys };
 }

@@ -13,14 +13,12 @@ import type { Feed } from "./feed.ts";
 import { unref } from "./expiry.ts";
 import { greetGuest, greetMember, tellEnd } from "./greeting.ts";
 import { isPlausibleId } from "./ids.ts";
-import { missingPolicy } from "./missing.ts";
-import { toNative } from "./native.ts";
 import type { OnSessionEnd } from "./options.ts";
 import { RecoveryGate } from "./recovery.ts";
 import { clientRoom, sessionRoom, userRoom } from "./rooms.ts";
-import type { SessionData, StoredRecord } from "./store.ts";
+import type { StoredRecord } from "./store.ts";
 import { HANDSHAKE } from "./trace.ts";
-import type { Handler, Transactions } from "./transaction.ts";
+import type { Transactions } from "./transaction.ts";
 
 /** What the socket side needs from the others. */
 export interface SocketHost {
@@ -35,7 +33,7 @@ export interface SocketHost {
   /** The ids that came with a handshake. */
   ids(ctx: object): { sid: string | undefined; clientId: string | undefined };
   /** koa-session's `valid`. */
-  valid(ctx: object, session: SessionData): boolean;
+  valid(ctx: object, record: StoredRecord): boolean;
   /** Finds a session by the hash of its id, beyond what this process knows. */
   byHash(hash: string): Promise<string | undefined>;
   met(sid: string, record: StoredRecord): Known | undefined;
@@ -65,10 +63,15 @@ export class SocketSessions {
   readonly #graces = new Set<ReturnType<typeof setTimeout>>();
   readonly #undo: (() => void)[] = [];
   readonly #activity: () => void;
+  readonly #gone: () => void;
+  /** The same for all sockets: an accessor of its own would give each a hidden class. */
+  readonly #members: PropertyDescriptorMap;
 
   constructor(io: Server, host: SocketHost) {
     this.#host = host;
     this.#activity = this.#listener() as () => void;
+    this.#members = this.#describeMembers();
+    this.#gone = unfollowing(host.clients, (known) => host.feed?.left(known));
     this.#gate = new RecoveryGate(
       host.storeTimeout,
       (hash) => this.#standing(hash),
@@ -169,16 +172,14 @@ export class SocketSessions {
   }
 
   async #handshake(socket: Socket): Promise<void> {
-    const { host, ctx } = {
-      host: this.#host,
-      ctx: this.#host.contextOf(socket),
-    };
+    const host = this.#host;
+    const ctx = host.contextOf(socket);
     const came = host.ids(ctx);
     const bound = await host.bindings.ofHandshake(
       came.sid,
       isPlausibleId(came.clientId) ? came.clientId : undefined,
       ctx,
-      (record) => host.valid(ctx, toNative(record)),
+      (record) => host.valid(ctx, record),
     );
     const known = bound.sid === undefined
       ? undefined
@@ -192,22 +193,41 @@ export class SocketSessions {
     known: Known | undefined,
   ): void {
     socket[FOLLOWING] = { clientId, known, client: undefined };
-    const sessionId = () => this.#sessionOf(socket)?.sid;
-    const withSession = (...args: unknown[]) => this.#withSession(socket, args);
-    Object.defineProperties(socket, {
-      clientId: { value: clientId, configurable: true, enumerable: false },
-      sessionId: { get: sessionId, configurable: true, enumerable: false },
-      withSession: {
-        value: withSession,
+    Object.defineProperties(socket, this.#members);
+  }
+
+  #describeMembers(): PropertyDescriptorMap {
+    const sessionOf = (socket: Followed) => this.#sessionOf(socket);
+    const contextOf = (socket: Followed) => this.#contextOf(socket);
+    const withSession = (socket: Followed, args: unknown[]) =>
+      this.#withSession(socket, args);
+    return {
+      clientId: {
         configurable: true,
-        enumerable: false,
+        get(this: Followed) {
+          return this[FOLLOWING]?.clientId;
+        },
+      },
+      sessionId: {
+        configurable: true,
+        get(this: Followed) {
+          return sessionOf(this)?.sid;
+        },
+      },
+      withSession: {
+        configurable: true,
+        // bound when it is asked for, so that it may be taken off its socket
+        get(this: Followed) {
+          return (...args: unknown[]) => withSession(this, args);
+        },
       },
       ctx: {
-        get: () => this.#contextOf(socket),
         configurable: true,
-        enumerable: false,
+        get(this: Followed) {
+          return contextOf(this);
+        },
       },
-    });
+    };
   }
 
   /** The session of a socket now, whether it is connected yet, still, or no more. */
@@ -222,16 +242,12 @@ export class SocketSessions {
     return lives ? known : undefined;
   }
 
-  async #withSession(socket: Socket, args: unknown[]): Promise<unknown> {
-    const missing = missingPolicy(args);
-    const known = this.#sessionOf(socket);
-    if (!known) return await missing();
-    return await this.#host.transactions.run(
-      known.sid,
-      args[0] as Handler<unknown>,
-      missing,
-      { socket, ctx: this.#lateContext(socket), touch: true },
-    );
+  #withSession(socket: Socket, args: unknown[]): Promise<unknown> {
+    return this.#host.transactions.run(this.#sessionOf(socket)?.sid, args, {
+      socket,
+      ctx: this.#lateContext(socket),
+      touch: true,
+    });
   }
 
   /** A context is large, and only stores that want one need it again after the handshake. */
@@ -257,12 +273,8 @@ export class SocketSessions {
     const known = this.#sessionOf(socket);
     const client = clients.follow(following.clientId, socket);
     following.client = client;
-    socket.once("disconnect", () => {
-      clients.unfollow(client, socket);
-      const { session } = client;
-      if (session && client.sockets.size === 0) this.#host.feed?.left(session);
-    });
-    if (this.#host.touchInterval !== false) socket.onAny(this.#activity);
+    socket.on("disconnect", this.#gone);
+    if (this.#host.touchInterval !== false) listen(socket, this.#activity);
     if (!client.session && !known) {
       if (!told) greetGuest(socket, true);
       return this.#lookAgain(client, socket);
@@ -314,7 +326,7 @@ export class SocketSessions {
       if (!own || client.session || clients.client(client.id) !== client) {
         return;
       }
-      if (!valid(contextOf(socket), toNative(own.record))) return;
+      if (!valid(contextOf(socket), own.record)) return;
       const known = clients.get(own.sid) ?? met(own.sid, own.record);
       if (known && !client.session) this.began(known);
     }).catch(() => {
@@ -388,6 +400,26 @@ export class SocketSessions {
       touch(this);
     };
   }
+}
+
+/** One listener serves all sockets: a closure for each would be kept as long as the socket. */
+function unfollowing(
+  clients: Clients<Socket>,
+  left: (known: Known) => void,
+): () => void {
+  return function (this: Followed) {
+    const client = this[FOLLOWING]?.client;
+    if (!client) return;
+    clients.unfollow(client, this);
+    if (client.session && client.sockets.length === 0) left(client.session);
+  } as () => void;
+}
+
+/** As `socket.onAny`, with an array of one: a push into an empty array makes room for 17. */
+function listen(socket: Socket, listener: () => void): void {
+  const held = socket as unknown as { _anyListeners?: unknown };
+  held._anyListeners ??= [listener];
+  if (!socket.listenersAny().includes(listener)) socket.onAny(listener);
 }
 
 function join(socket: Socket, room: string): void {

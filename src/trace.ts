@@ -11,15 +11,6 @@ import { debuglog } from "node:util";
 import { hashId } from "./ids.ts";
 import type { Awaitable } from "./store.ts";
 
-/** Where something that is traced comes from. */
-export type TraceSource =
-  /** A request. */
-  | "http"
-  /** A socket. */
-  | "socket"
-  /** A call by id, a timer, the store. */
-  | "bridge";
-
 /**
  * What the tracing channels `koa-io-session:transaction`, `:load`, `:commit`,
  * `:handshake` and `:end` publish: at `start`, `asyncEnd` and `error` one and
@@ -49,8 +40,8 @@ export type TraceSource =
 export interface SessionTrace {
   /** The hash of the session's id, as in the names of rooms; `undefined` where there is none. */
   readonly session: string | undefined;
-  /** Where it comes from. */
-  readonly source: TraceSource;
+  /** Where it comes from: a request, a socket, or (`"bridge"`) a call by id, a timer, the store. */
+  readonly source: "http" | "socket" | "bridge";
   /** How long a transaction waited for the session, in ms. */
   readonly wait: number;
   /** How long all of it took, in ms. */
@@ -66,6 +57,8 @@ export interface SessionTrace {
    */
   readonly outcome: string | undefined;
 }
+
+type TraceSource = SessionTrace["source"];
 
 /** One of these, under way. */
 export type Span = { -readonly [K in keyof SessionTrace]: SessionTrace[K] };

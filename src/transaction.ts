@@ -5,12 +5,14 @@
  *
  * @module
  */
-import { Door, type Held, type Records } from "./door.ts";
+import { type Closed, Door, type Held, type Records } from "./door.ts";
 import { binding, type Commit, Editor, type EditorOptions } from "./editor.ts";
 import { Ending, type KnownSession } from "./ending.ts";
 import { SessionEndedError, SessionTimeoutError } from "./errors.ts";
 import type { EndReason, SessionConflict } from "./events.ts";
+import { isThenable } from "./in_time.ts";
 import { Lookup } from "./lookup.ts";
+import { missingPolicy } from "./missing.ts";
 import { Mutex, WaitTimeout } from "./mutex.ts";
 import { MAX_TRIES, Opener, unsound } from "./opener.ts";
 import { diff } from "./patch.ts";
@@ -31,6 +33,7 @@ import type {
   SessionData,
   SessionRecord,
   StoredRecord,
+  Version,
 } from "./store.ts";
 import { COMMIT, type Span, TRANSACTION } from "./trace.ts";
 
@@ -207,29 +210,30 @@ export class Transactions {
   /**
    * Runs a handler on a session, alone.
    *
-   * @param missing what to do when there is no such session
+   * @param args of `withSession`: the handler, and maybe what to do when there is no session
    */
-  run<R, M>(
-    sid: string,
-    handler: Handler<R>,
-    missing: () => M,
+  run(
+    sid: string | undefined,
+    args: readonly unknown[],
     source: Source,
-  ): Awaitable<R | M> {
-    if (!TRANSACTION.watched) return this.#run(sid, handler, missing, source);
+  ): Promise<unknown> {
+    if (!TRANSACTION.watched) return this.#run(sid, args, source);
     const from = source.socket ? "socket" : source.carry ? "http" : "bridge";
-    return TRANSACTION.run(
-      sid,
-      from,
-      (span) => this.#run(sid, handler, missing, { ...source, span }),
-    );
+    const run = (span: Span) => this.#run(sid, args, { ...source, span });
+    return Promise.resolve(TRANSACTION.run(sid, from, run));
   }
 
-  async #run<R, M>(
-    sid: string,
-    handler: Handler<R>,
-    missing: () => M,
+  async #run(
+    sid: string | undefined,
+    args: readonly unknown[],
     source: Source,
-  ): Promise<R | M> {
+  ): Promise<unknown> {
+    const missing = missingPolicy(args);
+    if (sid === undefined) {
+      if (source.span) source.span.outcome = "missing";
+      return missing();
+    }
+    const handler = args[0] as Handler<unknown>;
     const asked = source.span && performance.now();
     const frame = this.#opener.frames.getStore();
     const scope = frame && findScope(frame, sid);
@@ -243,31 +247,52 @@ export class Transactions {
       return missing();
     }
     this.count++;
-    return await this.#execute(opened, frame, handler, source);
+    const executing = this.#execute(opened, frame, handler, source);
+    return executing instanceof Promise ? await executing : executing;
   }
 
-  async #execute<R>(
+  /** What is done at once on a store that answers at once is over when this returns: nobody has to wait for it. */
+  #execute<R>(
     held: Held,
     parent: Frame | undefined,
     handler: Handler<R>,
     source: Source,
-  ): Promise<R> {
+  ): Awaitable<R> {
     const scope = new RootScope(held, JSON.parse(held.record.data));
-    let result: R;
+    let result: R | Promise<R>;
     try {
       source.carry?.enter(scope);
-      result = await this.#opener.frames.run(
+      result = this.#opener.frames.run(
         { scope, parent },
         handler,
         scope.view(source.socket),
       );
-      if (scope.busy) await scope.close();
-      scope.open = false;
+    } catch (error) {
+      return this.#finish(scope, Promise.reject(error), source);
+    }
+    if (isThenable(result) || scope.busy) {
+      return this.#finish(scope, result, source);
+    }
+    scope.open = false;
+    const concluding = this.#conclude(scope, source);
+    return concluding ? concluding.then(() => result) : result;
+  }
+
+  /** Waits for the handler, and for what joined it. */
+  async #finish<R>(
+    scope: RootScope,
+    working: R | Promise<R>,
+    source: Source,
+  ): Promise<R> {
+    let result: R;
+    try {
+      result = await working;
     } catch (error) {
       await scope.close();
       scope.held.release();
       throw error;
     }
+    await scope.close();
     await this.#conclude(scope, source);
     return result;
   }
@@ -332,33 +357,54 @@ export class Transactions {
     }
   }
 
-  async #conclude(scope: RootScope, source: Source): Promise<void> {
+  #conclude(scope: RootScope, source: Source): Promise<void> | undefined {
+    if (scope.ended || scope.result === null) return this.#end(scope, source);
     const { held } = scope;
-    if (source.span) source.span.outcome = "destroyed";
-    if (scope.ended) {
-      held.release();
-      source.carry?.leave(held.sid, undefined);
-      return;
-    }
-    if (scope.result === null) {
-      await this.#logout(scope);
-      source.carry?.leave(held.sid, undefined);
-      return;
-    }
-    let next: SessionRecord | undefined;
     try {
-      let data = encode(scope.result);
-      if (this.#guard && data !== held.record.data) {
-        data = await this.#guard.writable(data);
-      }
-      next = this.editor.next(held.record, data, scope.cookie, source.touch);
+      const data = encode(scope.result);
+      return this.#guard && data !== held.record.data
+        ? this.#writeGuarded(this.#guard, scope, data, source)
+        : this.#write(scope, data, source);
     } catch (error) {
       held.release();
       throw error;
     }
-    const record = await this.#close(held, next);
-    if (source.span) source.span.outcome = next ? "written" : "unchanged";
-    source.carry?.leave(held.sid, record);
+  }
+
+  async #writeGuarded(
+    guard: SchemaGuard,
+    scope: RootScope,
+    data: string,
+    source: Source,
+  ): Promise<void> {
+    try {
+      await this.#write(scope, await guard.writable(data), source);
+    } catch (error) {
+      scope.held.release();
+      throw error;
+    }
+  }
+
+  #write(
+    scope: RootScope,
+    data: string,
+    source: Source,
+  ): Promise<void> | undefined {
+    const { held, cookie } = scope;
+    const next = this.editor.next(held.record, data, cookie, source.touch);
+    const closing = held.close(next);
+    if (closing instanceof Promise || closing.status !== "done") {
+      return this.#close(held, next, closing, source);
+    }
+    this.#closed(held, next, closing.version, source);
+  }
+
+  async #end(scope: RootScope, source: Source): Promise<void> {
+    const { held } = scope;
+    if (source.span) source.span.outcome = "destroyed";
+    if (scope.ended) held.release();
+    else await this.#logout(scope);
+    source.carry?.leave(held.sid, undefined);
   }
 
   async #logout(scope: RootScope): Promise<void> {
@@ -379,9 +425,10 @@ export class Transactions {
   async #close(
     held: Held,
     next: SessionRecord | undefined,
-  ): Promise<StoredRecord> {
-    let closing = held.close(next);
-    let closed = closing instanceof Promise ? await closing : closing;
+    closing: Awaitable<Closed>,
+    source: Source,
+  ): Promise<void> {
+    let closed = await closing;
     for (let tries = 0; closed.status === "changed"; tries++) {
       if (tries === MAX_TRIES) throw unsound();
       const current = closed.record;
@@ -393,26 +440,30 @@ export class Transactions {
         );
         data = this.editor.merged(held.sid, held.record, patch, current);
         if (this.#guard) data = await this.#guard.writable(data);
+        const user = this.editor.userOf(data);
+        next = { ...next!, data, ...binding(current), user };
       } catch (error) {
         held.release();
         throw error;
       }
-      next = {
-        ...next!,
-        data,
-        ...binding(current),
-        user: this.editor.userOf(data),
-      };
-      closing = held.close(next, current.version);
-      closed = await closing;
+      closed = await held.close(next, current.version);
     }
     if (closed.status === "ended") throw new SessionEndedError(closed.why);
     if (closed.status === "lost") {
       throw new SessionTimeoutError("hold", this.#lockTimeout);
     }
-    const record = { ...next ?? held.record, version: closed.version };
-    if (next) this.#listener.written(held.sid, record, held.record);
-    return record;
+    this.#closed(held, next, closed.version, source);
+  }
+
+  #closed(
+    held: Held,
+    next: SessionRecord | undefined,
+    version: Version,
+    source: Source,
+  ): void {
+    if (source.span) source.span.outcome = next ? "written" : "unchanged";
+    if (next) this.#listener.written(held.sid, next, held.record);
+    source.carry?.leave(held.sid, { ...next ?? held.record, version });
   }
 }
 

@@ -27,6 +27,7 @@ import {
   type RegenerateOptions,
   type Rooms,
   SessionBridge,
+  type SessionChange,
   type SessionConflict,
   SessionConflictError,
   type SessionContext,
@@ -46,13 +47,18 @@ import {
   type SessionStoreEvents,
   type SessionStoreOptions,
   SessionTimeoutError,
+  type SessionTrace,
   type SessionView,
   type SharedStore,
+  type SocketContext,
   type SocketSession,
   type StoreCall,
   type StoredRecord,
   type UserSession,
 } from "@koa-io/session";
+import { type } from "arktype";
+import * as v from "valibot";
+import { z } from "zod";
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 
@@ -131,7 +137,10 @@ export type NoAny = [
   Expect<Equals<Leaking<SessionConflict>, never>>,
   Expect<Equals<Leaking<SessionContext>, never>>,
   Expect<Equals<Leaking<SessionContext<MySession>>, never>>,
+  Expect<Equals<Leaking<SessionChange>, never>>,
   Expect<Equals<Leaking<SessionEnd>, never>>,
+  Expect<Equals<Leaking<SessionTrace>, never>>,
+  Expect<Equals<Leaking<SocketContext>, never>>,
   Expect<Equals<Leaking<SessionStart>, never>>,
   Expect<Equals<Leaking<SocketSession<MySession>>, never>>,
   Expect<Equals<Leaking<MyView>, never>>,
@@ -295,6 +304,55 @@ compile(async () => {
   });
   bridge.once("sessionConflict", ({ keys }) => same<readonly string[]>()(keys));
   bridge.on("error", (error) => same<Error>()(error));
+});
+
+compile(async () => {
+  // what sessions hold is what the schema makes of them
+  const [app, io] = [new Koa(), new Server()];
+  interface Inferred {
+    user?: string;
+    count: number;
+  }
+  const byZod = bridgeSession(app, io, {
+    schema: z.object({ user: z.exactOptional(z.string()), count: z.number() }),
+    user: ({ user }) => user,
+    view: ({ count }) => count,
+    onInvalid: "end",
+  });
+  same<number | undefined>()((await byZod.peek("id"))?.count);
+  const byValibot = bridgeSession(app, io, {
+    schema: v.object({ user: v.exactOptional(v.string()), count: v.number() }),
+  });
+  same<Inferred | undefined>()(await byValibot.peek("id"));
+  const byArktype = bridgeSession(app, io, {
+    schema: type({ "user?": "string", count: "number" }),
+  });
+  same<number>()(
+    await byArktype.withSession("id", ({ session }) => session.count),
+  );
+  bridgeSession<MySession>(app, io, {
+    schema: v.object({ user: v.exactOptional(v.string()), count: v.number() }),
+  });
+  bridgeSession<MySession>(app, io, {
+    // @ts-expect-error another session
+    schema: z.object({ count: z.string() }),
+  });
+  bridgeSession(app, io, {
+    // @ts-expect-error not an object
+    schema: z.string(),
+  });
+});
+
+compile(() => {
+  // Koa takes it as it is
+  const app = new Koa();
+  const bridge = value<SessionBridge>();
+  app.use(bridge.refresh());
+  same<Promise<number>>()(bridge.cleanup());
+  const socket = value<SessionSocket<MySession>>();
+  same<SocketContext>()(socket.ctx);
+  same<Koa.Context>()(value<SessionSocket<MySession, Koa.Context>>().ctx);
+  bridge.on("sessionChange", (event) => same<SessionChange>()(event));
 });
 
 compile(() => {
