@@ -18,16 +18,20 @@ import {
   carry,
   type Context,
   FOLLOW,
+  inTurn,
   rename,
   type RequestState,
   sessionIdOf,
   STATE,
+  underWay,
 } from "./request.ts";
 import type { Committed } from "./requests.ts";
 import type { SessionData, StoredRecord } from "./store.ts";
 import type { Transactions } from "./transaction.ts";
 
 type Next = () => Promise<void>;
+
+const ENDED: Committed = { status: "ended" };
 
 /** The Koa half of the bridge. */
 export class HttpSessions<Socket> {
@@ -91,9 +95,20 @@ export class HttpSessions<Socket> {
     const store = {
       get: (sid: string, _maxAge: unknown, { ctx }: Call) =>
         Promise.resolve(this.#load(ctx, sid)),
-      set: (sid: string, data: SessionData, _maxAge: unknown, { ctx }: Call) =>
-        this.#save(ctx, sid, data),
-      destroy: (sid: string, { ctx }: Call) => this.#destroy(ctx, sid),
+      set: (
+        sid: string,
+        data: SessionData,
+        _maxAge: unknown,
+        { ctx }: Call,
+      ) => {
+        const commit = fromNative(data, ctx);
+        return inTurn(
+          ctx[STATE]!,
+          (state) => this.#save(ctx, state, sid, commit),
+        );
+      },
+      destroy: (sid: string, { ctx }: Call) =>
+        inTurn(ctx[STATE]!, (state) => this.#destroy(ctx, state, sid)),
     };
     const externalKey = {
       get: (ctx: Context) => ctx[STATE]?.sid ?? "",
@@ -171,7 +186,10 @@ export class HttpSessions<Socket> {
       nativeSid: bound.sid,
       record: bound.record,
       over: false,
-      regenerating: undefined,
+      ended: false,
+      silent: false,
+      regenerations: 0,
+      turn: undefined,
       rotation: FOLLOW,
     };
     if (bound.sid !== came.sid) {
@@ -194,6 +212,8 @@ export class HttpSessions<Socket> {
       // the handler's own error is the answer, and this one is not lost
       ctx.app.emit("error", error, ctx);
     }
+    const state = ctx[STATE];
+    if (state.turn || state.regenerations > 0) await underWay(state);
     if (failure) throw failure.error;
   }
 
@@ -204,24 +224,35 @@ export class HttpSessions<Socket> {
       : undefined;
   }
 
-  async #save(ctx: Context, sid: string, data: SessionData): Promise<void> {
-    const state = ctx[STATE]!;
-    const commit = fromNative(data, ctx);
-    const from = state.regenerating;
-    state.regenerating = undefined;
+  async #save(
+    ctx: Context,
+    state: RequestState,
+    sid: string,
+    commit: Commit,
+  ): Promise<void> {
     const { record } = state;
-    if (from !== undefined && from === state.nativeSid && record) {
-      return await this.#rotate(ctx, state, record, sid, commit);
+    const own = sid === state.nativeSid;
+    if (!own && state.regenerations > 0) {
+      state.regenerations--;
+      if (record || state.over) {
+        return await this.#rotate(ctx, state, record, sid, commit);
+      }
     }
-    if (
-      from === undefined && sid === state.nativeSid && (record || state.over)
-    ) {
-      const committed: Committed = state.over || !record
-        ? { status: "ended" }
-        : await this.#transactions.commit(state.sid!, record, commit, ctx);
+    if (!own) return await this.#create(ctx, state, sid, commit);
+    if (record && !state.over) {
+      const committed = await this.#transactions.commit(
+        state.sid!,
+        record,
+        commit,
+        ctx,
+      );
       return this.#settle(ctx, state, committed, state.sid!);
     }
-    await this.#create(ctx, state, sid, commit);
+    if (!state.ended) return this.#settle(ctx, state, ENDED, sid);
+    // ended by this request, and assigned anew: koa-session goes on with the dead id
+    await this.#create(ctx, state, this.#options.genid(ctx as never), commit);
+    state.nativeSid = sid;
+    rename(ctx.session, state.sid!);
   }
 
   async #create(
@@ -233,20 +264,20 @@ export class HttpSessions<Socket> {
     const clientId = state.rotation.clientId ?? state.clientId;
     state.record = await this.#transactions.create(sid, commit, clientId, ctx);
     state.sid = state.nativeSid = sid;
-    state.over = false;
+    state.over = state.ended = state.silent = false;
     this.#nowClient(ctx, state, clientId);
   }
 
   async #rotate(
     ctx: Context,
     state: RequestState,
-    base: StoredRecord,
+    base: StoredRecord | undefined,
     to: string,
     commit: Commit,
   ): Promise<void> {
     const { rotation } = state;
-    const committed = state.over
-      ? { status: "ended" } as const
+    const committed = state.over || !base
+      ? ENDED
       : await this.#transactions.rotate(
         state.sid!,
         to,
@@ -270,7 +301,7 @@ export class HttpSessions<Socket> {
     sid: string,
   ): void {
     if (committed.status === "ended") {
-      state.over = true;
+      state.over = state.silent = true;
       state.record = undefined;
       this.#sessionCookie.mute(ctx);
       return;
@@ -278,7 +309,10 @@ export class HttpSessions<Socket> {
     state.record = committed.record;
     state.sid = committed.sid;
     // somebody else gave it a new id, and the cookie with it
-    if (committed.sid !== sid) this.#sessionCookie.mute(ctx);
+    if (committed.sid !== sid) {
+      state.silent = true;
+      this.#sessionCookie.mute(ctx);
+    }
     rename(ctx.session, committed.sid);
   }
 
@@ -288,12 +322,15 @@ export class HttpSessions<Socket> {
     this.#sendClient(ctx, clientId);
   }
 
-  async #destroy(ctx: Context, sid: string): Promise<void> {
-    const state = ctx[STATE]!;
+  async #destroy(
+    ctx: Context,
+    state: RequestState,
+    sid: string,
+  ): Promise<void> {
     if (ctx.headerSent) this.#tooLate(ctx);
     // koa-session destroys at a logout, when ctx.session is null, and before it regenerates
     if (ctx.session) {
-      state.regenerating = sid;
+      state.regenerations++;
       return;
     }
     const own = sid === state.nativeSid && state.record !== undefined;
@@ -306,6 +343,7 @@ export class HttpSessions<Socket> {
       },
     );
     if (own && !existed && !state.over) await this.#endMoved(ctx, state);
+    state.ended ||= own && existed;
     state.over = true;
     state.record = undefined;
   }
@@ -319,12 +357,14 @@ export class HttpSessions<Socket> {
 
   #sendSession(ctx: Context, sid: string): void {
     const state = ctx[STATE]!;
-    if (state.over || sid !== state.sid) return;
+    const { sid: id, came } = state;
+    if (state.over || state.silent || id === undefined) return;
+    if (sid !== state.nativeSid) return;
     if (ctx.headerSent) return this.#tooLate(ctx);
     const { externalKey } = this.#options;
-    if (externalKey) return externalKey.set(ctx as never, sid);
-    const { sessionCookie } = state.came;
-    this.#sessionCookie.write(ctx, sid, ctx.sessionOptions, sessionCookie);
+    if (externalKey) return externalKey.set(ctx as never, id);
+    const { sessionCookie } = came;
+    this.#sessionCookie.write(ctx, id, ctx.sessionOptions, sessionCookie);
   }
 
   #correctSession(ctx: Context, sid: string, record: StoredRecord): void {

@@ -72,7 +72,7 @@ export interface SocketContext {
   /** The cookies that came with it. */
   readonly cookies: {
     /** The value of a cookie, `undefined` where it is missing or its signature is wrong. */
-    get(name: string, options?: CookieOptions): string | undefined;
+    get(name: string, options?: { signed?: boolean }): string | undefined;
   };
   /** For the application's own use. */
   readonly state: Record<string, unknown>;

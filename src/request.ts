@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { setImmediate } from "node:timers";
 import type { GenuineCookie } from "./cookies.ts";
 import type { KoaContext } from "./koa.ts";
 import { assignDeep, diff, merge } from "./patch.ts";
@@ -31,8 +32,14 @@ export interface RequestState {
   record: StoredRecord | undefined;
   /** Whether the session is over, by this request or by somebody else. */
   over: boolean;
-  /** Set while koa-session gives the session a new id. */
-  regenerating: string | undefined;
+  /** Whether it was this request that ended it: what is assigned afterwards is a new one. */
+  ended: boolean;
+  /** Whether the session cookie is somebody else's to send. */
+  silent: boolean;
+  /** How many changes of id koa-session has begun and not yet saved. */
+  regenerations: number;
+  /** Settles when koa-session's call to the store that is under way is over. */
+  turn: Promise<void> | undefined;
   /** How its id is changed, when it is. */
   rotation: Rotation;
 }
@@ -44,6 +51,37 @@ export const FOLLOW: Rotation = { sockets: "follow", clientId: undefined };
 
 /** A Koa context with what its request knows. */
 export type Context = KoaContext & { [STATE]?: RequestState };
+
+/**
+ * koa-session's calls to the store, one after another: a `save()` that nobody
+ * waits for must not meet the commit at the end of the request.
+ */
+export async function inTurn(
+  state: RequestState,
+  act: (state: RequestState) => Promise<void>,
+): Promise<void> {
+  while (state.turn) await state.turn;
+  let over!: () => void;
+  state.turn = new Promise((resolve) => over = resolve);
+  try {
+    await act(state);
+  } finally {
+    state.turn = undefined;
+    over();
+  }
+}
+
+/** How many turns of the event loop a change of id may take from one call of koa-session to the next. */
+const MAX_TURNS = 10;
+
+/** Waits for what the handler began and did not wait for, so that its cookie is in the answer. */
+export async function underWay(state: RequestState): Promise<void> {
+  for (let turns = 0; turns < MAX_TURNS; turns++) {
+    while (state.turn) await state.turn;
+    if (state.regenerations === 0) return;
+    await new Promise<void>((resolve) => setImmediate(resolve));
+  }
+}
 
 /** The id of `ctx.session`, once it is stored. */
 export function sessionIdOf(ctx: Context): string | undefined {
@@ -86,7 +124,7 @@ export function carry(
     },
     leave(sid: string, record: StoredRecord | undefined): void {
       if (!record) {
-        state.over = true;
+        state.over = state.ended = true;
         state.record = undefined;
         ctx.session = null;
         return;

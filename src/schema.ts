@@ -6,7 +6,7 @@
  */
 import { SessionInvalidError, type SessionIssue } from "./errors.ts";
 import { isThenable } from "./in_time.ts";
-import type { Awaitable, SessionData, StoredRecord } from "./store.ts";
+import type { Awaitable, StoredRecord } from "./store.ts";
 
 /** What a validator comes to. */
 export type SchemaResult<S> =

@@ -159,6 +159,7 @@ export const END: Trace = new Trace("end");
 
 /** Where a call with this Koa context comes from. */
 export function sourceOf(ctx: unknown): TraceSource {
-  if (typeof ctx !== "object" || ctx === null) return "bridge";
+  const isContext = typeof ctx === "object" && ctx !== null;
+  if (!isContext) return "bridge";
   return "handshake" in ctx ? "socket" : "http";
 }

@@ -4,7 +4,6 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import process from "node:process";
 import { SessionStore, type SessionTrace } from "@koa-io/session";
 import {
-  Browser,
   closeServers,
   fakeStore,
   pause,
@@ -12,8 +11,7 @@ import {
   startServer,
   type TestOptions,
 } from "./support/harness.ts";
-import { readDocument } from "./support/markdown.ts";
-import { runProgram, startProgram, stopPrograms } from "./support/program.ts";
+import { runProgram } from "./support/program.ts";
 import { type Scene, scene } from "./support/scene.ts";
 
 const KINDS = ["transaction", "load", "commit", "handshake", "end"] as const;
@@ -196,45 +194,3 @@ if (!process.versions.deno) {
     });
   });
 }
-
-/** An SDK of OpenTelemetry in small: prints each span that ends. */
-const SDK = `
-  import process from "node:process";
-  import { trace } from "@opentelemetry/api";
-  function startSpan(name, { attributes }) {
-    let status = "ok";
-    const span = {
-      setAttributes: (more) => (Object.assign(attributes, more), span),
-      setStatus: ({ message }) => (status = message, span),
-      end() {
-        const told = ["session.source", "session.outcome"].map((key) => attributes[key]);
-        console.log("SPAN", name, ...told, status, attributes["session.hash"].length);
-      },
-    };
-    return span;
-  }
-  trace.setGlobalTracerProvider({ getTracer: () => ({ startSpan }) });
-  await import(process.versions.deno ? "./example.ts" : "./example.ts.js");
-`;
-
-describe("examples/opentelemetry.ts", () => {
-  afterEach(stopPrograms);
-
-  it("makes spans", async () => {
-    const files = {
-      "main.js": SDK,
-      "example.ts": readDocument("examples/opentelemetry.ts"),
-    };
-    const program = await startProgram(files, "main.js");
-    const ada = new Browser(program.url);
-    for (const count of [1, 2]) {
-      assertEquals((await ada.get("/")).json, { count });
-    }
-    await program.printed("SPAN session.commit http created ok 22");
-    await program.printed("SPAN session.load http found ok 22");
-    await program.printed("SPAN session.commit http written ok 22");
-    await ada.connect();
-    await program.printed("SPAN session.handshake socket session ok");
-    await ada.close();
-  });
-});

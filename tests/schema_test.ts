@@ -12,7 +12,7 @@ import { z } from "zod";
 import {
   SessionInvalidError,
   type SessionSchema,
-  SessionStore,
+  type SessionStore,
 } from "@koa-io/session";
 import {
   closeServers,
