@@ -37,6 +37,20 @@ import type {
 } from "./testing/rule.ts";
 import { WRITE_RULES } from "./testing/write_rules.ts";
 
+export type {
+  Acquired,
+  AtomicStore,
+  Awaitable,
+  BasicStore,
+  Committed,
+  SessionData,
+  SessionRecord,
+  SharedStore,
+  StoreCall,
+  StoredRecord,
+  Version,
+} from "./store.ts";
+
 export type { RuleContext, StoreRule, StoreTier, TestableStore };
 
 /** How {@linkcode testStore} runs its rules. */

@@ -7,6 +7,13 @@
  */
 import { type BasicStore, ONE_DAY, type SessionData } from "../store.ts";
 
+export type {
+  Awaitable,
+  BasicStore,
+  SessionData,
+  StoreCall,
+} from "../store.ts";
+
 /** How an express-session store answers. */
 export type ExpressCallback<T = unknown> = (
   error?: unknown,

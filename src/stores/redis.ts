@@ -28,6 +28,18 @@ import { decode, decodeBinding, encode, whole } from "./redis_record.ts";
 import * as scripts from "./redis_scripts.ts";
 import { Space } from "./redis_space.ts";
 
+// the contract that this store keeps: its reader needs nothing else
+export type {
+  Acquired,
+  AtomicStore,
+  Awaitable,
+  Committed,
+  SessionRecord,
+  SharedStore,
+  StoredRecord,
+  Version,
+} from "../store.ts";
+
 export type {
   IoredisClient,
   IoredisSubscriber,

@@ -22,6 +22,19 @@ import { SqliteLeases } from "./sqlite_leases.ts";
 import { checkOptions, type SqliteStoreOptions } from "./sqlite_options.ts";
 import { type Row, SqliteSessions, toRecord } from "./sqlite_sessions.ts";
 
+// the contract that this store keeps: its reader needs nothing else
+export type {
+  Acquired,
+  AtomicStore,
+  Awaitable,
+  Committed,
+  RemovalReason,
+  SessionRecord,
+  SharedStore,
+  StoredRecord,
+  Version,
+} from "../store.ts";
+
 export type { SqliteStoreOptions };
 
 /** The listeners of {@linkcode SqliteStore}: what was removed through this instance. */
