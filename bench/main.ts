@@ -19,7 +19,7 @@ const { values: options } = parseArgs({
   args: Deno.args,
   options: {
     quick: { type: "boolean", default: false },
-    runtime: { type: "string", default: "node,deno" },
+    runtime: { type: "string" },
     node: { type: "string", default: "node" },
     only: { type: "string", default: PARTS.join(",") },
     against: { type: "string" },
@@ -31,7 +31,7 @@ const since = performance.now();
 try {
   const parts = options.only.split(",") as Part[];
   const all = [];
-  for (const name of options.runtime.split(",")) {
+  for (const name of await runtimes()) {
     const runtime = await runtimeOf(name, projectDir, `${dir}/now`);
     if (!runtime) continue;
     const before = options.against &&
@@ -55,6 +55,17 @@ try {
 }
 console.log(`\n${((performance.now() - since) / 1000).toFixed(0)} s`);
 
+async function hasNode(): Promise<boolean> {
+  return await outputOf(options.node, ["--version"]) !== undefined;
+}
+
+/** Both, if nothing else was asked for; one is enough for a quick run. */
+async function runtimes(): Promise<string[]> {
+  if (options.runtime) return options.runtime.split(",");
+  if (!options.quick) return ["node", "deno"];
+  return [await hasNode() ? "node" : "deno"];
+}
+
 async function runtimeOf(
   name: string,
   source: string,
@@ -62,7 +73,7 @@ async function runtimeOf(
 ): Promise<Runtime | undefined> {
   await Deno.mkdir(dir, { recursive: true });
   if (name === "deno") return await denoRuntime(source, dir);
-  if (await outputOf(options.node, ["--version"]) === undefined) {
+  if (!await hasNode()) {
     console.log("There is no Node here, so it is not measured");
     return undefined;
   }

@@ -2,7 +2,7 @@
 import type { Work } from "./load.ts";
 import { HTTP_CLIENTS, type Plan, SOCKETS, WINDOW } from "./plan.ts";
 import type { Figure } from "./results.ts";
-import type { Entrant, Measured, Stand } from "./stand.ts";
+import type { Entrant, Stand } from "./stand.ts";
 
 type Load = Omit<Work, "port" | "ms">;
 
@@ -48,11 +48,7 @@ export async function throughput(
     names: readonly string[],
   ) => {
     for (const [scenario, load] of Object.entries(loads)) {
-      const costs = await stand.compare(
-        names,
-        { ...load, ms: plan.turnMs },
-        plan.rounds,
-      );
+      const costs = await stand.compare(names, load, plan);
       for (const [target, { cpu: value, rate }] of costs) {
         figures.push({ scenario, target, value, unit: "µs", rate });
       }
@@ -154,16 +150,15 @@ export async function growth(
 ): Promise<Figure[]> {
   const { name: target } = entrant;
   const figures: Figure[] = [];
-  const measure = async (server: Measured, among: string) => {
+  const measure = async (among: string) => {
     const loads = { ...HTTP, ...EVENTS };
     for (const name of ["HTTP, change", "socket, increment"]) {
-      const work = { ...loads[name]!, clients: HTTP_CLIENTS, ms: plan.turnMs };
-      const costs = await stand.compare([target], work, plan.rounds);
+      const work = { ...loads[name]!, clients: HTTP_CLIENTS };
+      const costs = await stand.compare([target], work, plan);
       const { cpu: value, rate } = costs.get(target)!;
       const scenario = `${name}, among ${among}`;
       figures.push({ scenario, target, value, unit: "µs", rate });
     }
-    return server;
   };
   const begin = async () => {
     const server = await stand.start(entrant);
@@ -177,7 +172,7 @@ export async function growth(
   for (const count of plan.growth.sessions) {
     await many.child.call("fill", count - filled);
     filled = count;
-    await measure(many, `${count} sessions`);
+    await measure(`${count} sessions`);
   }
   await stand.end(target);
   const crowded = await begin();
@@ -187,7 +182,7 @@ export async function growth(
     const sessions = SOCKETS;
     await stand.load.call("open", { port, count: count - open, sessions });
     open = count;
-    await measure(crowded, `${count} sockets`);
+    await measure(`${count} sockets`);
   }
   await stand.end(target);
   return figures;

@@ -1,6 +1,7 @@
 /** The servers that are compared, and the load, all of them running side by side. */
 import { Child, type Runtime } from "./child.ts";
 import type { LoadCommands, Work } from "./load.ts";
+import type { Plan } from "./plan.ts";
 import type { ServerCommands, TargetName } from "./server.ts";
 import { median } from "./statistics.ts";
 
@@ -78,17 +79,21 @@ export class Stand {
     return { cpu: used / operations, rate: operations / ms * 1000 };
   }
 
-  /** Interleaved turns of all the servers named; the first is not counted. */
+  /** Interleaved turns of all the servers named, after one each to warm up. */
   async compare(
     names: readonly string[],
-    work: Omit<Work, "port">,
-    rounds: number,
+    work: Omit<Work, "port" | "ms">,
+    { rounds, warmMs, turnMs }: Plan,
   ): Promise<Map<string, Cost>> {
     const turns = new Map<string, Cost[]>(names.map((name) => [name, []]));
+    for (const name of names) {
+      await this.turn(this.servers.get(name)!, { ...work, ms: warmMs });
+    }
     for (let round = 0; round < rounds; round++) {
       for (const name of names) {
-        const cost = await this.turn(this.servers.get(name)!, work);
-        if (round > 0) turns.get(name)!.push(cost);
+        const server = this.servers.get(name)!;
+        const cost = await this.turn(server, { ...work, ms: turnMs });
+        turns.get(name)!.push(cost);
       }
     }
     return new Map(

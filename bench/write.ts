@@ -1,9 +1,10 @@
 /** Writes what was measured to bench/results/. */
 import { projectDir } from "../scripts/project.ts";
+import { chart } from "./chart.ts";
 import { table } from "./report.ts";
 import type { Results } from "./results.ts";
 
-/** Writes JSON for each runtime, and one Markdown file. */
+/** Writes JSON for each runtime, and a Markdown file and a chart of all. */
 export async function writeResults(
   all: readonly Results[],
   name: string,
@@ -19,4 +20,5 @@ export async function writeResults(
   }
   const tables = all.map(table).join("\n\n");
   await Deno.writeTextFile(`${dir}/${name}.md`, tables + "\n");
+  await Deno.writeTextFile(`${dir}/${name}.svg`, await chart(all));
 }

@@ -12,8 +12,12 @@ import type { Patient } from "./doctor.ts";
 import { Feed } from "./feed.ts";
 import { HttpSessions } from "./http.ts";
 import type { KoaApplication, KoaContext } from "./koa.ts";
-import { type Emit, Lifecycle, type LifecycleParts } from "./lifecycle.ts";
-import { toNative } from "./native.ts";
+import {
+  type Emit,
+  isolated,
+  Lifecycle,
+  type LifecycleParts,
+} from "./lifecycle.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { OriginGate } from "./origin.ts";
 import { Reconciler } from "./reconcile.ts";
@@ -22,6 +26,7 @@ import { SetupWatch } from "./setup.ts";
 import { SocketSessions } from "./socket.ts";
 import type { SharedStore } from "./store.ts";
 import { Transactions } from "./transaction.ts";
+import { Validity } from "./validity.ts";
 
 /** See the module's text. */
 export class Assembly implements LifecycleParts {
@@ -58,9 +63,10 @@ export class Assembly implements LifecycleParts {
       this.#reconciler?.soon();
       failed(error);
     };
+    const tell = isolated(emit);
     const lifecycle = this.lifecycle = new Lifecycle(
       io,
-      emit,
+      tell,
       this.#failed,
       () => this,
     );
@@ -80,13 +86,14 @@ export class Assembly implements LifecycleParts {
       rotated: (from, to, record, before, sockets) =>
         lifecycle.rotated(from, to, record, before, sockets),
       missed: (sid) => lifecycle.missed(sid),
-      conflict: (event) => void emit("sessionConflict", event),
+      conflict: (event) => void tell("sessionConflict", event),
     });
     this.#bindings = new Bindings(
       this.transactions,
       this.clients,
       (sid, record) => void lifecycle.began(sid, record, "rebuilt"),
       (from, sid, record) => lifecycle.moved(from, sid, record),
+      options.valid && new Validity(options.valid),
     );
     this.http = new HttpSessions(
       app,
@@ -173,9 +180,8 @@ export class Assembly implements LifecycleParts {
         this.#origin.isGuest((ctx as KoaContext).req)
           ? { sid: undefined, clientId: undefined }
           : this.http.ids(ctx as KoaContext),
-      valid: (ctx, record) =>
-        options.valid === undefined ||
-        Boolean(options.valid(ctx as never, toNative(record) as never)),
+      admit: ({ conn, request }) =>
+        this.#origin.admit(Reflect.get(conn, "server"), request),
       byHash: this.byHash,
       met: (sid, record) => this.lifecycle.began(sid, record, "rebuilt"),
       feed: this.feed,

@@ -89,12 +89,14 @@ export class BasicRecords implements AtomicStore {
     return then(
       this.#pick(ctx).get(sid, this.#maxAge, this.#call(ctx)),
       (found) => {
+        // what was read before it was written, or removed, says nothing of whose it is
+        const outdated = this.#writes.since(sid, moment);
         if (!isSession(found)) {
-          this.#unindex(sid);
+          if (!outdated) this.#unindex(sid);
           return undefined;
         }
         const record = fromObject(found, this.#maxAge);
-        this.#index(sid, record);
+        if (!outdated) this.#index(sid, record);
         return { ...record, version: `${moment} ${JSON.stringify(found)}` };
       },
     );
@@ -168,6 +170,7 @@ export class BasicRecords implements AtomicStore {
     this.#writes.note(sid);
     if (options?.movedTo !== undefined) this.#moved.set(sid, options.movedTo);
     return then(this.#pick(ctx).destroy(sid, this.#call(ctx)), () => {
+      this.#writes.note(sid);
       this.#unindex(sid);
       return true;
     });

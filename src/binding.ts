@@ -10,6 +10,7 @@ import { isAlive } from "./door.ts";
 import { generateUid } from "./ids.ts";
 import type { Awaitable, StoredRecord } from "./store.ts";
 import type { Transactions } from "./transaction.ts";
+import type { Validity } from "./validity.ts";
 
 /** What came with a request or a handshake, and what it amounts to. */
 export interface Bound {
@@ -26,6 +27,8 @@ export const CLIENT_ID_LENGTH = 24;
 
 /** See the module's text. */
 export class Bindings<Socket> {
+  /** There only with the option `valid`. */
+  readonly validity: Validity | undefined;
   readonly #transactions: Transactions;
   readonly #clients: Clients<Socket>;
   readonly #met: (sid: string, record: StoredRecord) => void;
@@ -34,13 +37,16 @@ export class Bindings<Socket> {
   /**
    * @param met is told of a live session that this process had not met
    * @param moved is told of a session that was settled on another client than it was bound to
+   * @param validity turns sessions down
    */
   constructor(
     transactions: Transactions,
     clients: Clients<Socket>,
     met: (sid: string, record: StoredRecord) => void,
     moved: (from: string, sid: string, record: StoredRecord) => void,
+    validity: Validity | undefined,
   ) {
+    this.validity = validity;
     this.#transactions = transactions;
     this.#clients = clients;
     this.#met = met;
@@ -51,7 +57,7 @@ export class Bindings<Socket> {
   ofRequest(
     sid: string | undefined,
     clientId: string | undefined,
-    ctx: unknown,
+    ctx: object,
   ): Awaitable<Bound> {
     if (sid === undefined) return { sid, record: undefined, clientId };
     const loading = this.#transactions.lookup.load(sid, ctx);
@@ -64,54 +70,69 @@ export class Bindings<Socket> {
     sid: string,
     record: StoredRecord | undefined,
     clientId: string | undefined,
-    ctx: unknown,
+    ctx: object,
   ): Awaitable<Bound> {
-    return isAlive(record)
-      ? this.#live(sid, record, clientId, ctx)
-      : this.#dead(sid, record, clientId, ctx);
+    if (!isAlive(record)) return this.#dead(sid, record, clientId, ctx);
+    // koa-session will turn it down as well, and say so: nothing may be bound to it
+    if (this.validity?.ask(ctx, record) === false) {
+      return { sid, record, clientId };
+    }
+    const live = this.#live(sid, record, clientId, ctx);
+    return live instanceof Promise
+      ? live.then((bound) => bound ?? this.#dead(sid, undefined, clientId, ctx))
+      : live;
   }
 
   async #dead(
     sid: string,
     record: StoredRecord | undefined,
     clientId: string | undefined,
-    ctx: unknown,
+    ctx: object,
   ): Promise<Bound> {
-    const other = clientId === undefined
-      ? undefined
-      : await this.#transactions.lookup.ofClient(clientId, ctx, true);
-    if (other) return this.#seen(other.sid, other.record, clientId);
-    return { sid, record, clientId };
+    const other = await this.#own(clientId, ctx);
+    return other ?? { sid, record, clientId };
   }
 
   /** For a socket: it is let into its client's session, never into another client's. */
   async ofHandshake(
     sid: string | undefined,
     clientId: string | undefined,
-    ctx: unknown,
-    valid: (record: StoredRecord) => boolean,
+    ctx: object,
   ): Promise<Bound> {
     const record = sid === undefined
       ? undefined
       : await this.#transactions.lookup.load(sid, ctx);
-    if (sid !== undefined && isAlive(record) && valid(record)) {
+    if (
+      sid !== undefined && isAlive(record) &&
+      this.validity?.ask(ctx, record) !== false
+    ) {
       const bound = await this.#live(sid, record, clientId, ctx);
-      if (clientId === undefined || bound.clientId === clientId) return bound;
+      if (bound && (clientId === undefined || bound.clientId === clientId)) {
+        return bound;
+      }
     }
-    const own = clientId === undefined
-      ? undefined
-      : await this.#transactions.lookup.ofClient(clientId, ctx, true);
-    return own && valid(own.record)
-      ? this.#seen(own.sid, own.record, clientId)
-      : { sid: undefined, record: undefined, clientId };
+    const own = await this.#own(clientId, ctx);
+    return own ?? { sid: undefined, record: undefined, clientId };
   }
 
+  /** The session that the client has, if it may be used. */
+  async #own(
+    clientId: string | undefined,
+    ctx: object,
+  ): Promise<Bound | undefined> {
+    if (clientId === undefined) return undefined;
+    const own = await this.#transactions.lookup.ofClient(clientId, ctx, true);
+    if (!own || this.validity?.ask(ctx, own.record) === false) return undefined;
+    return this.#seen(own.sid, own.record, clientId);
+  }
+
+  /** Promises `undefined` for a session that ended on the way. */
   #live(
     sid: string,
     record: StoredRecord,
     clientId: string | undefined,
     ctx: unknown,
-  ): Awaitable<Bound> {
+  ): Bound | Promise<Bound | undefined> {
     const bound = record.clientId;
     if (bound !== undefined && (record.settled || clientId === undefined)) {
       return this.#seen(sid, record, bound);
@@ -127,7 +148,7 @@ export class Bindings<Socket> {
     clientId: string,
     settled: boolean,
     ctx: unknown,
-  ): Promise<Bound> {
+  ): Promise<Bound | undefined> {
     const before = record.clientId;
     const other = before === clientId
       ? undefined
@@ -138,6 +159,7 @@ export class Bindings<Socket> {
       { clientId, settled },
       ctx,
     );
+    if (!now) return undefined;
     // somebody is at work on the session: the next one who comes by settles it
     if (now === record) {
       return before === undefined

@@ -4,15 +4,7 @@
  * request that renews cookies, as a WebSocket can set none, and connects the
  * socket anew where that is what it takes. It never sees an id.
  *
- * ```html
- * <script src="/socket.io/socket.io.js"></script>
- * <script type="module">
- *   import { followSession } from "./client.js";
- *
- *   const client = followSession(io(), { refresh: "/session/refresh" });
- *   client.on("ended", ({ reason }) => alert(`Logged out: ${reason}`));
- * </script>
- * ```
+ * In JavaScript it is one file, for `<script type="module">` too.
  *
  * @module
  */
@@ -24,6 +16,7 @@ import type {
   SessionClient,
   SessionState,
 } from "./client/session_client.ts";
+import type { WebLocks } from "./client/web_locks.ts";
 
 export type * from "./client/session_client.ts";
 
@@ -242,20 +235,14 @@ class Follower<View> implements SessionClient<View> {
   /** @returns the status, 0 when there was no answer */
   async #ask(): Promise<number> {
     const { refresh } = this.#options;
-    const asking = this.#asking = new AbortController();
-    const timer = setTimeout(() => asking.abort(), PATIENCE);
+    const { signal } = this.#asking = new AbortController();
+    const timer = setTimeout(() => this.#asking?.abort(), PATIENCE);
     try {
       if (typeof refresh === "function") return (await refresh()).status;
-      const { status, body } = await fetch(refresh, {
-        method: "POST",
-        credentials: "include",
-        cache: "no-store",
-        // a page to log in at is no renewed session
-        redirect: "manual",
-        signal: asking.signal,
-      });
-      await body?.cancel();
-      return status;
+      // tabs that ask at once would be given a client id each, and one is kept
+      const { locks } = globalThis.navigator as { locks?: WebLocks } ?? {};
+      const ask = () => post(refresh, signal);
+      return await (locks ? locks.request(MARK, { signal }, ask) : ask());
     } catch {
       return 0;
     } finally {
@@ -315,6 +302,19 @@ class Follower<View> implements SessionClient<View> {
   }
 }
 
+async function post(url: string | URL, signal: AbortSignal): Promise<number> {
+  const { status, body } = await fetch(url, {
+    method: "POST",
+    credentials: "include",
+    cache: "no-store",
+    // a page to log in at is no renewed session
+    redirect: "manual",
+    signal,
+  });
+  await body?.cancel();
+  return status;
+}
+
 /**
  * Follows the session of a socket. Call it in the same turn as `io()`, before
  * the socket is connected: one that is connected already is connected anew.
@@ -325,15 +325,16 @@ class Follower<View> implements SessionClient<View> {
  * @throws {TypeError} when the option `refresh` is missing
  *
  * @example
- * ```ts ignore
+ * ```ts
  * import { io } from "socket.io-client";
  * import { followSession } from "@koa-io/session/client";
+ * import { assertEquals } from "@std/assert";
  *
- * const client = followSession<{ user: string }>(io(), {
- *   refresh: "/session/refresh",
- * });
+ * const socket = io("http://localhost:3000", { autoConnect: false });
+ * const client = followSession<{ user: string }>(socket, { refresh: "/refresh" });
  * client.on("view", ({ user }) => console.log(`hello ${user}`));
  * client.on("ended", ({ reason }) => console.log(`out: ${reason}`));
+ * assertEquals(client.state, "connecting");
  * ```
  */
 export function followSession<View = unknown>(

@@ -7,6 +7,7 @@
  * @module
  */
 import { SessionTimeoutError } from "./errors.ts";
+import { Graves } from "./graves.ts";
 import { generateUid } from "./ids.ts";
 import { always, inTime, isThenable, storeError } from "./in_time.ts";
 import { type Hold, Mutex, WaitTimeout } from "./mutex.ts";
@@ -24,6 +25,8 @@ import type {
 export interface Records extends AtomicStore {
   /** Set where a conditional write is safe only in a turn of its own. */
   readonly takesTurns?: boolean;
+  /** Set where no session can be reached without a Koa context. */
+  readonly needsContext?: boolean;
   read(sid: string, ctx?: unknown): Awaitable<StoredRecord | undefined>;
   write(
     sid: string,
@@ -82,6 +85,14 @@ export class Door {
   waits = 0;
   /** How many waits and holds went past their time. */
   timeouts = 0;
+  /** What is not believed of the store any more. */
+  readonly graves: Graves = new Graves();
+  /** The ends that are under way in this process, by session. */
+  readonly ending: Map<string, Promise<boolean>> = new Map();
+  /** See {@linkcode Records.takesTurns}. */
+  readonly takesTurns: boolean;
+  /** See {@linkcode Records.needsContext}. */
+  readonly needsContext: boolean;
   readonly #records: Records;
   readonly #shared: SharedStore | undefined;
   readonly #mutex: Mutex<string>;
@@ -93,6 +104,8 @@ export class Door {
     limits: { readonly lockTimeout: number; readonly storeTimeout: number },
   ) {
     this.#records = records;
+    this.takesTurns = records.takesTurns === true;
+    this.needsContext = records.needsContext === true;
     this.#shared = records.scope === "shared"
       ? records as SharedStore
       : undefined;
@@ -118,6 +131,16 @@ export class Door {
     }
     if (!isThenable(answer)) return answer;
     return inTime(answer as Promise<T>, operation, limit);
+  }
+
+  /** Reads a record; that of a session which ended while the store was asked is none. */
+  read(sid: string, ctx: unknown): Awaitable<StoredRecord | undefined> {
+    const { graves } = this;
+    const moment = graves.now;
+    const shown = (record: StoredRecord | undefined) =>
+      isAlive(record) && graves.hides(sid, moment) ? undefined : record;
+    const record = this.ask("read", (records) => records.read(sid, ctx));
+    return record instanceof Promise ? record.then(shown) : shown(record);
   }
 
   /** Whether nobody in this process holds the session. */
@@ -149,19 +172,19 @@ export class Door {
   exclusively<T>(
     sid: string,
     ctx: unknown,
-    write: () => Awaitable<T>,
+    operation: string,
+    write: (records: Records) => Awaitable<T>,
   ): Awaitable<T | undefined> {
     return this.#turn(sid, (hold) => {
       hold.committing = true;
-      return always<T | undefined>(() => {
-        const written = write();
-        if (!(written instanceof Promise)) return written;
-        return written.then(async (value) => {
-          if (hold.state !== "revoked") return value;
-          await this.#undo(sid, hold, ctx);
-          return undefined;
-        });
-      }, () => this.#mutex.release(hold));
+      const written = (value: T): Awaitable<T | undefined> =>
+        hold.state === "revoked"
+          ? this.#undo(hold, ctx).then(() => undefined)
+          : value;
+      return always(
+        () => this.#land(hold, ctx, operation, write, written),
+        () => this.#mutex.release(hold),
+      );
     });
   }
 
@@ -203,11 +226,13 @@ export class Door {
   ): Awaitable<Opened> {
     const opened = (record: StoredRecord | undefined): Opened => {
       if (isAlive(record)) return this.#held(hold, record, ctx);
+      // who was under way to a session that ended is as one who waited for it
+      waited ||= hold.state === "revoked";
       this.#mutex.release(hold);
       return { missing: true, waited };
     };
     try {
-      const record = this.ask("read", (records) => records.read(hold.key, ctx));
+      const record = this.read(hold.key, ctx);
       if (!(record instanceof Promise)) return opened(record);
       return record.then(opened, (error) => {
         this.#mutex.release(hold);
@@ -246,20 +271,23 @@ export class Door {
   ): Awaitable<Closed> {
     const { key: sid } = hold;
     hold.committing = true;
-    const closed = (version: Version | undefined): Awaitable<Closed> => {
+    const written = (version: Version | undefined): Awaitable<Closed> => {
       // a session that ended while its write was on the way stays dead
-      if (hold.state === "revoked") return this.#undo(sid, hold, ctx);
+      if (hold.state === "revoked") return this.#undo(hold, ctx);
       if (version === undefined) return this.#refused(hold, ctx);
       this.#mutex.release(hold);
       return { status: "done", version };
     };
     try {
-      const version = this.ask(
+      const closed = this.#land(
+        hold,
+        ctx,
         "write",
         (records) => records.write(sid, record, expected, ctx),
+        written,
       );
-      if (!(version instanceof Promise)) return closed(version);
-      return version.then(closed).catch((error) => {
+      if (!(closed instanceof Promise)) return closed;
+      return closed.catch((error) => {
         this.#mutex.release(hold);
         throw error;
       });
@@ -269,19 +297,82 @@ export class Door {
     }
   }
 
-  async #undo(sid: string, hold: Hold<string>, ctx: unknown): Promise<Closed> {
+  /** Asks for a write, and goes on with what it came to when no end is under way any more. */
+  #land<T, R>(
+    hold: Hold<string>,
+    ctx: unknown,
+    operation: string,
+    write: (records: Records) => Awaitable<T>,
+    then: (value: T) => Awaitable<R>,
+  ): Awaitable<R> {
+    let landing: Awaitable<T> | undefined;
+    const value = this.ask(operation, (records) => landing = write(records));
+    if (!(value instanceof Promise)) return then(value);
+    return this.#landed(hold.key, ctx, value, landing as Promise<T>, then);
+  }
+
+  async #landed<T, R>(
+    sid: string,
+    ctx: unknown,
+    answer: Promise<T>,
+    landing: Promise<T>,
+    then: (value: T) => Awaitable<R>,
+  ): Promise<R> {
+    this.graves.awaits(sid);
+    let value: T;
+    try {
+      value = await answer;
+    } catch (error) {
+      // nobody waits for it any more, and it may be done after all
+      this.#landedLate(sid, ctx, landing);
+      throw error;
+    }
+    try {
+      const ending = this.ending.get(sid);
+      if (ending) await ending;
+      return await then(value);
+    } finally {
+      this.graves.landed(sid);
+    }
+  }
+
+  async #landedLate(
+    sid: string,
+    ctx: unknown,
+    landing: Promise<unknown>,
+  ): Promise<void> {
+    try {
+      await landing;
+      if (this.graves.has(sid)) await this.#destroy(sid, ctx);
+    } catch {
+      // the error was the caller's
+    } finally {
+      this.graves.landed(sid);
+    }
+  }
+
+  async #undo(hold: Hold<string>, ctx: unknown): Promise<Closed> {
+    await this.#destroy(hold.key, ctx);
+    return { status: "ended", why: hold.why };
+  }
+
+  async #destroy(sid: string, ctx: unknown): Promise<void> {
     await this.ask(
       "destroy",
       (records) => records.destroy(sid, undefined, ctx),
     );
-    return { status: "ended", why: hold.why };
+    // for those who have read it meanwhile and were not answered yet
+    if (this.graves.has(sid)) this.graves.bury(sid);
   }
 
   async #refused(hold: Hold<string>, ctx: unknown): Promise<Closed> {
-    const record = await this.ask(
-      "read",
-      (records) => records.read(hold.key, ctx),
-    );
+    let record: StoredRecord | undefined;
+    try {
+      record = await this.read(hold.key, ctx);
+    } catch (error) {
+      this.#mutex.release(hold);
+      throw error;
+    }
     if (isAlive(record)) return { status: "changed", record };
     this.#mutex.release(hold);
     return { status: "ended" };

@@ -24,7 +24,6 @@ export class Ending {
     record: SessionRecord,
     reason: EndReason,
   ) => void;
-  readonly #ending = new Map<string, Promise<boolean>>();
   readonly #moving = new Map<string, Promise<unknown>>();
 
   /** @param ended is told of each session that ended, before the call that ended it resolves */
@@ -64,20 +63,20 @@ export class Ending {
   ): Promise<boolean> {
     const moving = this.#moving.get(sid);
     if (moving) return await this.#endMoved(moving, sid, reason, known.ctx);
-    const ending = this.#ending.get(sid);
+    const ending = this.#door.ending.get(sid);
     if (ending) {
       // acknowledged when it is true, and to the first one only
       await ending;
       return false;
     }
     let settle!: (ended: boolean) => void;
-    this.#ending.set(sid, new Promise((resolve) => settle = resolve));
+    this.#door.ending.set(sid, new Promise((resolve) => settle = resolve));
     let ended = false;
     try {
       return ended = await this.#end(sid, reason, known);
     } finally {
       settle(ended);
-      this.#ending.delete(sid);
+      this.#door.ending.delete(sid);
     }
   }
 
@@ -87,13 +86,16 @@ export class Ending {
     known: KnownSession,
   ): Promise<boolean> {
     const { ctx } = known;
+    // what a caller had read before the end is no proof where the store gives none
+    const outdated = known.record !== undefined && this.#door.takesTurns &&
+      this.#door.graves.has(sid);
     const record = known.record ?? await this.#lookup.find(sid, ctx);
     const existed = await this.#door.ask(
       "destroy",
       (records) => records.destroy(sid, undefined, ctx),
-    ) && isAlive(record as StoredRecord | undefined);
+    ) && !outdated && isAlive(record as StoredRecord | undefined);
     this.#door.revoke(sid, reason);
-    if (record && (existed || reason === "expired")) {
+    if (record && (existed || reason === "expired" && !outdated)) {
       this.#ended(sid, record, reason);
     }
     return existed;
@@ -114,7 +116,7 @@ export class Ending {
 
   /** Whether this process is ending the session right now. */
   isEnding(sid: string): boolean {
-    return this.#ending.has(sid) || this.#moving.has(sid);
+    return this.#door.ending.has(sid) || this.#moving.has(sid);
   }
 
   /**
@@ -128,12 +130,15 @@ export class Ending {
     move: () => Promise<T>,
     then: (moved: T, ended: boolean) => Promise<T>,
   ): Promise<T> {
-    const ending = this.#ending.get(sid);
+    const { ending: ends, graves, takesTurns } = this.#door;
+    const ending = ends.get(sid);
+    // only who holds it knew it alive, and the store does not tell
+    const dead = takesTurns && graves.has(sid);
     const moved = move();
     this.#moving.set(sid, moved);
     try {
       const result = await moved;
-      return await then(result, ending ? await ending : false);
+      return await then(result, ending ? await ending : dead);
     } finally {
       this.#moving.delete(sid);
     }

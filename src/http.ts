@@ -114,11 +114,14 @@ export class HttpSessions<Socket> {
       get: (ctx: Context) => ctx[STATE]?.sid ?? "",
       set: (ctx: Context, sid: string) => this.#sendSession(ctx, sid),
     };
+    const { validity } = this.#bindings;
+    const own = {
+      store,
+      externalKey,
+      ...validity && { valid: validity.again },
+    };
     try {
-      return createSession(
-        { ...this.#options.native, store, externalKey } as never,
-        app,
-      );
+      return createSession({ ...this.#options.native, ...own } as never, app);
     } catch (cause) {
       const { issues } = cause as {
         issues?: { path?: unknown[]; message?: string }[];

@@ -34,6 +34,26 @@ export type Emit = <K extends keyof BridgeEvents>(
   ...args: BridgeEvents[K]
 ) => unknown;
 
+/**
+ * A listener that throws stops nobody: what it was told of is finished first,
+ * and then its error goes to the event `error`. Where nobody listens to that
+ * one either, it is an uncaught exception, as from any emitter.
+ */
+export function isolated(emit: Emit): Emit {
+  return (event, ...args) => {
+    try {
+      return emit(event, ...args);
+    } catch (thrown) {
+      queueMicrotask(() => {
+        emit(
+          "error",
+          thrown instanceof Error ? thrown : new Error(String(thrown)),
+        );
+      });
+    }
+  };
+}
+
 /** See the module's text. */
 export class Lifecycle {
   /** Sessions that ended, by reason. */
@@ -81,7 +101,11 @@ export class Lifecycle {
     cause: StartCause,
     local = true,
   ): Known | undefined {
-    const { clients, sockets } = this.#parts();
+    const { clients, sockets, transactions } = this.#parts();
+    const { graves } = transactions.door;
+    if (cause === "created") graves.raise(sid);
+    // somebody had read it before it ended
+    else if (graves.has(sid)) return undefined;
     const known = clients.meet(sid, record);
     if (!known) return undefined;
     const client = clients.client(known.clientId);
@@ -92,7 +116,7 @@ export class Lifecycle {
       this.#ousted.set(client, before);
       this.#look(before);
     }
-    sockets.began(known);
+    sockets.began(known, record);
     if (local && cause === "created") {
       this.#cluster.tell({ type: "start", hash: hashId(sid) });
     }
@@ -138,7 +162,7 @@ export class Lifecycle {
     const known = clients.get(sid);
     if (!known || record.clientId === undefined) return;
     known.clientId = record.clientId;
-    sockets.moved(from, known);
+    sockets.moved(from, known, record);
     if (local) this.#cluster.tell({ type: "change", hash: known.hash });
   }
 
@@ -149,13 +173,16 @@ export class Lifecycle {
     reason: EndReason,
     local = true,
   ): void {
-    const { clients, sockets, feed } = this.#parts();
+    const { clients, sockets, feed, transactions } = this.#parts();
+    const { graves } = transactions.door;
+    const told = graves.has(sid);
+    graves.bury(sid);
     const met = clients.forget(sid);
     if (met) feed?.left(met);
     const known = met ??
       (record?.clientId === undefined ? undefined : new Known(sid, record));
-    // an expiry that was seen before was told of before
-    if (!known || (!met && reason === "expired")) return;
+    // an end, or an expiry, that was seen before was told of before
+    if (!known || (!met && (told || reason === "expired"))) return;
     this.ended[reason]++;
     sockets.ended(known, reason);
     this.#reinstate(known.clientId);
@@ -176,7 +203,10 @@ export class Lifecycle {
     how: "follow" | "leave",
     local = true,
   ): void {
-    const { clients, sockets, feed } = this.#parts();
+    const { clients, sockets, feed, transactions } = this.#parts();
+    const { graves } = transactions.door;
+    graves.bury(from);
+    graves.raise(to);
     const old = clients.forget(from) ??
       (before?.clientId === undefined ? undefined : new Known(from, before));
     const met = clients.get(to);
@@ -235,11 +265,18 @@ export class Lifecycle {
   /** The time of a session is over as far as is known here; the store has the last word. */
   async due(known: Known): Promise<void> {
     const { clients, transactions } = this.#parts();
+    const ctx = this.#contextFor(known);
+    if (transactions.door.needsContext && !ctx) {
+      return this.removed(known.sid, "expired");
+    }
     try {
-      const record = await transactions.lookup.find(known.sid);
+      const record = await transactions.lookup.find(known.sid, ctx);
       if (isAlive(record)) clients.watchAgain(known, record.expires);
       else if (clients.get(known.sid) === known) {
-        await transactions.end(known.sid, "expired", record ? { record } : {});
+        await transactions.end(known.sid, "expired", {
+          ...record ? { record } : {},
+          ...ctx ? { ctx } : {},
+        });
         if (clients.get(known.sid) === known) {
           this.removed(known.sid, "expired", record);
         }
@@ -267,6 +304,14 @@ export class Lifecycle {
     const before = client && this.#ousted.get(client);
     if (!before || client.session) return;
     if (clients.get(before.sid) === before) sockets.began(before);
+  }
+
+  /** A store that needs a Koa context is reached with that of a socket, if there is one. */
+  #contextFor({ clientId }: Known): object | undefined {
+    const { clients, transactions } = this.#parts();
+    if (!transactions.door.needsContext) return undefined;
+    const [socket] = clients.client(clientId)?.sockets ?? [];
+    return (socket as { readonly ctx?: object } | undefined)?.ctx;
   }
 
   #look(known: Known): void {

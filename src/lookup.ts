@@ -51,11 +51,18 @@ export class Lookup {
   }
 
   #load(sid: string, ctx: unknown): Awaitable<StoredRecord | undefined> {
+    const { graves } = this.#door;
+    const moment = graves.now;
     const found = this.find(sid, ctx);
     if (!this.#guard) return found;
-    return found instanceof Promise
+    const checking = found instanceof Promise
       ? found.then((record) => this.checked(sid, record))
       : this.checked(sid, found);
+    if (!(checking instanceof Promise)) return checking;
+    // a schema may take its time as well
+    return checking.then((record) =>
+      isAlive(record) && graves.hides(sid, moment) ? undefined : record
+    );
   }
 
   /** A record as the schema makes it; `undefined` for one that was ended for what it holds. */
@@ -70,7 +77,7 @@ export class Lookup {
 
   /** Reads a record, for what is beside its data: the schema is not asked. */
   find(sid: string, ctx?: unknown): Awaitable<StoredRecord | undefined> {
-    const loading = this.#door.ask("read", (records) => records.read(sid, ctx));
+    const loading = this.#door.read(sid, ctx);
     if (loading instanceof Promise) {
       return loading.then((record) => this.#seen(sid, record));
     }
@@ -79,7 +86,7 @@ export class Lookup {
 
   /** Reads a record and draws no conclusions. */
   peek(sid: string): Awaitable<StoredRecord | undefined> {
-    return this.#door.ask("read", (records) => records.read(sid));
+    return this.#door.read(sid, undefined);
   }
 
   #seen(
@@ -138,26 +145,31 @@ export class Lookup {
   /**
    * Changes what is kept beside the data: whom the session is bound to.
    *
-   * @returns the record as it is now, or `record` itself when others held the
-   * session for too long: the next one who comes by will do it
+   * @returns the record as it is now, `record` itself when others held the
+   * session for too long: the next one who comes by will do it; `undefined`
+   * when the session is gone
    */
   async amend(
     sid: string,
     record: StoredRecord,
     change: Partial<Pick<SessionRecord, "clientId" | "settled">>,
     ctx: unknown,
-  ): Promise<StoredRecord> {
+  ): Promise<StoredRecord | undefined> {
+    const { graves } = this.#door;
+    const moment = graves.now;
+    const amended = (record: StoredRecord) =>
+      graves.hides(sid, moment) ? undefined : record;
     if (!this.#takesTurns) {
       const next = { ...record, ...change };
       const version = await this.#door.ask(
         "write",
         (records) => records.write(sid, next, record.version, ctx, false),
       );
-      if (version !== undefined) return { ...next, version };
+      if (version !== undefined) return amended({ ...next, version });
     }
     try {
       const opened = await this.#door.open(sid, ctx);
-      if ("missing" in opened) return record;
+      if ("missing" in opened) return undefined;
       const { version } = opened.record;
       const next = {
         ...opened.record,
@@ -166,8 +178,11 @@ export class Lookup {
         ...change,
       };
       const closed = await opened.close(next);
-      if (closed.status === "done") return { ...next, version: closed.version };
+      if (closed.status === "done") {
+        return amended({ ...next, version: closed.version });
+      }
       opened.release();
+      if (closed.status === "ended") return undefined;
     } catch (error) {
       if (!(error instanceof SessionTimeoutError)) throw error;
     }
@@ -176,13 +191,10 @@ export class Lookup {
 
   /** Prolongs a session's life, if nobody is at work on it: they do so themselves. */
   async touch(sid: string, maxAge: number, ctx?: unknown): Promise<boolean> {
-    const extend = () =>
-      this.#door.ask(
-        "touch",
-        (records) => records.extend(sid, Date.now() + maxAge, ctx),
-      );
-    if (!this.#takesTurns) return await extend();
+    const extend = (records: Records) =>
+      records.extend(sid, Date.now() + maxAge, ctx);
+    if (!this.#takesTurns) return await this.#door.ask("touch", extend);
     if (!this.#door.isFree(sid)) return true;
-    return await this.#door.exclusively(sid, ctx, extend) ?? false;
+    return await this.#door.exclusively(sid, ctx, "touch", extend) ?? false;
   }
 }

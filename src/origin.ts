@@ -102,7 +102,7 @@ export class OriginGate {
   admit(engine: object, req: IncomingMessage): Promise<void> | undefined {
     if (this.#judged.has(req)) return undefined;
     this.#guard(engine as Engine);
-    return this.#decide(req, (engine as Engine).opts.cors).then((allowed) => {
+    return this.#decide(req, (engine as Engine).opts.cors, (allowed) => {
       if (allowed) return;
       throw Object.assign(new Error(REFUSAL), { code: "SESSION_HANDSHAKE" });
     });
@@ -118,8 +118,11 @@ export class OriginGate {
     const { opts } = engine;
     const users = opts.allowRequest;
     const guarded: AllowRequest = (req, fn) => {
-      this.#decide(req, opts.cors).then((allowed) =>
-        allowed ? askUser(users, opts, req, fn) : fn(REFUSAL, false)
+      this.#decide(
+        req,
+        opts.cors,
+        (allowed) =>
+          allowed ? askUser(users, opts, req, fn) : fn(REFUSAL, false),
       ).catch(() => fn(REFUSAL, false));
     };
     opts.allowRequest = guarded;
@@ -131,17 +134,23 @@ export class OriginGate {
     });
   }
 
-  /** Judges a request, and takes note of it. */
-  async #decide(req: IncomingMessage, cors: unknown): Promise<boolean> {
-    const verdict = await this.#judge(req, cors)
-      .catch((): Verdict => "refused");
-    if (verdict === "refused") {
-      this.#warn();
-      return false;
-    }
-    if (verdict === "guest") this.#guests.add(req);
-    this.#judged.add(req);
-    return true;
+  /** Judges a request, and takes note of it; goes on without a detour. */
+  #decide<T>(
+    req: IncomingMessage,
+    cors: unknown,
+    next: (allowed: boolean) => T | Promise<T>,
+  ): Promise<T> {
+    return this.#judge(req, cors).catch((): Verdict => "refused").then(
+      (verdict) => {
+        if (verdict === "refused") {
+          this.#warn();
+          return next(false);
+        }
+        if (verdict === "guest") this.#guests.add(req);
+        this.#judged.add(req);
+        return next(true);
+      },
+    );
   }
 
   async #judge(req: IncomingMessage, cors: unknown): Promise<Verdict> {

@@ -12,10 +12,15 @@ const MAX_REMEMBERED = 1_000;
 export class Recent<T> {
   readonly #values = new Map<string, T>();
   readonly #until: (value: T) => number;
+  readonly #limit: number;
 
-  /** @param until when a value is stale, ms since the epoch */
-  constructor(until: (value: T) => number) {
+  /**
+   * @param until when a value is stale, ms since the epoch
+   * @param limit how many are remembered at most
+   */
+  constructor(until: (value: T) => number, limit: number = MAX_REMEMBERED) {
     this.#until = until;
+    this.#limit = limit;
   }
 
   /** The value, stale or not, if it was not dropped yet. */
@@ -27,7 +32,7 @@ export class Recent<T> {
     this.#values.set(key, value);
     const now = Date.now();
     for (const [old, kept] of this.#values) {
-      if (this.#values.size <= MAX_REMEMBERED && this.#until(kept) > now) {
+      if (this.#values.size <= this.#limit && this.#until(kept) > now) {
         return;
       }
       this.#values.delete(old);

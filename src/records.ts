@@ -61,7 +61,7 @@ function openContextStore(
   ContextStore: ContextStoreClass,
 ): OpenStore {
   const made = new WeakMap<object, BasicStore>();
-  const records = basicRecords(options, false, (ctx) => {
+  const pick = (ctx: unknown) => {
     if (typeof ctx !== "object" || ctx === null) {
       throw new SessionStoreError(
         "Cannot reach the session by its id alone as a ContextStore needs a Koa context",
@@ -70,6 +70,9 @@ function openContextStore(
     let own = made.get(ctx);
     if (!own) made.set(ctx, own = new ContextStore(ctx as never));
     return own;
+  };
+  const records = Object.assign(basicRecords(options, false, pick), {
+    needsContext: true,
   });
   const store = ContextStore.prototype as BasicStore;
   return { records, store, told: false, leave: () => {} };

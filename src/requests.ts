@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Door, Held } from "./door.ts";
+import type { Door, Held, Records } from "./door.ts";
 import { type Commit, type Editor, patchOf } from "./editor.ts";
 import type { Ending } from "./ending.ts";
 import { SessionStoreError } from "./errors.ts";
@@ -45,13 +45,16 @@ export interface RequestParts {
 /** See the module's text. */
 export class Requests {
   readonly #parts: RequestParts;
+  /** The session that is being begun for a client, the last one first. */
+  readonly #beginning = new Map<string, Promise<StoredRecord>>();
 
   constructor(parts: RequestParts) {
     this.#parts = parts;
   }
 
   /**
-   * Begins a session under a fresh id.
+   * Begins a session under a fresh id. A client has one session: of those that
+   * are begun at once the later one stands, and the others end as `replaced`.
    *
    * @throws {SessionStoreError} when the id is taken
    */
@@ -61,8 +64,51 @@ export class Requests {
     clientId: string,
     ctx: unknown,
   ): Promise<StoredRecord> {
-    const { absoluteMaxAge, door, editor, lookup, ending, guard } = this.#parts;
+    const { guard } = this.#parts;
     const data = guard ? await guard.writable(commit.data) : commit.data;
+    const begin = () => this.#unseen(sid, { ...commit, data }, clientId, ctx);
+    const earlier = this.#beginning.get(clientId);
+    const beginning = earlier ? earlier.then(begin, begin) : begin();
+    this.#beginning.set(clientId, beginning);
+    try {
+      return await beginning;
+    } finally {
+      if (this.#beginning.get(clientId) === beginning) {
+        this.#beginning.delete(clientId);
+      }
+    }
+  }
+
+  /** Nobody meets the session before it was told of. */
+  async #unseen(
+    sid: string,
+    commit: Commit,
+    clientId: string,
+    ctx: unknown,
+  ): Promise<StoredRecord> {
+    const { graves } = this.#parts.door;
+    graves.awaits(sid);
+    graves.bury(sid);
+    let begun = false;
+    try {
+      const record = await this.#begin(sid, commit, clientId, ctx);
+      begun = true;
+      return record;
+    } finally {
+      graves.landed(sid);
+      // the id may be another's, who lives
+      if (!begun) graves.raise(sid);
+    }
+  }
+
+  async #begin(
+    sid: string,
+    commit: Commit,
+    clientId: string,
+    ctx: unknown,
+  ): Promise<StoredRecord> {
+    const { absoluteMaxAge, door, editor, lookup, ending } = this.#parts;
+    const { data } = commit;
     const now = Date.now();
     const absoluteEnd = absoluteMaxAge === undefined
       ? undefined
@@ -87,14 +133,35 @@ export class Requests {
         "Cannot begin a session as genid returned an id that is in use",
       );
     }
-    if (before) {
+    const after = await this.#later(sid, before?.sid, clientId, ctx);
+    if (before && before.sid !== after) {
       await ending.end(before.sid, "replaced", {
         record: before.record,
         ctx,
       });
     }
     this.#parts.created(sid, record);
+    if (after !== undefined) {
+      await ending.end(sid, "replaced", { record, ctx });
+    }
     return { ...record, version };
+  }
+
+  /** The session that another node began for the client while this one was begun, as far as the index tells. */
+  async #later(
+    sid: string,
+    before: string | undefined,
+    clientId: string,
+    ctx: unknown,
+  ): Promise<string | undefined> {
+    const { door, lookup, shared } = this.#parts;
+    if (!shared) return undefined;
+    const last = await door.ask(
+      "read",
+      (records) => records.byClient(clientId),
+    );
+    if (last === undefined || last === sid || last === before) return undefined;
+    return (await lookup.ofClient(clientId, ctx))?.sid;
   }
 
   /**
@@ -130,13 +197,12 @@ export class Requests {
     ctx: unknown,
   ): Awaitable<Version | undefined> {
     const { door, shared } = this.#parts;
-    const write = () =>
-      door.ask(
-        "write",
-        (records) => records.write(sid, record, base.version, ctx),
-      );
+    const write = (records: Records) =>
+      records.write(sid, record, base.version, ctx);
     // a shared store refuses by itself what somebody holds
-    return shared ? write() : door.exclusively(sid, ctx, write);
+    return shared
+      ? door.ask("write", write)
+      : door.exclusively(sid, ctx, "write", write);
   }
 
   async #commitHeld(

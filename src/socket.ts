@@ -5,18 +5,20 @@
  * @module
  */
 import type { Namespace, Server, Socket } from "socket.io";
+import { Admission } from "./admission.ts";
 import type { Bindings } from "./binding.ts";
 import type { Client, Clients, Known } from "./clients.ts";
 import { isAlive } from "./door.ts";
 import type { EndReason } from "./events.ts";
 import type { Feed } from "./feed.ts";
 import { unref } from "./expiry.ts";
+import { type Followed, FOLLOWING } from "./following.ts";
 import { greetGuest, greetMember, tellEnd } from "./greeting.ts";
 import { isPlausibleId } from "./ids.ts";
 import type { OnSessionEnd } from "./options.ts";
 import { RecoveryGate } from "./recovery.ts";
 import { clientRoom, sessionRoom, userRoom } from "./rooms.ts";
-import type { StoredRecord } from "./store.ts";
+import type { SessionRecord, StoredRecord } from "./store.ts";
 import { HANDSHAKE } from "./trace.ts";
 import type { Transactions } from "./transaction.ts";
 
@@ -32,8 +34,8 @@ export interface SocketHost {
   contextOf(socket: Socket): object;
   /** The ids that came with a handshake. */
   ids(ctx: object): { sid: string | undefined; clientId: string | undefined };
-  /** koa-session's `valid`. */
-  valid(ctx: object, record: StoredRecord): boolean;
+  /** Whether a handshake may be looked at; rejects where it may not. */
+  admit(socket: Socket): Promise<void> | undefined;
   /** Finds a session by the hash of its id, beyond what this process knows. */
   byHash(hash: string): Promise<string | undefined>;
   met(sid: string, record: StoredRecord): Known | undefined;
@@ -42,17 +44,6 @@ export interface SocketHost {
   failed(error: unknown): void;
 }
 
-/** What is kept of a socket. */
-interface Following {
-  readonly clientId: string | undefined;
-  /** Where it stands until it is connected. */
-  readonly known: Known | undefined;
-  client: Client<Socket> | undefined;
-}
-
-const FOLLOWING = Symbol("koa-io-session");
-
-type Followed = Socket & { [FOLLOWING]?: Following };
 type Middleware = (socket: Socket, next: (error?: Error) => void) => void;
 
 /** The Socket.IO half of the bridge. */
@@ -62,6 +53,10 @@ export class SocketSessions {
   readonly #contexts = new WeakMap<Socket, object>();
   readonly #graces = new Set<ReturnType<typeof setTimeout>>();
   readonly #undo: (() => void)[] = [];
+  /** Namespaces come and go: nothing here may keep one. */
+  readonly #installed = new WeakMap<Namespace, () => void>();
+  /** There only with the option `valid`. */
+  readonly #admission: Admission | undefined;
   readonly #activity: () => void;
   readonly #gone: () => void;
   /** The same for all sockets: an accessor of its own would give each a hidden class. */
@@ -71,7 +66,17 @@ export class SocketSessions {
     this.#host = host;
     this.#activity = this.#listener() as () => void;
     this.#members = this.#describeMembers();
-    this.#gone = unfollowing(host.clients, (known) => host.feed?.left(known));
+    const { validity } = host.bindings;
+    this.#admission = validity && new Admission(
+      host.clients,
+      (socket, record) => validity.ask(host.contextOf(socket), record),
+      host.failed,
+    );
+    this.#gone = unfollowing(
+      host.clients,
+      this.#admission,
+      (known) => host.feed?.left(known),
+    );
     this.#gate = new RecoveryGate(
       host.storeTimeout,
       (hash) => this.#standing(hash),
@@ -79,12 +84,25 @@ export class SocketSessions {
     const install = (namespace: Namespace) => this.#install(namespace);
     for (const namespace of io._nsps.values()) install(namespace);
     io.on("new_namespace", install);
-    this.#undo.push(() => io.off("new_namespace", install));
+    this.#undo.push(() => {
+      io.off("new_namespace", install);
+      for (const namespace of io._nsps.values()) {
+        this.#installed.get(namespace)?.();
+      }
+    });
   }
 
   /** A session began: the sockets of its client are in it from now on. */
-  began(known: Known): void {
-    const client = this.#host.clients.client(known.clientId);
+  began(known: Known, record?: SessionRecord): void {
+    const { clients } = this.#host;
+    const { clientId } = known;
+    if (this.#admission && clients.client(clientId)?.session !== known) {
+      if (!record) return this.#beginLate(known);
+      const before = clients.client(clientId);
+      if (before?.session) this.#quit(before, before.session);
+      this.#admission.sort(clientId, record);
+    }
+    const client = clients.client(clientId);
     if (!client || client.session === known) return;
     this.#enter(client, known);
     for (const socket of client.sockets) socket.emit("session:start");
@@ -120,10 +138,10 @@ export class SocketSessions {
   }
 
   /** A session was settled on another client than the one it was bound to. */
-  moved(fromClient: string, known: Known): void {
+  moved(fromClient: string, known: Known, record: SessionRecord): void {
     const client = this.#host.clients.client(fromClient);
     if (client?.session === known) this.#quit(client, known);
-    this.began(known);
+    this.began(known, record);
   }
 
   /** A session belongs to somebody else now. */
@@ -154,7 +172,7 @@ export class SocketSessions {
     _fns.unshift(middleware);
     namespace.prependListener("connect", onConnect);
     const unguard = this.#gate.guard(namespace);
-    this.#undo.push(() => {
+    this.#installed.set(namespace, () => {
       const at = _fns.indexOf(middleware);
       if (at >= 0) _fns.splice(at, 1);
       namespace.off("connect", onConnect);
@@ -173,13 +191,14 @@ export class SocketSessions {
 
   async #handshake(socket: Socket): Promise<void> {
     const host = this.#host;
+    const admitting = host.admit(socket);
+    if (admitting) await admitting;
     const ctx = host.contextOf(socket);
     const came = host.ids(ctx);
     const bound = await host.bindings.ofHandshake(
       came.sid,
       isPlausibleId(came.clientId) ? came.clientId : undefined,
       ctx,
-      (record) => host.valid(ctx, record),
     );
     const known = bound.sid === undefined
       ? undefined
@@ -270,11 +289,23 @@ export class SocketSessions {
     const following = socket[FOLLOWING];
     if (following?.clientId === undefined) return greetGuest(socket, false);
     const { clients } = this.#host;
+    const { clientId } = following;
     const known = this.#sessionOf(socket);
-    const client = clients.follow(following.clientId, socket);
-    following.client = client;
     socket.on("disconnect", this.#gone);
     if (this.#host.touchInterval !== false) listen(socket, this.#activity);
+    let aside: readonly Socket[] = [];
+    if (this.#admission) {
+      const now = clients.client(clientId)?.session;
+      // another session than `valid` was asked about for this socket, if any
+      if (now && now !== known) {
+        this.#admission.putAside(socket);
+        if (!told) greetGuest(socket, true);
+        return this.#readmit(now, [socket]);
+      }
+      if (known && !now) aside = this.#admission.putAllAside(clientId);
+    }
+    const client = clients.follow(clientId, socket);
+    following.client = client;
     if (!client.session && !known) {
       if (!told) greetGuest(socket, true);
       return this.#lookAgain(client, socket);
@@ -288,6 +319,42 @@ export class SocketSessions {
     }
     greetMember(socket);
     this.#entered(client.session!, guests.length > 0 ? guests : [socket]);
+    if (aside.length > 0) this.#readmit(client.session!, aside);
+  }
+
+  /** Asks `valid` about sockets that were put aside. */
+  #readmit(known: Known, sockets: readonly Socket[]): void {
+    const { clients, failed } = this.#host;
+    this.#read(known).then((record) => {
+      const now = clients.client(known.clientId)?.session;
+      if (now && now !== known) return this.#readmit(now, sockets);
+      if (!record) return;
+      // whom they would have joined is gone
+      if (!now) return this.began(known, record);
+      const admitted = this.#admission!.readmit(sockets, record);
+      for (const socket of admitted) {
+        this.#join(socket, known);
+        socket.emit("session:start");
+      }
+      this.#entered(known, admitted);
+    }).catch(failed);
+  }
+
+  /** As `began`, for a session whose record is not at hand. */
+  #beginLate(known: Known): void {
+    const { clients, failed } = this.#host;
+    this.#read(known).then((record) => {
+      if (record && !clients.client(known.clientId)?.session) {
+        this.began(known, record);
+      }
+    }).catch(failed);
+  }
+
+  async #read(known: Known): Promise<StoredRecord | undefined> {
+    const { clients, transactions } = this.#host;
+    const record = await transactions.lookup.load(known.sid);
+    const lives = isAlive(record) && clients.get(known.sid) === known;
+    return lives ? record : undefined;
   }
 
   #entered(known: Known, sockets: readonly Socket[]): void {
@@ -314,21 +381,32 @@ export class SocketSessions {
       if (this.#host.onSessionEnd !== "keep") socket.disconnect();
       return true;
     }
-    const came = this.#host.ids(this.#host.contextOf(socket));
-    this.#equip(socket, came.clientId, undefined);
+    this.#equip(socket, this.#cameFrom(socket), undefined);
     return false;
+  }
+
+  /** Nobody is there to be told that `externalKey.get` failed: such a socket is a guest. */
+  #cameFrom(socket: Socket): string | undefined {
+    try {
+      const { clientId } = this.#host.ids(this.#host.contextOf(socket));
+      return isPlausibleId(clientId) ? clientId : undefined;
+    } catch (error) {
+      this.#host.failed(error);
+      return undefined;
+    }
   }
 
   /** A login may have happened between the handshake and the connection. */
   #lookAgain(client: Client<Socket>, socket: Socket): void {
-    const { transactions, clients, met, valid, contextOf } = this.#host;
+    const { transactions, clients, met, contextOf, bindings } = this.#host;
     transactions.lookup.ofClient(client.id).then((own) => {
       if (!own || client.session || clients.client(client.id) !== client) {
         return;
       }
-      if (!valid(contextOf(socket), own.record)) return;
+      const { validity } = bindings;
+      if (validity?.ask(contextOf(socket), own.record) === false) return;
       const known = clients.get(own.sid) ?? met(own.sid, own.record);
-      if (known && !client.session) this.began(known);
+      if (known && !client.session) this.began(known, own.record);
     }).catch(() => {
       // a guest stays one: its next event, or login, asks the store again
     });
@@ -405,11 +483,12 @@ export class SocketSessions {
 /** One listener serves all sockets: a closure for each would be kept as long as the socket. */
 function unfollowing(
   clients: Clients<Socket>,
+  admission: Admission | undefined,
   left: (known: Known) => void,
 ): () => void {
   return function (this: Followed) {
     const client = this[FOLLOWING]?.client;
-    if (!client) return;
+    if (!client) return admission?.forget(this);
     clients.unfollow(client, this);
     if (client.session && client.sockets.length === 0) left(client.session);
   } as () => void;
@@ -437,7 +516,8 @@ function settled(done: Promise<void> | void): void {
 
 /** What a client that is refused is told: the kind of error, no ids and no causes. */
 function refusal(error: unknown): Error {
-  const { code, message } = error as { code?: unknown; message?: string };
+  // whatever a callback of the user's threw: null as well
+  const { code, message }: { code?: unknown; message?: string } = Object(error);
   if (typeof code !== "string" || !code.startsWith("SESSION_")) {
     return Object.assign(new Error("Cannot open the session"), {
       data: { code: "SESSION_HANDSHAKE" },

@@ -16,6 +16,9 @@ const script = stripTypeScriptTypes(
   readFileSync(new URL(import.meta.resolve("@koa-io/session/client")), "utf8"),
 );
 
+// a tab in the background draws nothing
+const POLLING = { polling: 20, timeout: 3 * PATIENCE };
+
 // what it is told, a page tells with what HTTP says at that moment
 const page = `<!DOCTYPE html>
   <link rel="icon" href="data:,">
@@ -89,7 +92,6 @@ class Tab {
     path = "/",
   ): Promise<Tab> {
     const tab = new Tab(await context.newPage());
-    tab.page.setDefaultTimeout(3 * PATIENCE);
     await tab.page.goto(url + path);
     await tab.stands("guest");
     return tab;
@@ -104,15 +106,21 @@ class Tab {
   }
 
   async stands(state: string): Promise<void> {
-    await this.page.waitForFunction(`globalThis.client?.state === "${state}"`);
+    await this.page.waitForFunction(
+      `globalThis.client?.state === "${state}"`,
+      undefined,
+      POLLING,
+    );
   }
 
   async hears(...told: string[]): Promise<void> {
     for (const one of told) {
       const heard = `told.includes(${JSON.stringify(one)})`;
-      await this.page.waitForFunction(heard).catch(async (error) => {
-        throw new Error(`no "${one}" in ${await this.told()}: ${error}`);
-      });
+      await this.page.waitForFunction(heard, undefined, POLLING).catch(
+        async (error) => {
+          throw new Error(`no "${one}" in ${await this.told()}: ${error}`);
+        },
+      );
     }
   }
 
@@ -159,7 +167,7 @@ describe("client, in two tabs", () => {
         for (const tab of [one, two]) {
           await tab.hears("ended: logout");
           await tab.stands("guest");
-          assertEquals(await tab.page.evaluate("client.view"), null);
+          assertEquals(await tab.page.evaluate("client.view"), undefined);
           await tab.forget();
         }
         await one.ask("/login?user=grace");

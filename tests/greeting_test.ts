@@ -8,8 +8,8 @@ import {
   once,
   routesAndEvents,
   startServer,
-  until,
 } from "./support/harness.ts";
+import { clearingIntervals } from "./support/issue3.ts";
 import { scene } from "./support/scene.ts";
 
 /** What `./client` says of itself. */
@@ -62,24 +62,27 @@ describe("a socket whose client follows", () => {
   });
 
   it("is told session:start when it was recovered", async () => {
-    const { browser, io } = await startServer({}, routesAndEvents, {
-      io: { connectionStateRecovery: {} },
+    await clearingIntervals(async () => {
+      const { browser, io } = await startServer({}, routesAndEvents, {
+        io: { connectionStateRecovery: {} },
+      });
+      const ada = browser();
+      await ada.post("/session", { json: { n: 1 } });
+      const socket = await ada.connect("/", {
+        ...followed,
+        reconnection: true,
+        reconnectionDelay: 1,
+      });
+      io.emit("offset");
+      await ada.heard(socket, "offset");
+      const back = once(socket, "connect");
+      socket.io.engine.close();
+      await back;
+      assertEquals(socket.recovered, true);
+      const names = (await told(ada, socket)).map(([name]) => name);
+      assertEquals(names, ["session:start", "session:start"]);
+      await closeServers();
     });
-    const ada = browser();
-    await ada.post("/session", { json: { n: 1 } });
-    const socket = await ada.connect("/", {
-      ...followed,
-      reconnection: true,
-      reconnectionDelay: 1,
-    });
-    io.emit("offset");
-    await ada.heard(socket, "offset");
-    const back = once(socket, "connect");
-    socket.io.engine.close();
-    await back;
-    assertEquals(socket.recovered, true);
-    const names = (await told(ada, socket)).map(([name]) => name);
-    assertEquals(names, ["session:start", "session:start"]);
   });
 });
 
@@ -97,26 +100,22 @@ describe("a socket whose client does not follow", () => {
   });
 
   it("is told session:start when another one takes it into a session", async () => {
-    const { browser, io } = await startServer(
-      { valid: isWelcome },
+    let welcome = true;
+    const { browser } = await startServer(
+      { valid: () => welcome },
       routesAndEvents,
     );
     const ada = browser();
     await ada.post("/session", { json: { n: 1 } });
-    const waiting = await ada.connect("/", { auth: { stays: "out" } });
+    welcome = false;
+    const waiting = await ada.connect();
     assertEquals((await ada.ask(waiting, "whoami")).sessionId, undefined);
+    welcome = true;
     const started = once(waiting, "session:start");
     const socket = await ada.connect();
     await started;
     const who = await ada.ask(socket, "whoami");
     assertEquals(who.clientId, ada.jar.get(CLIENT_KEY));
     assertEquals(await ada.ask(waiting, "whoami"), who);
-    await until(() => io.of("/").sockets.size === 2, "both");
   });
 });
-
-/** koa-session's `valid`, as a guest's handshake would have it. */
-function isWelcome(ctx: never): boolean {
-  const { handshake } = ctx as { handshake?: { auth: { stays?: string } } };
-  return handshake?.auth.stays !== "out";
-}

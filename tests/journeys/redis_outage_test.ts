@@ -64,7 +64,9 @@ describe("Redis going away under a cluster", () => {
 
   test("killed and started with its data: typed errors in time, then all is well", async () => {
     dir = mkdtempSync(join(tmpdir(), "koa-io-session-"));
-    server = await startRedis("--appendonly", "yes", "--dir", dir);
+    server = await startRedis(
+      ...["--appendonly", "yes", "--appendfsync", "always", "--dir", dir],
+    );
     const { nodes, people } = await populate();
     await server.stop();
     await refused(people);
