@@ -22,6 +22,7 @@ import {
   rename,
   type RequestState,
   sessionIdOf,
+  showStored,
   STATE,
   underWay,
 } from "./request.ts";
@@ -249,9 +250,9 @@ export class HttpSessions<Socket> {
         commit,
         ctx,
       );
-      return this.#settle(ctx, state, committed, state.sid!);
+      return this.#settle(ctx, state, committed, state.sid!, commit);
     }
-    if (!state.ended) return this.#settle(ctx, state, ENDED, sid);
+    if (!state.ended) return this.#settle(ctx, state, ENDED, sid, commit);
     // ended by this request, and assigned anew: koa-session goes on with the dead id
     await this.#create(ctx, state, this.#options.genid(ctx as never), commit);
     state.nativeSid = sid;
@@ -266,6 +267,7 @@ export class HttpSessions<Socket> {
   ): Promise<void> {
     const clientId = state.rotation.clientId ?? state.clientId;
     state.record = await this.#transactions.create(sid, commit, clientId, ctx);
+    showStored(ctx, commit.data, state.record.data);
     state.sid = state.nativeSid = sid;
     state.over = state.ended = state.silent = false;
     this.#nowClient(ctx, state, clientId);
@@ -290,7 +292,7 @@ export class HttpSessions<Socket> {
         ctx,
       );
     state.nativeSid = to;
-    this.#settle(ctx, state, committed, to);
+    this.#settle(ctx, state, committed, to, commit);
     if (committed.status === "done" && committed.sid === to) {
       this.#nowClient(ctx, state, rotation.clientId ?? state.clientId);
     }
@@ -302,6 +304,7 @@ export class HttpSessions<Socket> {
     state: RequestState,
     committed: Committed,
     sid: string,
+    commit: Commit,
   ): void {
     if (committed.status === "ended") {
       state.over = state.silent = true;
@@ -309,7 +312,12 @@ export class HttpSessions<Socket> {
       this.#sessionCookie.mute(ctx);
       return;
     }
-    state.record = committed.record;
+    const { record } = committed;
+    // inside a transaction nothing is stored yet, and the base is the one that was loaded
+    if (record.version !== state.record?.version) {
+      showStored(ctx, commit.data, record.data);
+    }
+    state.record = record;
     state.sid = committed.sid;
     // somebody else gave it a new id, and the cookie with it
     if (committed.sid !== sid) {

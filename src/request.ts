@@ -131,21 +131,34 @@ export function carry(
       }
       state.sid = sid;
       state.record = record;
-      const { session } = ctx;
-      if (!session) return;
-      const stored = JSON.parse(record.data) as SessionData;
-      const now = JSON.stringify(session);
-      // what the request changed beside the handler stays its own pending change
-      const shown = now === before ? stored : merge(
-        JSON.parse(before),
-        diff(JSON.parse(before), JSON.parse(now)),
-        stored,
-        ({ mine }) => mine,
-      ).data;
-      show(session, shown);
-      rename(session, sid);
+      showStored(ctx, before, record.data);
+      rename(ctx.session, sid);
     },
   };
+}
+
+/**
+ * Makes `ctx.session` show what is stored: what others put there is no
+ * deletion of this request. What it changed beside stays its own pending change.
+ *
+ * @param before the JSON text of `ctx.session` that went into what is stored
+ */
+export function showStored(
+  ctx: KoaContext,
+  before: string,
+  stored: string,
+): void {
+  const { session } = ctx;
+  if (!session || before === stored) return;
+  const now = JSON.stringify(session);
+  const data = JSON.parse(stored) as SessionData;
+  const shown = now === before ? data : merge(
+    JSON.parse(before),
+    diff(JSON.parse(before), JSON.parse(now)),
+    data,
+    ({ mine }) => mine,
+  ).data;
+  show(session, shown);
 }
 
 /** Makes koa-session's object show the data, in place; its own members stay. */

@@ -11,7 +11,7 @@ const test = (name: string, body: () => Promise<void>) =>
   itNeeds("redis-server", path, name, body);
 
 /** How long a lost message may go unnoticed, and what a busy machine takes on top, in ms. */
-const [INTERVAL, SLACK] = [600, 500];
+const [INTERVAL, SLACK] = [600, 2_500];
 
 describe("The messenger going away under a cluster", () => {
   let store: RedisServer;

@@ -5,7 +5,9 @@
  */
 import { RedisStore } from "@koa-io/session/redis";
 import { createAdapter as createProcesses } from "@socket.io/cluster-adapter";
+import cluster from "node:cluster";
 import { writeSync } from "node:fs";
+import { Server } from "node:net";
 import process from "node:process";
 import { adapterOf, connectClient } from "./cluster.ts";
 import {
@@ -84,6 +86,16 @@ function setUp(parts: Parts): void {
   for (const name of ["sessionStart", "sessionEnd"] as const) {
     bridge.on(name, (event: object) => say({ says: name, ...event }));
   }
+}
+
+// the workers of node:cluster are to be told apart: none takes the others' connections
+if (cluster.isWorker) {
+  const { listen } = Server.prototype;
+  Server.prototype.listen = function (this: Server, ...args: unknown[]) {
+    const [port, host, listening] = args;
+    const own = { port, host, exclusive: true };
+    return Reflect.apply(listen, this, [own, listening]);
+  };
 }
 
 const { prefix, channel, messenger, options, io } = config;
