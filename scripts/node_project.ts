@@ -81,19 +81,22 @@ async function copyTests(dir: string): Promise<string[]> {
     await transpile(projectDir + path, `${dir}/${target}`);
     if (path.endsWith("_test.ts")) tests.push(target);
   }
-  // tests of the documents read them beside tests/, as in the sources
-  const documents = await exists(`${projectDir}docs`)
-    ? (await filesBelow(`${projectDir}docs`)).map((path) =>
-      path.slice(projectDir.length)
-    )
-    : [];
+  // tests of documents and examples read them beside tests/, as in the sources
   const top = ["README.md", "SECURITY.md", "CHANGELOG.md"];
-  for (const path of [...top, ...documents]) {
+  const beside = [...await below("docs"), ...await below("examples")]
+    .filter((path) => !/^examples\/.*\//.test(path));
+  for (const path of [...top, ...beside]) {
     if (await exists(projectDir + path)) {
       await copy(projectDir + path, `${dir}/${path}`);
     }
   }
   return tests;
+}
+
+async function below(folder: string): Promise<string[]> {
+  if (!await exists(projectDir + folder)) return [];
+  const files = await filesBelow(projectDir + folder);
+  return files.map((path) => path.slice(projectDir.length));
 }
 
 async function transpile(from: string, to: string): Promise<void> {

@@ -7,7 +7,7 @@ import { RedisStore } from "@koa-io/session/redis";
 import { createAdapter as createProcesses } from "@socket.io/cluster-adapter";
 import cluster from "node:cluster";
 import { writeSync } from "node:fs";
-import { Server } from "node:net";
+import { Server } from "node:http";
 import process from "node:process";
 import { adapterOf, connectClient } from "./cluster.ts";
 import {
