@@ -23,17 +23,27 @@ export class OwnerIndex {
 
   add(sid: string, { clientId, user }: Owners): void {
     if (clientId !== undefined) this.#byClient.set(clientId, sid);
+    this.#addUser(sid, user);
+  }
+
+  /** A session may belong to others now. A late write of one that is being replaced takes nothing back. */
+  replace(sid: string, old: Owners, now: Owners): void {
+    const { clientId } = now;
+    if (old.clientId !== clientId) {
+      this.#removeClient(sid, old.clientId);
+      if (clientId !== undefined) this.#byClient.set(clientId, sid);
+    }
+    if (old.user !== now.user) {
+      this.#removeUser(sid, old.user);
+      this.#addUser(sid, now.user);
+    }
+  }
+
+  #addUser(sid: string, user: string | undefined): void {
     if (user === undefined) return;
     const sids = this.#byUser.get(user);
     if (sids) sids.add(sid);
     else this.#byUser.set(user, new Set([sid]));
-  }
-
-  /** Takes a session out, and puts it in again where it belongs now. */
-  replace(sid: string, old: Owners, now: Owners): void {
-    if (old.clientId !== now.clientId) this.#removeClient(sid, old.clientId);
-    if (old.user !== now.user) this.#removeUser(sid, old.user);
-    this.add(sid, now);
   }
 
   remove(sid: string, { clientId, user }: Owners): void {
