@@ -187,5 +187,6 @@ export class Rotations {
 function renamed(record: SessionRecord, how: Rotation): SessionRecord {
   return how.clientId === undefined
     ? record
-    : { ...record, clientId: how.clientId, settled: false };
+    // at once for good: the client that was left may still send its cookie
+    : { ...record, clientId: how.clientId, settled: true };
 }

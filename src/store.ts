@@ -51,7 +51,7 @@ export interface BasicStore {
     event: string,
     listener: (store: unknown, sid: string) => void,
   ): unknown;
-  /** A hint that the session is in use. */
+  /** A hint that the session is in use, for those who use the store beside the bridge, which writes the new end instead. */
   touch?(
     sid: string,
     session: SessionData,

@@ -1,7 +1,6 @@
 import {
   assert,
   assertEquals,
-  assertGreaterOrEqual,
   assertLess,
   assertLessOrEqual,
   assertRejects,
@@ -11,18 +10,14 @@ import { afterEach, describe, it } from "@std/testing/bdd";
 import type { Socket } from "socket.io";
 import type { Socket as ClientSocket } from "socket.io-client";
 import { followSession } from "@koa-io/session/client";
-import { closeStages, type Script, Stage } from "./support/followed.ts";
-import { deferred, once, settles, until } from "./support/wait.ts";
-
-const inSession: Script = (socket) => void socket.emit("session:start");
-const guest: Script = (socket) =>
-  void socket.emit("session:none", { client: true });
-
-/** Each script for one connection, the last one for all that follow. */
-function inTurn(...scripts: Script[]): Script {
-  return (socket, nth) =>
-    scripts[Math.min(nth, scripts.length) - 1]!(socket, nth);
-}
+import {
+  closeStages,
+  guest,
+  inSession,
+  inTurn,
+  Stage,
+} from "./support/followed.ts";
+import { deferred, once, until } from "./support/wait.ts";
 
 function authOf(socket: Socket): Record<string, unknown> {
   return socket.handshake.auth;
@@ -200,158 +195,6 @@ describe("client.state", () => {
   });
 });
 
-describe("client, healing", () => {
-  afterEach(closeStages);
-
-  it("connects anew when HTTP has a session that the socket is not in", async () => {
-    const server = await Stage.open(inTurn(guest, inSession));
-    server.answers = [204];
-    const followed = server.follow();
-    await followed.tells("renewed", "active");
-    assertEquals([server.sockets.length, server.asked.length], [2, 1]);
-  });
-
-  it("connects a socket anew that its server knows no client of", async () => {
-    const server = await Stage.open(
-      inTurn((socket) => socket.emit("session:none", { client: false }), guest),
-    );
-    const followed = server.follow();
-    await until(() => server.sockets.length === 2, "a second connection");
-    await followed.stands("guest");
-    await followed.rests();
-    assertEquals([server.sockets.length, server.asked.length], [2, 1]);
-  });
-
-  it("gives up where no cookie is ever kept", async () => {
-    const server = await Stage.open((socket) =>
-      socket.emit("session:none", { client: false })
-    );
-    const followed = server.follow();
-    await until(() => server.sockets.length === 4, "four connections");
-    await followed.stands("guest");
-    await followed.rests();
-    assertEquals([server.sockets.length, server.asked.length], [4, 3]);
-  });
-
-  it("connects anew after session:rotated with leave, once the new cookies are there", async () => {
-    const server = await Stage.open(inSession);
-    const followed = server.follow();
-    await followed.tells("active");
-    server.answers = [401, 204];
-    server.last.emit("session:rotated", { sockets: "leave" });
-    await followed.tells("active", "renewed", "active");
-    assertEquals([server.sockets.length, server.asked.length], [2, 2]);
-  });
-
-  it("tells of an end when the session went on without this browser", async () => {
-    const server = await Stage.open(inTurn(inSession, guest));
-    const followed = server.follow();
-    await followed.tells("active");
-    server.last.emit("session:rotated", { sockets: "leave" });
-    await followed.tells("active", "ended: rotated");
-    assertEquals(followed.client.state, "guest");
-  });
-
-  it("stays where it is after session:rotated with follow", async () => {
-    const server = await Stage.open(inSession);
-    const followed = server.follow();
-    await followed.tells("active");
-    server.last.emit("session:rotated", { sockets: "follow" });
-    await followed.rests();
-    assertEquals(followed.client.state, "active");
-    assertEquals([server.sockets.length, server.asked.length], [1, 0]);
-  });
-
-  it("opens a socket again that was closed with its session", async () => {
-    const server = await Stage.open(inTurn(inSession, guest));
-    const followed = server.follow();
-    await followed.tells("active");
-    server.last.emit("session:end", { reason: "expired" });
-    server.last.disconnect();
-    await until(() => server.sockets.length === 2, "a second connection");
-    await followed.stands("guest");
-    assertEquals(followed.told, ["active", "ended: expired"]);
-    assertEquals(server.asked.length, 1);
-  });
-
-  it("leaves a socket alone that the server closed for reasons of its own", async () => {
-    const server = await Stage.open(inSession);
-    const followed = server.follow();
-    await followed.tells("active");
-    server.last.disconnect();
-    await followed.stands("connecting");
-    await followed.rests();
-    assertEquals(followed.socket.active, false);
-    assertEquals([server.sockets.length, server.asked.length], [1, 0]);
-  });
-
-  it("leaves a socket alone that the user disconnected, also while healing", async () => {
-    const server = await Stage.open(inTurn(inSession, guest));
-    const followed = server.follow();
-    await followed.tells("active");
-    server.last.emit("session:rotated", { sockets: "leave" });
-    await once(followed.socket, "session:rotated");
-    followed.socket.disconnect();
-    await followed.rests();
-    assertEquals(followed.socket.active, false);
-    assertEquals(server.sockets.length, 1);
-    followed.socket.connect();
-    await followed.tells("active", "ended: rotated");
-  });
-
-  it("tries again when the handshake fails as the store is down", async () => {
-    const server = await Stage.open(inSession);
-    let failures = 3;
-    server.io.use((_socket, next) => {
-      if (failures-- <= 0) return next();
-      const error = new Error("Cannot read the session");
-      next(Object.assign(error, { data: { code: "SESSION_STORE" } }));
-    });
-    const followed = server.follow();
-    await followed.tells("active");
-  });
-
-  it("stays out where somebody else refuses it", async () => {
-    const server = await Stage.open();
-    let refused = 0;
-    server.io.use((_socket, next) => {
-      refused++;
-      next(new Error("members only"));
-    });
-    const followed = server.follow();
-    await followed.stands("guest");
-    await followed.rests();
-    assertEquals([refused, server.asked.length], [1, 1]);
-  });
-
-  it("comes in where it was refused for a cookie that was not there yet", async () => {
-    const server = await Stage.open(inSession);
-    let handshakes = 0;
-    server.io.use((_socket, next) =>
-      next(++handshakes === 1 ? new Error("members only") : undefined)
-    );
-    server.answers = [204];
-    const followed = server.follow();
-    await followed.tells("renewed", "active");
-  });
-
-  it("takes the other namespaces along to the new connection", async () => {
-    const server = await Stage.open(inTurn(guest, inSession));
-    const seen: string[] = [];
-    server.io.of("/other").on("connection", (socket) => {
-      seen.push(socket.conn.transport.sid);
-    });
-    server.answers = [204];
-    const followed = server.follow();
-    const other = followed.socket.io.socket("/other");
-    await settles(once(other, "connect"), "the other namespace");
-    await followed.tells("renewed", "active");
-    await until(() => seen.length === 2, "the other namespace again");
-    assert(other.connected);
-    other.disconnect();
-  });
-});
-
 describe("client.view", () => {
   afterEach(closeStages);
 
@@ -375,79 +218,6 @@ describe("client.view", () => {
     await followed.tells("active");
     server.last.emit("session:expiring", { inMs: 500 });
     await followed.tells("active", "expiring: 500");
-  });
-});
-
-describe("client.refresh", () => {
-  afterEach(closeStages);
-
-  it("says whether there is a session", async () => {
-    const server = await Stage.open(inSession);
-    const followed = server.follow();
-    await followed.tells("active");
-    server.answers = [204, 401];
-    assertEquals(await followed.client.refresh(), true);
-    assertEquals(await followed.client.refresh(), false);
-    await followed.tells("active", "renewed");
-    assertEquals(followed.client.state, "active");
-  });
-
-  it("is one request for all that call at once", async () => {
-    const server = await Stage.open(inSession);
-    const { client } = server.follow();
-    server.answers = [204];
-    assertEquals(
-      await Promise.all([client.refresh(), client.refresh()]),
-      [true, true],
-    );
-    assertEquals(server.asked.length, 1);
-  });
-
-  it("asks again, ever later, while the server has no answer", async () => {
-    const server = await Stage.open(inSession);
-    const { client } = server.follow({ minDelay: 40, maxDelay: 100 });
-    server.answers = [503, 500, 502, 204];
-    assertEquals(await client.refresh(), true);
-    const [first, second, third] = server.asked.slice(1)
-      .map((at, i) => at - server.asked[i]!) as [number, number, number];
-    // half to the whole of 40, 80 and 100, less what a clock may be off
-    assertGreaterOrEqual(first, 18);
-    assertGreaterOrEqual(second, 38);
-    assertGreaterOrEqual(third, 48);
-  });
-
-  it("gives up after so many attempts", async () => {
-    const server = await Stage.open(inSession);
-    const { client } = server.follow({ attempts: 3 });
-    server.answers = [503];
-    await assertRejects(
-      () => client.refresh(),
-      Error,
-      "Cannot renew the session as the answer must be 2xx or 401: received 503",
-    );
-    assertEquals(server.asked.length, 3);
-  });
-
-  it("gives up at once where asking again is of no use", async () => {
-    const server = await Stage.open(inSession);
-    const { client } = server.follow();
-    server.answers = [404];
-    await assertRejects(() => client.refresh(), Error, "received 404");
-    assertEquals(server.asked.length, 1);
-  });
-
-  it("asks by the user's own function, and takes an error for no answer", async () => {
-    const server = await Stage.open(inSession);
-    let asked = 0;
-    const { client } = server.follow({
-      refresh: () => {
-        if (++asked < 3) return Promise.reject(new Error("offline"));
-        return Promise.resolve({ status: 200 });
-      },
-    });
-    assertEquals(await client.refresh(), true);
-    assertEquals(asked, 3);
-    assertEquals(server.asked, []);
   });
 });
 

@@ -16,6 +16,18 @@ import { once, pause, until } from "./wait.ts";
 /** What the server does with a socket as soon as it is connected. */
 export type Script = (socket: Socket, nth: number) => void;
 
+/** The socket is in a session. */
+export const inSession: Script = (socket) => void socket.emit("session:start");
+/** It is in none, and its client is known. */
+export const guest: Script = (socket) =>
+  void socket.emit("session:none", { client: true });
+
+/** Each script for one connection, the last one for all that follow. */
+export function inTurn(...scripts: Script[]): Script {
+  return (socket, nth) =>
+    scripts[Math.min(nth, scripts.length) - 1]!(socket, nth);
+}
+
 const open = new Set<Stage>();
 
 /** Closes every stage that was opened: for `afterEach`. */
