@@ -1,0 +1,126 @@
+/** Our cookies are Koa's cookies, byte for byte, in both directions. */
+import { IncomingMessage, ServerResponse } from "node:http";
+import { Socket } from "node:net";
+import { assertEquals } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import fc from "fast-check";
+// @ts-types="@types/keygrip"
+import Keygrip from "keygrip";
+// @ts-types="@types/koa"
+import Koa from "koa";
+import { IdCookie } from "../../src/cookies.ts";
+import type { KoaContext } from "../../src/koa.ts";
+
+/** `app.keys`, as the application may have them. */
+type Keys = string[] | Keygrip;
+
+function contextOf(keys: Keys, cookie = ""): KoaContext {
+  const app = new Koa();
+  app.keys = keys as string[];
+  const req = new IncomingMessage(new Socket());
+  if (cookie) req.headers.cookie = cookie;
+  return app.createContext(req, new ServerResponse(req)) as never;
+}
+
+function sent(ctx: KoaContext): string[] {
+  return [ctx.res.getHeader("set-cookie") ?? []].flat() as string[];
+}
+
+/** What a browser sends back, between two cookies of others. */
+function returned(lines: readonly string[]): string {
+  const pairs = lines.map((line) => line.split(";")[0]);
+  return ["a=1", ...pairs, "z=2"].join("; ");
+}
+
+const name = fc.stringMatching(/^[\w!#$%&'*+.^`|~-]{1,12}$/);
+const id = fc.stringMatching(/^[\w!#$&'()*+./:<=>?@[\]^`{|}~-]{25,60}$/);
+const secrets = fc.uniqueArray(fc.string({ minLength: 1 }), {
+  minLength: 1,
+  maxLength: 3,
+});
+const keys: fc.Arbitrary<Keys> = fc.oneof(
+  secrets,
+  secrets.map((list) => new Keygrip(list)),
+  secrets.map((list) => new Keygrip(list, "sha256", "hex")),
+);
+const RUNS = { numRuns: 300 };
+
+describe("IdCookie", () => {
+  it("reads what Koa signed, and Koa what it sends", () => {
+    fc.assert(
+      fc.property(name, id, keys, (name, id, keys) => {
+        const koa = contextOf(keys);
+        koa.cookies.set(name, id, { signed: true });
+        const ctx = contextOf(keys, returned(sent(koa)));
+        const came = new IdCookie(name, true).read(ctx);
+        assertEquals(came?.id, id);
+        assertEquals(sent(ctx), []);
+        const ours = contextOf(keys);
+        new IdCookie(name, true).write(ours, id, { signed: true }, came);
+        assertEquals(sent(ours), sent(koa));
+        const back = contextOf(keys, returned(sent(ours)));
+        assertEquals(back.cookies.get(name, { signed: true }), id);
+      }),
+      RUNS,
+    );
+  });
+
+  it("takes a cookie of an older key as Koa does, and has its signature renewed", () => {
+    fc.assert(
+      fc.property(
+        name,
+        id,
+        secrets,
+        fc.string({ minLength: 1 }),
+        (name, id, old, fresh) => {
+          fc.pre(!old.includes(fresh));
+          const koa = contextOf(old);
+          koa.cookies.set(name, id, { signed: true });
+          const cookie = returned(sent(koa));
+          const [ours, theirs] = [
+            contextOf([fresh, ...old], cookie),
+            contextOf([fresh, ...old], cookie),
+          ];
+          const came = new IdCookie(name, true).read(ours);
+          assertEquals(came, { id, signature: undefined });
+          assertEquals(theirs.cookies.get(name, { signed: true }), id);
+          assertEquals(sent(ours), sent(theirs));
+        },
+      ),
+      RUNS,
+    );
+  });
+
+  it("refuses what Koa refuses: any other value, signature or key", () => {
+    fc.assert(
+      fc.property(
+        name,
+        id,
+        id,
+        keys,
+        secrets,
+        (name, id, other, keys, strangers) => {
+          fc.pre(id !== other);
+          const koa = contextOf(keys);
+          koa.cookies.set(name, id, { signed: true });
+          const forged = returned(sent(koa)).replace(id, () => other);
+          assertEquals(
+            new IdCookie(name, true).read(contextOf(keys, forged)),
+            undefined,
+          );
+          const short = returned(sent(koa)).replace(/.; z=2$/, "; z=2");
+          assertEquals(
+            new IdCookie(name, true).read(contextOf(keys, short)),
+            undefined,
+          );
+          const foreign = contextOf(
+            strangers.map((key) => `${key} of a stranger`),
+            returned(sent(koa)),
+          );
+          assertEquals(new IdCookie(name, true).read(foreign), undefined);
+        },
+      ),
+      RUNS,
+    );
+  });
+});
