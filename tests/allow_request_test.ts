@@ -22,14 +22,14 @@ async function withAllowRequest(
   const app = new Koa();
   app.keys = [SIGNING_KEY];
   // there before Engine.IO is, which then keeps its own requests from it
-  let callback: ReturnType<typeof app.callback> | undefined;
-  const http = createServer((req, res) => void callback?.(req, res));
+  const koa: { callback?: ReturnType<typeof app.callback> } = {};
+  const http = createServer((req, res) => void koa.callback?.(req, res));
   const io = new Server(place === "the constructor" ? { allowRequest } : {});
   if (place === "the constructor") io.attach(http);
   if (place === "attach() before the bridge") io.attach(http, { allowRequest });
   const bridge = bridgeSession(app, io, { key: KEY });
   if (place === "attach() after the bridge") io.attach(http, { allowRequest });
-  callback = app.callback();
+  koa.callback = app.callback();
   await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
   const { port } = http.address() as AddressInfo;
   const browser = new Browser(`http://127.0.0.1:${port}`);
