@@ -1,5 +1,5 @@
 /** The tests under Deno, and the examples in the docs. */
-import { exists, projectDir, run } from "./project.ts";
+import { exists, FILES_AT_ONCE, projectDir, run } from "./project.ts";
 import { add, emptyTally, type Tally, tallyOfJunit } from "./tally.ts";
 
 /** Runs tests/ with the sanitizers, then the examples in docstrings and Markdown. */
@@ -22,7 +22,7 @@ export async function denoSuite(
       ...resolution,
       `--junit-path=${report}`,
       ...args,
-    ]);
+    ], { env: { DENO_JOBS: String(FILES_AT_ONCE) } });
     const tally = await exists(report)
       ? tallyOfJunit(await Deno.readTextFile(report))
       : emptyTally();

@@ -1,7 +1,7 @@
 /** The behaviour tests, run by Node against the installed npm package. */
 import { readConfig } from "./config.ts";
 import { nodeMajor, nodeProject } from "./node_project.ts";
-import { exists, run } from "./project.ts";
+import { exists, FILES_AT_ONCE, run } from "./project.ts";
 import { add, emptyTally, type Tally, tallyOfTap } from "./tally.ts";
 
 /** Besides the Node at hand, the newest one that is supported. */
@@ -40,7 +40,7 @@ async function runNode(
   const report = `${dir}/report.tap`;
   const ok = await run(node, [
     "--test",
-    "--test-concurrency=2",
+    `--test-concurrency=${FILES_AT_ONCE}`,
     `--test-timeout=${TEST_TIMEOUT}`,
     "--test-reporter=spec",
     "--test-reporter-destination=stdout",

@@ -33,6 +33,9 @@ export async function filesBelow(dir: string): Promise<string[]> {
   return found.sort();
 }
 
+/** How many test files run at once: most of their time they wait, for Redis, for ends, for nodes that are frozen. */
+export const FILES_AT_ONCE = 4;
+
 /** After this time a program hangs and is ended; in milliseconds. */
 const PATIENCE = 300_000;
 
