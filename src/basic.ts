@@ -19,6 +19,7 @@ import {
   type StoredRecord,
   type Version,
 } from "./store.ts";
+import { then } from "./in_time.ts";
 import { fromObject, isSession, toObject } from "./stored_object.ts";
 
 /** How many ids are told apart by when they were last written here. */
@@ -216,19 +217,4 @@ export class BasicRecords implements AtomicStore {
     this.#bound.delete(sid);
     this.#owners.remove(sid, old);
   }
-}
-
-/** Goes on with a value at once, with a promise when it is there. */
-function then<T, R>(
-  value: Awaitable<T>,
-  next: (value: T) => Awaitable<R>,
-): Awaitable<R> {
-  return value instanceof Promise || isThenable(value)
-    ? Promise.resolve(value).then(next)
-    : next(value);
-}
-
-function isThenable(value: unknown): value is PromiseLike<never> {
-  return typeof value === "object" && value !== null &&
-    typeof (value as { then?: unknown }).then === "function";
 }

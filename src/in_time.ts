@@ -29,6 +29,14 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
     typeof (value as { then?: unknown }).then === "function";
 }
 
+/** Goes on with a value at once, with a promise when it is there. */
+export function then<T, R>(
+  value: Awaitable<T>,
+  next: (value: T) => Awaitable<R>,
+): Awaitable<R> {
+  return isThenable(value) ? Promise.resolve(value).then(next) : next(value);
+}
+
 export function inTime<T>(
   answer: Promise<T>,
   operation: string,

@@ -15,9 +15,10 @@ import { unref } from "./expiry.ts";
 import { type Followed, FOLLOWING } from "./following.ts";
 import { greetGuest, greetMember, tellEnd } from "./greeting.ts";
 import { isPlausibleId } from "./ids.ts";
+import { join, joinSession, leave, leaveSession } from "./membership.ts";
 import type { OnSessionEnd } from "./options.ts";
 import { RecoveryGate } from "./recovery.ts";
-import { clientRoom, sessionRoom, userRoom } from "./rooms.ts";
+import { sessionRoom, userRoom } from "./rooms.ts";
 import type { SessionRecord, StoredRecord } from "./store.ts";
 import { HANDSHAKE } from "./trace.ts";
 import type { Transactions } from "./transaction.ts";
@@ -312,7 +313,7 @@ export class SocketSessions {
     }
     // guests until now, whom this one takes along
     const guests = client.session ? [] : [...client.sockets];
-    if (client.session) this.#join(socket, client.session);
+    if (client.session) joinSession(socket, client.session);
     else this.#enter(client, known!);
     for (const guest of guests) {
       if (guest !== socket) guest.emit("session:start");
@@ -333,7 +334,7 @@ export class SocketSessions {
       if (!now) return this.began(known, record);
       const admitted = this.#admission!.readmit(sockets, record);
       for (const socket of admitted) {
-        this.#join(socket, known);
+        joinSession(socket, known);
         socket.emit("session:start");
       }
       this.#entered(known, admitted);
@@ -374,9 +375,7 @@ export class SocketSessions {
       this.#equip(socket, known.clientId, known);
       // it ended between the gate and here
       if (this.#sessionOf(socket)) return false;
-      leave(socket, sessionRoom(known.hash));
-      leave(socket, clientRoom(known.clientId));
-      if (known.user !== undefined) leave(socket, userRoom(known.user));
+      leaveSession(socket, known);
       tellEnd(socket, "revoked", this.#host.onSessionEnd);
       if (this.#host.onSessionEnd !== "keep") socket.disconnect();
       return true;
@@ -424,22 +423,14 @@ export class SocketSessions {
   /** Puts all sockets of a client into a session. */
   #enter(client: Client<Socket>, known: Known): void {
     this.#host.clients.enter(client, known);
-    for (const socket of client.sockets) this.#join(socket, known);
-  }
-
-  #join(socket: Socket, known: Known): void {
-    join(socket, sessionRoom(known.hash));
-    join(socket, clientRoom(known.clientId));
-    if (known.user !== undefined) join(socket, userRoom(known.user));
+    for (const socket of client.sockets) joinSession(socket, known);
   }
 
   /** Takes all sockets of a client out of its session. */
   #quit(client: Client<Socket>, known: Known): void {
     client.session = undefined;
     for (const socket of client.sockets) {
-      leave(socket, sessionRoom(known.hash));
-      leave(socket, clientRoom(client.id));
-      if (known.user !== undefined) leave(socket, userRoom(known.user));
+      leaveSession(socket, known, client.id);
     }
   }
 
@@ -499,19 +490,6 @@ function listen(socket: Socket, listener: () => void): void {
   const held = socket as unknown as { _anyListeners?: unknown };
   held._anyListeners ??= [listener];
   if (!socket.listenersAny().includes(listener)) socket.onAny(listener);
-}
-
-function join(socket: Socket, room: string): void {
-  settled(socket.join(room));
-}
-
-function leave(socket: Socket, room: string): void {
-  settled(socket.leave(room));
-}
-
-/** An adapter may take its time, and fail, with rooms; nobody is there to be told. */
-function settled(done: Promise<void> | void): void {
-  if (done instanceof Promise) done.catch(() => {});
 }
 
 /** What a client that is refused is told: the kind of error, no ids and no causes. */

@@ -17,7 +17,7 @@ import { Mutex, WaitTimeout } from "./mutex.ts";
 import { MAX_TRIES, Opener, unsound } from "./opener.ts";
 import { diff } from "./patch.ts";
 import { type Committed, Requests } from "./requests.ts";
-import { type Rotation, Rotations } from "./rotation.ts";
+import { type Rotation, type RotationParts, Rotations } from "./rotation.ts";
 import {
   encode,
   findScope,
@@ -47,17 +47,9 @@ export interface TransactionOptions extends EditorOptions {
 }
 
 /** What follows from what passed through the door. */
-export interface TransactionListener {
-  created(sid: string, record: SessionRecord): void;
-  written(sid: string, record: SessionRecord, before: SessionRecord): void;
+export interface TransactionListener
+  extends Pick<RotationParts, "created" | "written" | "rotated"> {
   ended(sid: string, record: SessionRecord, reason: EndReason): void;
-  rotated(
-    from: string,
-    to: string,
-    record: SessionRecord,
-    before: SessionRecord,
-    sockets: "follow" | "leave",
-  ): void;
   conflict(event: SessionConflict): void;
   /** A session that somebody took for alive is not in the store. */
   missed(sid: string): void;

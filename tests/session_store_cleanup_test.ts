@@ -1,31 +1,11 @@
-import { SessionStore, type SessionStoreOptions } from "@koa-io/session";
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
+import { closeStores, logOf, open } from "./support/memory_stores.ts";
 import { childOf } from "./support/child.ts";
 import { pause, until } from "./support/wait.ts";
 
-const opened: SessionStore[] = [];
-
-function open(options: SessionStoreOptions = {}): SessionStore {
-  const store = new SessionStore({ autoCleanup: false, ...options });
-  opened.push(store);
-  return store;
-}
-
-/** What a store tells, as text. */
-function logOf(store: SessionStore): string[] {
-  const log: string[] = [];
-  store.on("set", (_store, sid, isNew) => log.push(`set ${sid} ${isNew}`));
-  store.on("destroy", (_store, sid) => log.push(`destroy ${sid}`));
-  store.on("cleanup", (_store, cleared) => log.push(`cleanup ${cleared}`));
-  store.on("removed", (sid, reason) => log.push(`removed ${sid} ${reason}`));
-  return log;
-}
-
 describe("SessionStore", () => {
-  afterEach(() => {
-    for (const store of opened.splice(0)) store.close();
-  });
+  afterEach(closeStores);
 
   describe("cleanup", () => {
     it("removes what has expired, says how many, and tells", async () => {

@@ -1,4 +1,4 @@
-import { SessionStore, type SessionStoreOptions } from "@koa-io/session";
+import { SessionStore } from "@koa-io/session";
 import {
   assertEquals,
   assertGreaterOrEqual,
@@ -9,33 +9,14 @@ import {
   assertThrows,
 } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
+import { closeStores, closing, logOf, open } from "./support/memory_stores.ts";
 import { pause } from "./support/wait.ts";
-
-const opened: SessionStore[] = [];
-
-function open(options: SessionStoreOptions = {}): SessionStore {
-  const store = new SessionStore({ autoCleanup: false, ...options });
-  opened.push(store);
-  return store;
-}
 
 /** When a session ends, ms since the epoch. */
 const endOf = (store: SessionStore, sid: string) => store.read(sid)!.expires;
 
-/** What a store tells, as text. */
-function logOf(store: SessionStore): string[] {
-  const log: string[] = [];
-  store.on("set", (_store, sid, isNew) => log.push(`set ${sid} ${isNew}`));
-  store.on("destroy", (_store, sid) => log.push(`destroy ${sid}`));
-  store.on("cleanup", (_store, cleared) => log.push(`cleanup ${cleared}`));
-  store.on("removed", (sid, reason) => log.push(`removed ${sid} ${reason}`));
-  return log;
-}
-
 describe("SessionStore", () => {
-  afterEach(() => {
-    for (const store of opened.splice(0)) store.close();
-  });
+  afterEach(closeStores);
 
   describe("get and set", () => {
     it("set returns true, get a session that equals it", () => {
@@ -322,7 +303,7 @@ describe("SessionStore", () => {
       };
       const frozen = Object.freeze(options);
       const store = new SessionStore(frozen);
-      opened.push(store);
+      closing(store);
       assertEquals(store.maxAge, 30 * 86_400_000);
     });
   });

@@ -10,7 +10,7 @@ const RANKS = [
   "lifecycle elsewhere doctor fitness",
   "http socket feed",
   "session_socket request",
-  "rooms recovery setup binding validity native reconcile expiring greeting following admission",
+  "rooms recovery setup binding validity native reconcile expiring greeting following admission membership",
   "transaction clients cluster",
   "rotation",
   "requests",
