@@ -51,11 +51,9 @@ export function start(
     running,
     async end() {
       if (child.pid === undefined || !running()) return;
+      // Deno's child.kill() takes it for ended from then on
       process.kill(child.pid, "SIGTERM");
-      const timer = setTimeout(
-        () => process.kill(child.pid!, "SIGKILL"),
-        PATIENCE,
-      );
+      const timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE);
       await ended;
       clearTimeout(timer);
     },

@@ -37,9 +37,8 @@ withSqlite(({ SqliteStore }) => {
         // the last one may have been cut off
         lines: () => text.split("\n").slice(0, -1),
         async kill() {
-          if (child.exitCode === null && child.signalCode === null) {
-            process.kill(child.pid!, "SIGKILL");
-          }
+          // unlike process.kill(), of no effect on one that ended a moment ago
+          child.kill("SIGKILL");
           await closed;
         },
       };

@@ -152,8 +152,7 @@ export function track(child: ChildProcess, url: string): NodeProcess {
 }
 
 async function stop({ child, closed }: Running): Promise<void> {
-  if (child.exitCode === null && child.signalCode === null) {
-    process.kill(child.pid!, "SIGKILL");
-  }
+  // unlike process.kill(), of no effect on one that ended a moment ago
+  child.kill("SIGKILL");
   await closed;
 }

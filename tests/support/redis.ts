@@ -33,7 +33,8 @@ export async function startRedis(
     async stop() {
       if (child.exitCode !== null || child.signalCode !== null) return;
       const ended = once(child, "exit");
-      process.kill(child.pid!, "SIGKILL");
+      // unlike process.kill(), of no effect on one that ended a moment ago
+      child.kill("SIGKILL");
       await ended;
     },
     async start() {
