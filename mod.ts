@@ -70,6 +70,7 @@ export type {
   AtomicStore,
   Awaitable,
   BasicStore,
+  Begun,
   Committed,
   RemovalReason,
   SessionData,

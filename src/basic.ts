@@ -12,6 +12,7 @@ import {
   type AtomicStore,
   type Awaitable,
   type BasicStore,
+  type Begun,
   EXPIRED_GRACE,
   type SessionData,
   type SessionRecord,
@@ -142,6 +143,19 @@ export class BasicRecords implements AtomicStore {
         isSession(found) && JSON.stringify(found) === version.slice(gap + 1)
           ? put()
           : undefined,
+    );
+  }
+
+  begin(
+    sid: string,
+    record: SessionRecord,
+    ctx?: unknown,
+  ): Awaitable<Begun | undefined> {
+    const { clientId } = record;
+    const before = clientId === undefined ? undefined : this.byClient(clientId);
+    return then(
+      this.write(sid, record, null, ctx),
+      (version) => version === undefined ? undefined : { version, before },
     );
   }
 

@@ -101,6 +101,18 @@ export class Ending {
     return existed;
   }
 
+  /** Takes back what was begun and nobody has heard of, as far as the store lets. */
+  async discard(sid: string, ctx: unknown): Promise<void> {
+    try {
+      await this.#door.ask(
+        "destroy",
+        (records) => records.destroy(sid, undefined, ctx),
+      );
+    } catch {
+      // the store is away: the session ends by itself, and nobody has its cookie
+    }
+  }
+
   /** Ends a session that is being given a new id right now: under the new one. */
   async #endMoved(
     moving: Promise<unknown>,

@@ -56,6 +56,17 @@ export function inTime<T>(
   });
 }
 
+/** The answer, or `undefined` when it is not there in time. */
+export function within<T>(
+  answer: Promise<T>,
+  limit: number,
+): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, limit, undefined);
+    answer.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
 export function storeError(operation: string, cause: unknown): Error {
   return cause instanceof SessionStoreError
     ? cause

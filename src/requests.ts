@@ -8,12 +8,14 @@ import type { Door, Held, Records } from "./door.ts";
 import { type Commit, type Editor, patchOf } from "./editor.ts";
 import type { Ending } from "./ending.ts";
 import { SessionStoreError } from "./errors.ts";
+import { within } from "./in_time.ts";
 import type { Lookup } from "./lookup.ts";
 import type { SchemaGuard } from "./schema.ts";
 import { MAX_TRIES, type Opener, unsound } from "./opener.ts";
 import type { Scope } from "./scope.ts";
 import type {
   Awaitable,
+  Begun,
   SessionRecord,
   StoredRecord,
   Version,
@@ -38,6 +40,7 @@ export interface RequestParts {
   readonly guard: SchemaGuard | undefined;
   readonly shared: boolean;
   readonly absoluteMaxAge: number | undefined;
+  readonly storeTimeout: number;
   created(sid: string, record: SessionRecord): void;
   written(sid: string, record: SessionRecord, before: SessionRecord): void;
 }
@@ -64,11 +67,14 @@ export class Requests {
     clientId: string,
     ctx: unknown,
   ): Promise<StoredRecord> {
-    const { guard } = this.#parts;
+    const { guard, storeTimeout } = this.#parts;
     const data = guard ? await guard.writable(commit.data) : commit.data;
     const begin = () => this.#unseen(sid, { ...commit, data }, clientId, ctx);
     const earlier = this.#beginning.get(clientId);
-    const beginning = earlier ? earlier.then(begin, begin) : begin();
+    // on a store that is away, all of them are to learn it in time
+    const beginning = earlier
+      ? within(earlier.catch(() => {}), storeTimeout).then(begin)
+      : begin();
     this.#beginning.set(clientId, beginning);
     try {
       return await beginning;
@@ -107,7 +113,7 @@ export class Requests {
     clientId: string,
     ctx: unknown,
   ): Promise<StoredRecord> {
-    const { absoluteMaxAge, door, editor, lookup, ending } = this.#parts;
+    const { absoluteMaxAge, editor, ending, shared } = this.#parts;
     const { data } = commit;
     const now = Date.now();
     const absoluteEnd = absoluteMaxAge === undefined
@@ -123,45 +129,67 @@ export class Requests {
       settled: false,
       user: editor.userOf(data),
     };
-    const before = await lookup.ofClient(clientId, ctx);
-    const version = await door.ask(
-      "write",
-      (records) => records.write(sid, record, null, ctx),
-    );
-    if (version === undefined) {
+    const asking = this.#ask(sid, record, ctx);
+    // told of at once where it is there at once: it may be evicted by the next
+    const begun = asking instanceof Promise ? await asking : asking;
+    if (!begun) {
       throw new SessionStoreError(
         "Cannot begin a session as genid returned an id that is in use",
       );
     }
-    const after = await this.#later(sid, before?.sid, clientId, ctx);
-    if (before && before.sid !== after) {
-      await ending.end(before.sid, "replaced", {
-        record: before.record,
-        ctx,
-      });
+    const { before } = begun;
+    try {
+      if (before !== undefined) await this.#replace(before, clientId, ctx);
+    } catch (error) {
+      // nobody is told of a session whose beginning failed
+      await ending.discard(sid, ctx);
+      throw error;
     }
     this.#parts.created(sid, record);
-    if (after !== undefined) {
-      await ending.end(sid, "replaced", { record, ctx });
-    }
-    return { ...record, version };
+    if (shared && before !== undefined) await this.#lookAgain(sid, ctx);
+    return { ...record, version: begun.version };
   }
 
-  /** The session that another node began for the client while this one was begun, as far as the index tells. */
-  async #later(
+  /** Another node may have replaced a session as it began, and told us before we had met it. */
+  async #lookAgain(sid: string, ctx: unknown): Promise<void> {
+    try {
+      await this.#parts.lookup.find(sid, ctx);
+    } catch {
+      // it has begun all the same, and whoever uses it next looks again
+    }
+  }
+
+  #ask(
     sid: string,
-    before: string | undefined,
+    record: SessionRecord,
+    ctx: unknown,
+  ): Awaitable<Begun | undefined> {
+    const { door, ending } = this.#parts;
+    let landing: Awaitable<Begun | undefined>;
+    const asked = door.ask(
+      "write",
+      (records) => landing = records.begin(sid, record, ctx),
+    );
+    if (!(asked instanceof Promise)) return asked;
+    return asked.catch((error) => {
+      // nobody waits for it any more, and it may be done after all
+      Promise.resolve(landing).then(
+        (late) => late && ending.discard(sid, ctx),
+        () => {},
+      );
+      throw error;
+    });
+  }
+
+  /** Ends the session that the client had. */
+  async #replace(
+    sid: string,
     clientId: string,
     ctx: unknown,
-  ): Promise<string | undefined> {
-    const { door, lookup, shared } = this.#parts;
-    if (!shared) return undefined;
-    const last = await door.ask(
-      "read",
-      (records) => records.byClient(clientId),
-    );
-    if (last === undefined || last === sid || last === before) return undefined;
-    return (await lookup.ofClient(clientId, ctx))?.sid;
+  ): Promise<void> {
+    const { lookup, ending } = this.#parts;
+    const record = await lookup.bound(sid, clientId, ctx);
+    if (record) await ending.end(sid, "replaced", { record, ctx });
   }
 
   /**

@@ -94,6 +94,14 @@ export interface StoredRecord extends SessionRecord {
   readonly version: Version;
 }
 
+/** What came of a new session. */
+export interface Begun {
+  /** Of the record as it was written. */
+  readonly version: Version;
+  /** A hint: the session that {@linkcode AtomicStore.byClient} led to until then. Check the record. */
+  readonly before: string | undefined;
+}
+
 /**
  * The atomic tier: every operation happens whole or not at all, as far as
  * {@linkcode AtomicStore.scope} reaches. None of its members is optional.
@@ -120,6 +128,14 @@ export interface AtomicStore {
     record: SessionRecord,
     expected: Version | null,
   ): Awaitable<Version | undefined>;
+  /**
+   * Writes a new session, and makes it its client's, whom it may take from
+   * another session: of any number that are begun at once for one client, each
+   * but the last is told of once.
+   *
+   * @returns `undefined` when there is a session of this id
+   */
+  begin(sid: string, record: SessionRecord): Awaitable<Begun | undefined>;
   /**
    * Prolongs a life, and nothing else: neither data nor version change, an
    * earlier end is ignored and `absoluteEnd` is not passed.

@@ -12,6 +12,7 @@ const BASIC = ["get", "set", "destroy"];
 const ATOMIC = [
   "read",
   "write",
+  "begin",
   "extend",
   "destroy",
   "movedTo",

@@ -50,6 +50,27 @@ function cases(messenger: Messenger) {
     await heard;
   });
 
+  test("of sessions that a client begins on all nodes at once, one stands", async () => {
+    const nodes = await start();
+    for (let round = 0; round < 20; round++) {
+      const at = nodes.visitor();
+      const { clientId } = (await at[0]!.get("/")).json;
+      await Promise.all(
+        at.map((one) => one.post("/session", { json: { user: "ada" } })),
+      );
+      const begun = nodes.all.flatMap(({ events }) => events)
+        .filter(([name, event]) =>
+          name === "sessionStart" && event.local && event.clientId === clientId
+        )
+        .map(([, { sessionId }]) => sessionId as string);
+      assertEquals(begun.length, nodes.all.length);
+      const { bridge } = nodes.all[0]!;
+      const found = await Promise.all(begun.map((sid) => bridge.peek(sid)));
+      const alive = begun.filter((_, i) => found[i] !== undefined);
+      assertEquals(alive, [await bridge.sessionIdOf(clientId)]);
+    }
+  });
+
   test("a logout on another node ends it, rooms included", async () => {
     const nodes = await start();
     const { at, client, sessionId } = await arrive(nodes);

@@ -1,7 +1,13 @@
 import { afterEach, describe, it } from "@std/testing/bdd";
-import { assertEquals, assertStrictEquals } from "@std/assert";
-import { closeServers, collect, startScene } from "./support/issue3.ts";
+import { assertEquals, assertLess, assertStrictEquals } from "@std/assert";
+import {
+  closeServers,
+  collect,
+  FaultyAtomicStore,
+  startScene,
+} from "./support/issue3.ts";
 import { LateStore } from "./support/late_store.ts";
+import { deferred, until } from "./support/wait.ts";
 
 const user = ({ user }: { user?: unknown }) => user as string | undefined;
 
@@ -32,4 +38,34 @@ describe("two logins at once of one browser", () => {
       );
     });
   }
+
+  it("all learn in time that the store is away", async () => {
+    const store = new FaultyAtomicStore();
+    const { browser } = await startScene({ store, storeTimeout: 300 });
+    const ada = browser();
+    await ada.get("/");
+    store.moods.write = "hanging";
+    const since = Date.now();
+    const answers = await Promise.all(
+      [1, 2, 3, 4, 5, 6].map((n) => ada.post("/session", { json: { n } })),
+    );
+    assertLess(Date.now() - since, 1_200);
+    assertEquals(answers.map(({ status }) => status), Array(6).fill(503));
+  });
+
+  it("leave no session of one that was told that it failed", async () => {
+    const store = new FaultyAtomicStore();
+    const { browser, bridge } = await startScene({ store, storeTimeout: 50 });
+    const ada = browser();
+    const { clientId } = (await ada.get("/")).json;
+    const late = deferred();
+    store.moods.write = late.promise;
+    assertEquals((await ada.post("/session", { json: { n: 1 } })).status, 503);
+    store.moods.write = "well";
+    late.resolve();
+    const undone = () => store.calls.some(([what]) => what === "destroy");
+    await until(undone, "the session to go");
+    assertEquals(store.inner.size, 0);
+    assertEquals(await bridge.sessionIdOf(clientId), undefined);
+  });
 });

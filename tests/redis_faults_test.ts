@@ -195,6 +195,8 @@ function faults(name: typeof PACKAGES[number]) {
       granted(await store.acquire(sid, "t", HOLD, HOLD));
       const wait = other.acquire(sid, "u", HOLD, HOLD);
       await queued(sid);
+      // answered in order: by now it has been told that it waits
+      await other.read(sid);
       link.cut();
       const begin = performance.now();
       await store.commit(sid, "t", record({ data: '{"n":3}' }));

@@ -13,6 +13,7 @@
  */
 import {
   type Acquired,
+  type Begun,
   type Committed,
   EXPIRED_GRACE,
   MOVED_FOR,
@@ -33,6 +34,7 @@ export type {
   Acquired,
   AtomicStore,
   Awaitable,
+  Begun,
   Committed,
   SessionRecord,
   SharedStore,
@@ -163,12 +165,12 @@ export class RedisStore implements SharedStore {
       ? this.#index.begin(sid, record)
       : this.#index.enrol(sid, record);
     const [[written, stale, old]] = await Promise.all([
-      this.#space.run(scripts.WRITE, [this.#space.key("s", sid)], [
+      this.#put(
+        sid,
+        record,
         expected === null ? "" : String(expected),
         version,
-        ...encode(record),
-        suffice(record),
-      ]),
+      ),
       ...index,
     ]);
     if (Number(written) === 0) return undefined;
@@ -181,6 +183,23 @@ export class RedisStore implements SharedStore {
       );
     }
     return version;
+  }
+
+  /** See {@linkcode SharedStore.begin}. */
+  async begin(
+    sid: string,
+    record: SessionRecord,
+  ): Promise<Begun | undefined> {
+    const version = this.#version();
+    const writing = this.#put(sid, record, "", version);
+    // in a cluster the pointer stands elsewhere, and who meets it is to find the session
+    if (this.#space.connection.cluster) await writing;
+    const [[written], before] = await Promise.all([
+      writing,
+      this.#index.claim(sid, record),
+      ...this.#index.name(sid, record),
+    ]);
+    return Number(written) === 0 ? undefined : { version, before };
   }
 
   /** See {@linkcode SharedStore.extend}. */
@@ -324,6 +343,19 @@ export class RedisStore implements SharedStore {
   /** The same as {@linkcode RedisStore.close}, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #put(
+    sid: string,
+    record: SessionRecord,
+    expected: string,
+    version: Version,
+  ): Promise<readonly unknown[]> {
+    const args = [expected, String(version), ...encode(record)];
+    return this.#space.run(scripts.WRITE, [this.#space.key("s", sid)], [
+      ...args,
+      suffice(record),
+    ]);
   }
 
   /** Never comes back: the queue's name is random, and this counts. */

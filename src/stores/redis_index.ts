@@ -31,6 +31,17 @@ export class Index {
     return this.#all(sid, entry, false);
   }
 
+  /** Of a new session: its client's pointer; says where that pointed to. */
+  async claim(sid: string, entry: Entry): Promise<string | undefined> {
+    const [old] = await Promise.all(this.#point(sid, entry, false));
+    return old == null || old === sid ? undefined : String(old);
+  }
+
+  /** Of a new session: all but that. */
+  name(sid: string, entry: Entry): Promise<unknown>[] {
+    return [this.#byHash(sid, entry), ...this.enrol(sid, entry)];
+  }
+
   /** Among the sessions of its user. */
   enrol(sid: string, entry: Entry): Promise<unknown>[] {
     return entry.user === undefined ? [] : [
@@ -73,12 +84,12 @@ export class Index {
 
   /** @param timid not over a pointer to another session */
   #all(sid: string, entry: Entry, timid: boolean): Promise<unknown>[] {
+    return [...this.name(sid, entry), ...this.#point(sid, entry, timid)];
+  }
+
+  #byHash(sid: string, entry: Entry): Promise<unknown> {
     const hash = this.#space.named("h", sid);
-    return [
-      this.#space.run(scripts.POINT, [hash], [sid, until(entry), "0"]),
-      ...this.#point(sid, entry, timid),
-      ...this.enrol(sid, entry),
-    ];
+    return this.#space.run(scripts.POINT, [hash], [sid, until(entry), "0"]);
   }
 
   #point(sid: string, entry: Entry, timid: boolean): Promise<unknown>[] {

@@ -234,13 +234,13 @@ export const INDEXED: Script = script(
 return 1`,
 );
 
-/** `sid until mine`: a pointer to a session; with `mine`, not over a pointer to another. */
+/** `sid until mine`: a pointer to a session; with `mine`, not over a pointer to another. Where it pointed to. */
 export const POINT: Script = script(
   `local old = redis.call('GET', KEYS[1])
 if ARGV[3] ~= '1' or not old or old == ARGV[1] then
   redis.call('SET', KEYS[1], ARGV[1], 'PXAT', ARGV[2])
 end
-return 1`,
+return old`,
 );
 
 /** `sid`: takes a pointer away if it points there. */

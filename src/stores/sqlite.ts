@@ -8,6 +8,7 @@ import { EventEmitter } from "node:events";
 import { Alarm } from "../expiry.ts";
 import {
   type Acquired,
+  type Begun,
   type Committed,
   EXPIRED_GRACE,
   MOVED_FOR,
@@ -27,6 +28,7 @@ export type {
   Acquired,
   AtomicStore,
   Awaitable,
+  Begun,
   Committed,
   RemovalReason,
   SessionRecord,
@@ -145,6 +147,20 @@ export class SqliteStore implements SharedStore {
         // an overdue holder has been passed by: it must not write over this
         this.#leases.release(sid);
         return this.#sessions.put(sid, record, row);
+      })
+    );
+  }
+
+  /** See {@linkcode AtomicStore.begin}. */
+  begin(sid: string, record: SessionRecord): Promise<Begun | undefined> {
+    return this.#file.run(() =>
+      this.#file.transaction(() => {
+        if (this.#sessions.find(sid, Date.now())) return undefined;
+        const { clientId } = record;
+        const before = clientId === undefined
+          ? undefined
+          : this.#sessions.byClient(clientId);
+        return { version: this.#sessions.put(sid, record), before };
       })
     );
   }

@@ -175,6 +175,46 @@ export const WRITE_RULES: readonly StoreRule[] = [
     },
   ),
 
+  rule(
+    "begin: a new session, and the one that was its client's until then",
+    async (store) => {
+      const of = record({ clientId: id(), user: id(), data: '{"n":1}' });
+      const [first, second] = [id(), id()];
+      const one = await store.begin(first, of);
+      assert.equal(one?.before, undefined);
+      assert.deepEqual(await store.read(first), {
+        ...of,
+        version: one?.version,
+      });
+      assert.equal((await store.begin(second, of))?.before, first);
+      assert.equal(await store.byClient(of.clientId!), second);
+      assert.equal((await store.begin(id(), record()))?.before, undefined);
+    },
+  ),
+
+  rule("begin: refused where there is a session", async (store) => {
+    const { sid } = await begin(store, record({ data: '{"n":1}' }));
+    assert.equal(await store.begin(sid, record()), undefined);
+    assert.equal((await store.read(sid))?.data, '{"n":1}');
+  }),
+
+  rule(
+    "begin: of many for one client, each but the last is told of once",
+    async (store) => {
+      const of = record({ clientId: id() });
+      const sids = Array.from({ length: 20 }, () => id());
+      const begun = await Promise.all(
+        sids.map((sid) => store.begin(sid, of)),
+      );
+      const told = begun.map((each) => each?.before);
+      const last = await store.byClient(of.clientId!);
+      assert.deepEqual(
+        told.filter((sid) => sid !== undefined).sort(),
+        sids.filter((sid) => sid !== last).sort(),
+      );
+    },
+  ),
+
   rule("write: of many who begin one session, one wins", async (store) => {
     const sid = id();
     const versions = await Promise.all(

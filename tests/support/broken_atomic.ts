@@ -193,6 +193,29 @@ export const BROKEN_ATOMIC: Readonly<Record<string, Breakage>> = {
         ),
     };
   },
+  "begin: a new session, and the one that was its client's until then": (
+    good,
+  ) => ({
+    begin: async (sid, record) => {
+      const begun = await good.begin(sid, record);
+      return begun && { ...begun, before: undefined };
+    },
+  }),
+  "begin: refused where there is a session": (good) => ({
+    begin: async (sid, record) =>
+      await good.begin(sid, record) ??
+        { version: good.force(sid, record).version, before: undefined },
+  }),
+  "begin: of many for one client, each but the last is told of once": (
+    good,
+  ) => ({
+    async begin(sid, record) {
+      const before = await good.byClient(record.clientId!);
+      await later();
+      const begun = await good.begin(sid, record);
+      return begun && { ...begun, before };
+    },
+  }),
   "byClient: the session that was last bound to the client": (good) => {
     const first = new Map<string | undefined, string>();
     return {

@@ -257,6 +257,10 @@ export class FaultyAtomicStore extends Moody implements AtomicStore {
     );
   }
 
+  begin(sid: string, record: SessionRecord) {
+    return this.answer("write", sid, () => this.inner.begin(sid, record));
+  }
+
   extend(sid: string, expires: number): Promise<boolean> {
     return this.answer("extend", sid, () => this.inner.extend(sid, expires));
   }

@@ -58,6 +58,9 @@ export function referenceStore(world: World = emptyWorld()): ReferenceStore {
     records.set(sid, stored);
     return stored;
   };
+  const lastOf = (clientId: string) =>
+    [...records].filter(([sid, r]) => r.clientId === clientId && find(sid))
+      .at(-1)?.[0];
   const isHeld = (sid: string) => (leases.get(sid)?.until ?? 0) > Date.now();
 
   const later = (ms: number, body: () => void) => {
@@ -127,6 +130,12 @@ export function referenceStore(world: World = emptyWorld()): ReferenceStore {
       leases.delete(sid);
       return force(sid, record).version;
     },
+    begin(sid, record) {
+      if (find(sid)) return undefined;
+      const { clientId } = record;
+      const before = clientId === undefined ? undefined : lastOf(clientId);
+      return { version: force(sid, record).version, before };
+    },
     extend(sid, expires) {
       const record = find(sid);
       if (!record) return false;
@@ -149,9 +158,7 @@ export function referenceStore(world: World = emptyWorld()): ReferenceStore {
       return true;
     },
     movedTo: (sid) => moved.get(sid),
-    byClient: (clientId) =>
-      [...records].filter(([sid, r]) => r.clientId === clientId && find(sid))
-        .at(-1)?.[0],
+    byClient: lastOf,
     byUser: (user) =>
       [...records].filter(([sid, r]) => r.user === user && find(sid))
         .map(([sid]) => sid),
