@@ -8,13 +8,13 @@
  */
 import { SessionTimeoutError } from "./errors.ts";
 import { Graves } from "./graves.ts";
-import { generateUid } from "./ids.ts";
 import { always, inTime, isThenable, storeError } from "./in_time.ts";
+import { Leases } from "./lease.ts";
 import { type Hold, Mutex, WaitTimeout } from "./mutex.ts";
 import type {
-  Acquired,
   AtomicStore,
   Awaitable,
+  Begun,
   SessionRecord,
   SharedStore,
   StoredRecord,
@@ -35,6 +35,11 @@ export interface Records extends AtomicStore {
     ctx?: unknown,
     changed?: boolean,
   ): Awaitable<Version | undefined>;
+  begin(
+    sid: string,
+    record: SessionRecord,
+    ctx?: unknown,
+  ): Awaitable<Begun | undefined>;
   extend(sid: string, expires: number, ctx?: unknown): Awaitable<boolean>;
   destroy(
     sid: string,
@@ -94,7 +99,7 @@ export class Door {
   /** See {@linkcode Records.needsContext}. */
   readonly needsContext: boolean;
   readonly #records: Records;
-  readonly #shared: SharedStore | undefined;
+  readonly #leases: Leases | undefined;
   readonly #mutex: Mutex<string>;
   readonly #lockTimeout: number;
   readonly #storeTimeout: number;
@@ -106,8 +111,8 @@ export class Door {
     this.#records = records;
     this.takesTurns = records.takesTurns === true;
     this.needsContext = records.needsContext === true;
-    this.#shared = records.scope === "shared"
-      ? records as SharedStore
+    this.#leases = records.scope === "shared"
+      ? new Leases(this, records as SharedStore, limits)
       : undefined;
     this.#lockTimeout = limits.lockTimeout;
     this.#storeTimeout = limits.storeTimeout;
@@ -159,8 +164,8 @@ export class Door {
    * @throws {SessionTimeoutError} when others hold the session for too long
    */
   open(sid: string, ctx: unknown): Awaitable<Opened> {
-    return this.#shared
-      ? this.#lease(this.#shared, sid)
+    return this.#leases
+      ? this.#leases.open(sid)
       : this.#turn(sid, (hold, waited) => this.#read(hold, waited, ctx));
   }
 
@@ -376,76 +381,6 @@ export class Door {
     if (isAlive(record)) return { status: "changed", record };
     this.#mutex.release(hold);
     return { status: "ended" };
-  }
-
-  async #lease(store: SharedStore, sid: string): Promise<Opened> {
-    const token = generateUid(22);
-    const asked = Date.now();
-    const acquired = await this.#acquire(store, sid, token);
-    if (Date.now() - asked > 50) this.waits++;
-    if (acquired.status === "missing") {
-      return { missing: true, waited: acquired.waited };
-    }
-    if (acquired.status === "timeout") {
-      this.timeouts++;
-      throw new SessionTimeoutError("wait", this.#lockTimeout);
-    }
-    let closed = false;
-    return {
-      sid,
-      record: acquired.record,
-      over: () => undefined,
-      close: (record) => {
-        closed = true;
-        return this.#commit(store, sid, token, record);
-      },
-      release: () => {
-        if (closed) return;
-        closed = true;
-        // nobody waits for this: a lease that is not released runs out
-        Promise.resolve(
-          this.ask("release", () => store.commit(sid, token, undefined)),
-        ).catch(() => {});
-      },
-    };
-  }
-
-  async #acquire(
-    store: SharedStore,
-    sid: string,
-    token: string,
-  ): Promise<Acquired> {
-    const limit = this.#lockTimeout;
-    let acquiring: Promise<Acquired> | undefined;
-    try {
-      return await this.ask(
-        "read",
-        () => acquiring = store.acquire(sid, token, limit, limit),
-        limit + this.#storeTimeout,
-      );
-    } catch (error) {
-      // granted after all, to nobody: let it go
-      acquiring?.then(async (late) => {
-        if (late.status === "granted") {
-          await store.commit(sid, token, undefined);
-        }
-      }).catch(() => {});
-      throw error;
-    }
-  }
-
-  async #commit(
-    store: SharedStore,
-    sid: string,
-    token: string,
-    record: SessionRecord | undefined,
-  ): Promise<Closed> {
-    const committed = await this.ask(
-      "write",
-      () => store.commit(sid, token, record),
-    );
-    if (committed.status === "done") return committed;
-    return committed.status === "missing" ? { status: "ended" } : this.#lost();
   }
 
   #lost(): Closed {

@@ -117,11 +117,19 @@ export class Lookup {
       (records) => records.byClient(clientId),
     );
     if (sid === undefined) return undefined;
+    const record = await this.bound(sid, clientId, ctx, forData);
+    return record && { sid, record };
+  }
+
+  /** The record of a session, if it lives and is bound to this client: an index is a hint, the record decides. */
+  async bound(
+    sid: string,
+    clientId: string,
+    ctx?: unknown,
+    forData = false,
+  ): Promise<StoredRecord | undefined> {
     const record = await (forData ? this.load(sid, ctx) : this.find(sid, ctx));
-    // the index is a hint, the record decides
-    return isAlive(record) && record.clientId === clientId
-      ? { sid, record }
-      : undefined;
+    return isAlive(record) && record.clientId === clientId ? record : undefined;
   }
 
   /** The live sessions that belong to a user. See {@linkcode Lookup.ofClient}. */

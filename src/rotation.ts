@@ -146,6 +146,8 @@ export class Rotations {
     return ending.whileMoving(from, move, async (version, ended) => {
       // an end that was under way when this began is the last word
       if (version === undefined || ended) {
+        // nobody has heard of the new id
+        door.graves.bury(to);
         await door.ask(
           "destroy",
           (records) => records.destroy(to, undefined, ctx),

@@ -5,36 +5,21 @@
  *
  * @module
  */
-import { type Closed, Door, type Held, type Records } from "./door.ts";
-import { binding, type Commit, Editor, type EditorOptions } from "./editor.ts";
+import { Conclusion, type Finisher } from "./conclusion.ts";
+import { Door, type Held, type Records } from "./door.ts";
+import { type Commit, Editor, type EditorOptions } from "./editor.ts";
 import { Ending, type KnownSession } from "./ending.ts";
-import { SessionEndedError, SessionTimeoutError } from "./errors.ts";
 import type { EndReason, SessionConflict } from "./events.ts";
 import { isThenable } from "./in_time.ts";
+import { type Handler, type Joiner, Joining } from "./joining.ts";
 import { Lookup } from "./lookup.ts";
 import { missingPolicy } from "./missing.ts";
-import { Mutex, WaitTimeout } from "./mutex.ts";
-import { MAX_TRIES, Opener, unsound } from "./opener.ts";
-import { diff } from "./patch.ts";
+import { Opener } from "./opener.ts";
 import { type Committed, Requests } from "./requests.ts";
 import { type Rotation, type RotationParts, Rotations } from "./rotation.ts";
-import {
-  encode,
-  findScope,
-  type Frame,
-  RootScope,
-  Scope,
-  type SessionView,
-  settle,
-} from "./scope.ts";
 import { SchemaGuard, type SessionSchema } from "./schema.ts";
-import type {
-  Awaitable,
-  SessionData,
-  SessionRecord,
-  StoredRecord,
-  Version,
-} from "./store.ts";
+import { findScope, type Frame, RootScope } from "./scope.ts";
+import type { Awaitable, SessionRecord, StoredRecord } from "./store.ts";
 import { COMMIT, type Span, TRANSACTION } from "./trace.ts";
 
 /** What the door needs to know of the options. */
@@ -55,19 +40,11 @@ export interface TransactionListener
   missed(sid: string): void;
 }
 
-/** A handler of `withSession`. */
-export type Handler<R> = (
-  view: SessionView<SessionData, unknown>,
-) => R | Promise<R>;
-
 /** Where a transaction comes from. */
-export interface Source {
-  readonly socket?: unknown;
+export interface Source extends Joiner, Finisher {
   readonly ctx?: unknown;
-  /** Whether a use of the session prolongs its life. */
-  readonly touch?: boolean;
-  /** There while somebody watches. */
-  readonly span?: Span;
+  /** Whom the caller follows: to a new id as well, while the session is this client's. */
+  readonly clientId?: string | undefined;
   /** Brings changes of the request in, and takes the result out. */
   readonly carry?: {
     enter(scope: RootScope): void;
@@ -84,15 +61,13 @@ export class Transactions {
   count = 0;
   /** Whether the store is one that may look at the Koa context. */
   readonly wantsContext: boolean;
-  readonly #lockTimeout: number;
-  readonly #listener: TransactionListener;
+  readonly #missed: (sid: string) => void;
   readonly #opener: Opener;
   readonly #ending: Ending;
   readonly #requests: Requests;
   readonly #rotations: Rotations;
-  readonly #joins: Mutex<Scope>;
-  readonly #shared: boolean;
-  readonly #guard: SchemaGuard | undefined;
+  readonly #joining: Joining;
+  readonly #conclusion: Conclusion;
 
   constructor(
     records: Records,
@@ -100,18 +75,18 @@ export class Transactions {
     listener: TransactionListener,
   ) {
     const door = this.door = new Door(records, options);
-    const guard = this.#guard = options.schema && new SchemaGuard(
+    const guard = options.schema && new SchemaGuard(
       options.schema,
       options.onInvalid,
       (sid, record) => this.#ending.end(sid, "revoked", { record }),
     );
-    const { missed } = listener;
+    const missed = this.#missed = listener.missed;
     const lookup = this.lookup = new Lookup(door, records, missed, guard);
     const editor = this.editor = new Editor(options, listener.conflict);
     const opener = this.#opener = new Opener(door, lookup);
     const ending = this.#ending = new Ending(door, lookup, listener.ended);
-    const shared = this.#shared = records.scope === "shared";
-    const { absoluteMaxAge } = options;
+    const shared = records.scope === "shared";
+    const { absoluteMaxAge, lockTimeout, storeTimeout } = options;
     const { created, written, rotated } = listener;
     const parts = {
       door,
@@ -122,15 +97,18 @@ export class Transactions {
       guard,
       shared,
       absoluteMaxAge,
+      lockTimeout,
+      storeTimeout,
       created,
       written,
       rotated,
+      logout: (sid: string, record: SessionRecord) =>
+        this.end(sid, "logout", { record }),
     };
     this.#requests = new Requests(parts);
     this.#rotations = new Rotations(parts, this.#requests);
-    this.#joins = new Mutex(options.lockTimeout);
-    this.#lockTimeout = options.lockTimeout;
-    this.#listener = listener;
+    this.#joining = new Joining(parts);
+    this.#conclusion = new Conclusion(parts);
     this.wantsContext = records.takesTurns === true;
   }
 
@@ -229,18 +207,55 @@ export class Transactions {
     const asked = source.span && performance.now();
     const frame = this.#opener.frames.getStore();
     const scope = frame && findScope(frame, sid);
-    if (scope) return await this.#join(scope, frame, handler, missing, source);
+    if (scope) {
+      return await this.#joining.join(scope, frame, handler, missing, source);
+    }
     const opening = this.#opener.open(sid, source.ctx, false);
     const opened = opening instanceof Promise ? await opening : opening;
     if (source.span) source.span.wait = performance.now() - asked!;
-    if ("missing" in opened) {
-      if (source.span) source.span.outcome = "missing";
-      this.#listener.missed(sid);
-      return missing();
+    if (!("missing" in opened)) {
+      const holding = this.#hold(opened, frame, handler, source);
+      return holding instanceof Promise ? await holding : holding;
     }
+    this.#missed(sid);
+    const to = await this.#followed(sid, source);
+    const over = to !== undefined && frame && findScope(frame, to);
+    if (over) {
+      return await this.#joining.join(over, frame, handler, missing, source);
+    }
+    const held = to === undefined ? undefined : await this.#open(to, source);
+    if (held) return await this.#hold(held, frame, handler, source);
+    if (source.span) source.span.outcome = "missing";
+    return missing();
+  }
+
+  #hold<R>(
+    held: Held,
+    parent: Frame | undefined,
+    handler: Handler<R>,
+    source: Source,
+  ): Awaitable<R> {
     this.count++;
-    const executing = this.#execute(opened, frame, handler, source);
-    return executing instanceof Promise ? await executing : executing;
+    return this.#execute(held, parent, handler, source);
+  }
+
+  /** The id that a follower's session has now: word of it may be on its way still. */
+  async #followed(
+    sid: string,
+    { clientId }: Source,
+  ): Promise<string | undefined> {
+    return clientId === undefined ? undefined : await this.lookup.movedTo(sid);
+  }
+
+  async #open(
+    sid: string,
+    { clientId, ctx }: Source,
+  ): Promise<Held | undefined> {
+    const opened = await this.#opener.open(sid, ctx, true);
+    if ("missing" in opened) return undefined;
+    if (opened.record.clientId === clientId) return opened;
+    opened.release();
+    return undefined;
   }
 
   /** What is done at once on a store that answers at once is over when this returns: nobody has to wait for it. */
@@ -266,7 +281,7 @@ export class Transactions {
       return this.#finish(scope, result, source);
     }
     scope.open = false;
-    const concluding = this.#conclude(scope, source);
+    const concluding = this.#conclusion.conclude(scope, source);
     return concluding ? concluding.then(() => result) : result;
   }
 
@@ -285,177 +300,8 @@ export class Transactions {
       throw error;
     }
     await scope.close();
-    await this.#conclude(scope, source);
+    await this.#conclusion.conclude(scope, source);
     return result;
-  }
-
-  async #join<R, M>(
-    into: Scope,
-    parent: Frame | undefined,
-    handler: Handler<R>,
-    missing: () => M,
-    source: Source,
-  ): Promise<R | M> {
-    into.started();
-    if (source.span) source.span.outcome = "joined";
-    try {
-      const hold = await this.#joinTurn(into);
-      try {
-        if (into.result === null || into.top.ended) return missing();
-        const before = encode(into.result);
-        const scope = new Scope(into.top, JSON.parse(before));
-        let result: R;
-        try {
-          result = await this.#opener.frames.run(
-            { scope, parent },
-            handler,
-            scope.view(source.socket),
-          );
-        } finally {
-          await scope.close();
-        }
-        if (hold.state === "lost") {
-          this.door.timeouts++;
-          throw new SessionTimeoutError("hold", this.#lockTimeout);
-        }
-        settle(into, before, scope.result);
-        if (scope.result === null) await this.#endInside(into.top);
-        return result;
-      } finally {
-        this.#joins.release(hold);
-      }
-    } finally {
-      into.finished();
-    }
-  }
-
-  /** Ending never waits, not even for the call that was joined. */
-  async #endInside(top: RootScope): Promise<void> {
-    if (top.ended) return;
-    top.ended = true;
-    const { sid, record } = top.held;
-    if (!await this.end(sid, "logout", { record })) {
-      throw new SessionEndedError();
-    }
-  }
-
-  async #joinTurn(into: Scope) {
-    try {
-      return (await this.#joins.acquire(into))!;
-    } catch (error) {
-      if (!(error instanceof WaitTimeout)) throw error;
-      this.door.timeouts++;
-      throw new SessionTimeoutError("wait", this.#lockTimeout);
-    }
-  }
-
-  #conclude(scope: RootScope, source: Source): Promise<void> | undefined {
-    if (scope.ended || scope.result === null) return this.#end(scope, source);
-    const { held } = scope;
-    try {
-      const data = encode(scope.result);
-      return this.#guard && data !== held.record.data
-        ? this.#writeGuarded(this.#guard, scope, data, source)
-        : this.#write(scope, data, source);
-    } catch (error) {
-      held.release();
-      throw error;
-    }
-  }
-
-  async #writeGuarded(
-    guard: SchemaGuard,
-    scope: RootScope,
-    data: string,
-    source: Source,
-  ): Promise<void> {
-    try {
-      await this.#write(scope, await guard.writable(data), source);
-    } catch (error) {
-      scope.held.release();
-      throw error;
-    }
-  }
-
-  #write(
-    scope: RootScope,
-    data: string,
-    source: Source,
-  ): Promise<void> | undefined {
-    const { held, cookie } = scope;
-    const next = this.editor.next(held.record, data, cookie, source.touch);
-    const closing = held.close(next);
-    if (closing instanceof Promise || closing.status !== "done") {
-      return this.#close(held, next, closing, source);
-    }
-    this.#closed(held, next, closing.version, source);
-  }
-
-  async #end(scope: RootScope, source: Source): Promise<void> {
-    const { held } = scope;
-    if (source.span) source.span.outcome = "destroyed";
-    if (scope.ended) held.release();
-    else await this.#logout(scope);
-    source.carry?.leave(held.sid, undefined);
-  }
-
-  async #logout(scope: RootScope): Promise<void> {
-    const { held } = scope;
-    try {
-      // first destroyed, then let go: who waits is to find it missing
-      const over = held.over();
-      if (over) throw new SessionEndedError(over.why);
-      if (!await this.end(held.sid, "logout", { record: held.record })) {
-        throw new SessionEndedError();
-      }
-    } finally {
-      held.release();
-    }
-  }
-
-  /** Closes a session; what somebody wrote past the door meanwhile is kept as a patch would keep it. */
-  async #close(
-    held: Held,
-    next: SessionRecord | undefined,
-    closing: Awaitable<Closed>,
-    source: Source,
-  ): Promise<void> {
-    let closed = await closing;
-    for (let tries = 0; closed.status === "changed"; tries++) {
-      if (tries === MAX_TRIES) throw unsound();
-      const current = closed.record;
-      let data: string;
-      try {
-        const patch = diff(
-          JSON.parse(held.record.data),
-          JSON.parse(next!.data),
-        );
-        data = this.editor.merged(held.sid, held.record, patch, current);
-        if (this.#guard) data = await this.#guard.writable(data);
-        const user = this.editor.userOf(data);
-        next = { ...next!, data, ...binding(current), user };
-      } catch (error) {
-        held.release();
-        throw error;
-      }
-      closed = await held.close(next, current.version);
-    }
-    if (closed.status === "ended") throw new SessionEndedError(closed.why);
-    if (closed.status === "lost") {
-      throw new SessionTimeoutError("hold", this.#lockTimeout);
-    }
-    this.#closed(held, next, closed.version, source);
-  }
-
-  #closed(
-    held: Held,
-    next: SessionRecord | undefined,
-    version: Version,
-    source: Source,
-  ): void {
-    if (source.span) source.span.outcome = next ? "written" : "unchanged";
-    if (next) this.#listener.written(held.sid, next, held.record);
-    source.carry?.leave(held.sid, { ...next ?? held.record, version });
   }
 }
 

@@ -6,7 +6,7 @@ import {
   type NodesConfig,
   startNodes,
 } from "./support/cluster.ts";
-import { once, until } from "./support/harness.ts";
+import { once, serverSocketOf, until } from "./support/harness.ts";
 import { type RedisServer, startRedis } from "./support/redis.ts";
 import { itNeeds, redisServerPath } from "./support/requires.ts";
 
@@ -56,6 +56,38 @@ describe("A cluster whose messages all get lost", () => {
       reason: "revoked",
       local: false,
     }]);
+  });
+
+  test("a socket's call goes on under a new id that it has not heard of", async () => {
+    const nodes = await startPatient();
+    const { at, client } = await arrive(nodes);
+    await at[0]!.post("/session", { json: { n: 1 } });
+    await at[0]!.post("/regenerate?sockets=follow");
+    await at[0]!.post("/regenerate?sockets=follow");
+    assertEquals(await at[1]!.ask(client, "add"), 2);
+    const { sessionId } = (await at[0]!.get("/")).json;
+    await until(
+      async () => (await at[1]!.ask(client, "whoami")).sessionId === sessionId,
+      "the new id",
+    );
+  });
+
+  test("a call within one that went on under a new id joins it", async () => {
+    const nodes = await startPatient();
+    const { at, client } = await arrive(nodes);
+    await at[0]!.post("/regenerate?sockets=follow");
+    const socket = serverSocketOf(nodes.all[1]!.io, client);
+    const n = await socket.withSession(() =>
+      socket.withSession(({ session }) => session.n)
+    );
+    assertEquals(n, 1);
+  });
+
+  test("a socket's call does not go on where sockets were to be left", async () => {
+    const nodes = await startPatient();
+    const { at, client } = await arrive(nodes);
+    await at[0]!.post("/regenerate?sockets=leave");
+    assertEquals((await at[1]!.ask(client, "get")).code, "SESSION_MISSING");
   });
 
   test("a live socket learns of a begin within reconcileInterval", async () => {
@@ -170,10 +202,10 @@ describe("A cluster whose messages all get lost", () => {
     const { at, client } = await arrive(nodes);
     await at[0]!.post("/regenerate?sockets=follow");
     const rotated = once(client, "session:rotated");
-    await at[1]!.ask(client, "add");
+    assertEquals(await at[1]!.ask(client, "add"), 2);
     assertEquals(await rotated, [{ sockets: "follow" }]);
     assert(client.connected);
-    assertEquals(await at[1]!.ask(client, "add"), 2);
+    assertEquals(await at[1]!.ask(client, "add"), 3);
     assert(
       !at[1]!.received(client).some(([event]) => event === "session:end"),
     );

@@ -22,7 +22,7 @@ const VISITORS = 6;
 /** How long the store may take, a session be waited for, and an end go unnoticed, in ms. */
 const [STORE, LOCK, INTERVAL] = [500, 500, 500];
 /** Who is ready to wait this long for a session need not wait as long for a store that says nothing. */
-const [PATIENT, STORE_ANSWER] = [60_000, 5_000];
+const PATIENT = 60_000;
 /** What a busy machine takes on top, in ms. */
 const SLACK = 2_500;
 
@@ -52,7 +52,7 @@ describe("Redis going away under a cluster", () => {
       server.signal("SIGSTOP");
       const since = Date.now();
       try {
-        await refused(people, Math.min(STORE + lock, STORE_ANSWER));
+        await refused(people);
         await pause(seconds * 1_000 - (Date.now() - since));
       } finally {
         server.signal("SIGCONT");
@@ -132,7 +132,6 @@ async function populate(lockTimeout = LOCK): Promise<
 /** Whatever is asked of the store is refused, by name and in time. */
 async function refused(
   people: readonly Person[],
-  limit = STORE + LOCK,
 ): Promise<void> {
   await Promise.all(people.map(async ({ at, client }) => {
     const since = Date.now();
@@ -145,7 +144,7 @@ async function refused(
         (error: { data?: { code?: string } }) => error.data?.code,
       ),
     ]);
-    assertLess(Date.now() - since, limit + SLACK);
+    assertLess(Date.now() - since, STORE + SLACK);
     assertEquals(used.code, "SESSION_STORE");
     assertEquals([read.status, read.json.code], [503, "SESSION_STORE"]);
     assertEquals([held.status, held.json.code], [503, "SESSION_STORE"]);
