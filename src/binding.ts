@@ -8,6 +8,7 @@
 import type { Clients } from "./clients.ts";
 import { isAlive } from "./door.ts";
 import { generateUid } from "./ids.ts";
+import { then } from "./in_time.ts";
 import type { Awaitable, StoredRecord } from "./store.ts";
 import type { Transactions } from "./transaction.ts";
 import type { Validity } from "./validity.ts";
@@ -20,6 +21,14 @@ export interface Bound {
   readonly record: StoredRecord | undefined;
   /** The client: the one that came, or the one that the session is settled on. */
   readonly clientId: string | undefined;
+}
+
+/** The client that a handshake names. */
+export interface Claim {
+  /** Its id as it came, genuine or not. */
+  readonly claimed: string | undefined;
+  /** Its id, if it is genuine: verified when it is asked for. */
+  genuine(): string | undefined;
 }
 
 /** The length of a client id: 144 random bits. */
@@ -60,10 +69,10 @@ export class Bindings<Socket> {
     ctx: object,
   ): Awaitable<Bound> {
     if (sid === undefined) return { sid, record: undefined, clientId };
-    const loading = this.#transactions.lookup.load(sid, ctx);
-    return loading instanceof Promise
-      ? loading.then((record) => this.#loaded(sid, record, clientId, ctx))
-      : this.#loaded(sid, loading, clientId, ctx);
+    return then(
+      this.#transactions.lookup.load(sid, ctx),
+      (record) => this.#loaded(sid, record, clientId, ctx),
+    );
   }
 
   #loaded(
@@ -77,10 +86,10 @@ export class Bindings<Socket> {
     if (this.validity?.ask(ctx, record) === false) {
       return { sid, record, clientId };
     }
-    const live = this.#live(sid, record, clientId, ctx);
-    return live instanceof Promise
-      ? live.then((bound) => bound ?? this.#dead(sid, undefined, clientId, ctx))
-      : live;
+    return then(
+      this.#live(sid, record, clientId, ctx),
+      (bound) => bound ?? this.#dead(sid, undefined, clientId, ctx),
+    );
   }
 
   async #dead(
@@ -94,23 +103,43 @@ export class Bindings<Socket> {
   }
 
   /** For a socket: it is let into its client's session, never into another client's. */
-  async ofHandshake(
+  ofHandshake(
     sid: string | undefined,
-    clientId: string | undefined,
+    client: Claim,
     ctx: object,
-  ): Promise<Bound> {
-    const record = sid === undefined
-      ? undefined
-      : await this.#transactions.lookup.load(sid, ctx);
-    if (
-      sid !== undefined && isAlive(record) &&
-      this.validity?.ask(ctx, record) !== false
-    ) {
-      const bound = await this.#live(sid, record, clientId, ctx);
-      if (bound && (clientId === undefined || bound.clientId === clientId)) {
-        return bound;
-      }
+  ): Awaitable<Bound> {
+    if (sid === undefined) return this.#ofClient(client.genuine(), ctx);
+    return then(
+      this.#transactions.lookup.load(sid, ctx),
+      (record) => this.#shaken(sid, record, client, ctx),
+    );
+  }
+
+  #shaken(
+    sid: string,
+    record: StoredRecord | undefined,
+    client: Claim,
+    ctx: object,
+  ): Awaitable<Bound> {
+    if (!isAlive(record) || this.validity?.ask(ctx, record) === false) {
+      return this.#ofClient(client.genuine(), ctx);
     }
+    const { clientId: settled } = record;
+    // a forged client cookie would change nothing: it need not be verified
+    if (record.settled && settled !== undefined && settled === client.claimed) {
+      return this.#seen(sid, record, settled);
+    }
+    const clientId = client.genuine();
+    return then(
+      this.#live(sid, record, clientId, ctx),
+      (bound) =>
+        bound && (clientId === undefined || bound.clientId === clientId)
+          ? bound
+          : this.#ofClient(clientId, ctx),
+    );
+  }
+
+  async #ofClient(clientId: string | undefined, ctx: object): Promise<Bound> {
     const own = await this.#own(clientId, ctx);
     return own ?? { sid: undefined, record: undefined, clientId };
   }
@@ -183,7 +212,7 @@ export class Bindings<Socket> {
     record: StoredRecord,
     clientId: string | undefined,
   ): Bound {
-    if (!this.#clients.get(sid) && record.clientId !== undefined) {
+    if (record.clientId !== undefined && !this.#clients.met(sid)) {
       this.#met(sid, record);
     }
     return { sid, record, clientId };

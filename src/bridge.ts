@@ -230,26 +230,26 @@ export class SessionBridge<S extends object = SessionData>
   }
 
   /**
-   * The sockets of a session, on every process.
+   * The sockets of a session, on every process. They are in rooms for this
+   * from the first such call, or from the start where other processes may ask.
    *
    * @param sessionId the session's id
    * @param nsp the namespace
    * @returns a Socket.IO operator: `.emit(…)` and the like
    */
   toSession(sessionId: string, nsp: string = "/"): Rooms {
-    return this.#io.of(nsp).to(
-      sessionRoom(hashId(need("sessionId", sessionId))),
-    );
+    const hash = hashId(need("sessionId", sessionId));
+    return this.#to(sessionRoom(hash), nsp);
   }
 
   /** The sockets of a client, while it has a session. See {@linkcode SessionBridge.toSession}. */
   toClient(clientId: string, nsp: string = "/"): Rooms {
-    return this.#io.of(nsp).to(clientRoom(need("clientId", clientId)));
+    return this.#to(clientRoom(need("clientId", clientId)), nsp);
   }
 
   /** The sockets of all sessions of a user. See {@linkcode SessionBridge.toSession}. */
   toUser(user: string, nsp: string = "/"): Rooms {
-    return this.#io.of(nsp).to(userRoom(need("user", user)));
+    return this.#to(userRoom(need("user", user)), nsp);
   }
 
   /**
@@ -311,6 +311,11 @@ export class SessionBridge<S extends object = SessionData>
   /** The same as {@linkcode SessionBridge.close}, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #to(room: string, nsp: string): Rooms {
+    this.#parts.membership.keep();
+    return this.#io.of(nsp).to(room);
   }
 
   async #close(): Promise<void> {

@@ -6,7 +6,9 @@
  * @module
  */
 import type { Namespace } from "socket.io";
-import { hashInRooms } from "./rooms.ts";
+import { within } from "./in_time.ts";
+import type { Known } from "./clients.ts";
+import { areOf, hashInRooms } from "./rooms.ts";
 
 /** What an adapter restores. */
 interface Restored {
@@ -26,8 +28,8 @@ const MAX_ADMITTED = 10_000;
 /** See the module's text. */
 export class RecoveryGate {
   readonly #limit: number;
-  readonly #standing: (hash: string) => Promise<object | undefined>;
-  readonly #admitted = new Map<string, object>();
+  readonly #standing: (hash: string) => Promise<Known | undefined>;
+  readonly #admitted = new Map<string, Known>();
 
   /**
    * @param limit how long the adapter may take, in ms
@@ -35,20 +37,31 @@ export class RecoveryGate {
    */
   constructor(
     limit: number,
-    standing: (hash: string) => Promise<object | undefined>,
+    standing: (hash: string) => Promise<Known | undefined>,
   ) {
     this.#limit = limit;
     this.#standing = standing;
   }
 
-  /** Guards the adapter that the namespace has, and each that it is given. */
-  guard(namespace: Namespace): () => void {
-    let adapter = this.#wrap(namespace.adapter);
+  /**
+   * Guards the adapter that the namespace has, and each that it is given.
+   *
+   * @param guarded is told of each of them
+   */
+  guard(
+    namespace: Namespace,
+    guarded: (adapter: object) => void,
+  ): () => void {
+    const wrap = <A extends object>(adapter: A): A => {
+      guarded(adapter);
+      return this.#wrap(adapter);
+    };
+    let adapter = wrap(namespace.adapter);
     Object.defineProperty(namespace, "adapter", {
       configurable: true,
       enumerable: true,
       get: () => adapter,
-      set: (next) => adapter = this.#wrap(next),
+      set: (next) => adapter = wrap(next),
     });
     return () => {
       Reflect.deleteProperty(adapter, "restoreSession");
@@ -62,7 +75,7 @@ export class RecoveryGate {
   }
 
   /** What a recovered socket was let through with; asked once. */
-  admitted(socketId: string): object | undefined {
+  admitted(socketId: string): Known | undefined {
     const session = this.#admitted.get(socketId);
     this.#admitted.delete(socketId);
     return session;
@@ -88,29 +101,20 @@ export class RecoveryGate {
   async #restore(
     answer: Promise<Restored | null> | null,
   ): Promise<Restored | null> {
-    const restored = await inTime(answer, this.#limit);
+    // what is not there in time is as good as nothing: the client connects anew
+    const restored = await within(Promise.resolve(answer), this.#limit);
     if (!restored) return null;
     const hash = hashInRooms(restored.rooms);
     const session = hash === undefined ? undefined : await this.#standing(hash);
     if (hash === undefined) return restored;
     if (!session) return null;
+    // it may be somebody else's by now, who did not miss what was sent
+    const { clientId, user } = session;
+    if (!areOf(restored.rooms, clientId, user)) return null;
     if (this.#admitted.size >= MAX_ADMITTED) {
       this.#admitted.delete(this.#admitted.keys().next().value!);
     }
     this.#admitted.set(restored.sid, session);
     return restored;
   }
-}
-
-/** What is not there in time is as good as nothing: the client connects anew. */
-function inTime<T>(
-  answer: Promise<T | null> | null,
-  limit: number,
-): Promise<T | null> {
-  let timer: ReturnType<typeof setTimeout>;
-  const late = new Promise<null>((resolve) => {
-    timer = setTimeout(resolve, limit, null);
-  });
-  return Promise.race([Promise.resolve(answer), late])
-    .finally(() => clearTimeout(timer));
 }

@@ -6,7 +6,6 @@
  */
 import type { Namespace, Server, Socket } from "socket.io";
 import { Admission } from "./admission.ts";
-import type { Bindings } from "./binding.ts";
 import type { Client, Clients, Known } from "./clients.ts";
 import { isAlive } from "./door.ts";
 import type { EndReason } from "./events.ts";
@@ -14,44 +13,37 @@ import type { Feed } from "./feed.ts";
 import { unref } from "./expiry.ts";
 import { type Followed, FOLLOWING } from "./following.ts";
 import { greetGuest, greetMember, tellEnd } from "./greeting.ts";
-import { isPlausibleId } from "./ids.ts";
-import { join, joinSession, leave, leaveSession } from "./membership.ts";
+import {
+  type HandshakeHost,
+  handshakes,
+  type Middleware,
+} from "./handshake.ts";
+import type { Membership } from "./membership.ts";
 import type { OnSessionEnd } from "./options.ts";
 import { RecoveryGate } from "./recovery.ts";
-import { sessionRoom, userRoom } from "./rooms.ts";
 import type { SessionRecord, StoredRecord } from "./store.ts";
-import { HANDSHAKE } from "./trace.ts";
 import type { Transactions } from "./transaction.ts";
 
 /** What the socket side needs from the others. */
-export interface SocketHost {
+export interface SocketHost extends HandshakeHost {
   readonly transactions: Transactions;
-  readonly bindings: Bindings<Socket>;
-  readonly clients: Clients<Socket>;
+  readonly membership: Membership;
   readonly onSessionEnd: OnSessionEnd;
   readonly touchInterval: number | false;
   readonly storeTimeout: number;
-  /** Makes a Koa context of a handshake. */
-  contextOf(socket: Socket): object;
-  /** The ids that came with a handshake. */
-  ids(ctx: object): { sid: string | undefined; clientId: string | undefined };
-  /** Whether a handshake may be looked at; rejects where it may not. */
-  admit(socket: Socket): Promise<void> | undefined;
   /** Finds a session by the hash of its id, beyond what this process knows. */
   byHash(hash: string): Promise<string | undefined>;
-  met(sid: string, record: StoredRecord): Known | undefined;
+  /** What is known of a live session, which may be met for the first time. */
+  known(sid: string, record: StoredRecord): Known | undefined;
   /** Tells more than that sessions begin and end, where an option asks for it. */
   readonly feed: Feed | undefined;
   failed(error: unknown): void;
 }
 
-type Middleware = (socket: Socket, next: (error?: Error) => void) => void;
-
 /** The Socket.IO half of the bridge. */
 export class SocketSessions {
   readonly #host: SocketHost;
   readonly #gate: RecoveryGate;
-  readonly #contexts = new WeakMap<Socket, object>();
   readonly #graces = new Set<ReturnType<typeof setTimeout>>();
   readonly #undo: (() => void)[] = [];
   /** Namespaces come and go: nothing here may keep one. */
@@ -60,17 +52,17 @@ export class SocketSessions {
   readonly #admission: Admission | undefined;
   readonly #activity: () => void;
   readonly #gone: () => void;
-  /** The same for all sockets: an accessor of its own would give each a hidden class. */
-  readonly #members: PropertyDescriptorMap;
+  readonly #handshake: Middleware;
 
   constructor(io: Server, host: SocketHost) {
     this.#host = host;
     this.#activity = this.#listener() as () => void;
-    this.#members = this.#describeMembers();
+    this.#handshake = handshakes(host);
     const { validity } = host.bindings;
     this.#admission = validity && new Admission(
       host.clients,
-      (socket, record) => validity.ask(host.contextOf(socket), record),
+      (socket, record) =>
+        validity.ask(host.equipment.contextOf(socket), record),
       host.failed,
     );
     this.#gone = unfollowing(
@@ -128,9 +120,7 @@ export class SocketSessions {
     if (sockets === "leave") this.#quit(client, from);
     else {
       client.session = undefined;
-      for (const socket of client.sockets) {
-        leave(socket, sessionRoom(from.hash));
-      }
+      this.#host.membership.leaveId(client.sockets, from);
       this.#enter(client, to);
     }
     for (const socket of client.sockets) {
@@ -147,12 +137,10 @@ export class SocketSessions {
 
   /** A session belongs to somebody else now. */
   userChanged(known: Known, before: string | undefined): void {
-    const client = this.#host.clients.client(known.clientId);
+    const { clients, membership } = this.#host;
+    const client = clients.client(known.clientId);
     if (client?.session !== known) return;
-    for (const socket of client.sockets) {
-      if (before !== undefined) leave(socket, userRoom(before));
-      if (known.user !== undefined) join(socket, userRoom(known.user));
-    }
+    membership.changeUser(client.sockets, before, known.user);
   }
 
   close(): void {
@@ -162,17 +150,15 @@ export class SocketSessions {
   }
 
   #install(namespace: Namespace): void {
-    const middleware: Middleware = (socket, next) => {
-      this.#traced(socket).then(
-        () => next(),
-        (error) => next(refusal(error)),
-      );
-    };
+    const middleware = this.#handshake;
     const onConnect = (socket: Socket) => this.#connected(socket);
     const { _fns } = namespace as unknown as { _fns: Middleware[] };
     _fns.unshift(middleware);
     namespace.prependListener("connect", onConnect);
-    const unguard = this.#gate.guard(namespace);
+    const unguard = this.#gate.guard(
+      namespace,
+      (adapter) => this.#host.membership.keepFor(adapter),
+    );
     this.#installed.set(namespace, () => {
       const at = _fns.indexOf(middleware);
       if (at >= 0) _fns.splice(at, 1);
@@ -181,117 +167,15 @@ export class SocketSessions {
     });
   }
 
-  async #traced(socket: Followed): Promise<void> {
-    if (!HANDSHAKE.watched) return await this.#handshake(socket);
-    await HANDSHAKE.run(undefined, "socket", async (span) => {
-      await this.#handshake(socket);
-      span.session = socket[FOLLOWING]?.known?.hash;
-      span.outcome = span.session === undefined ? "guest" : "session";
-    });
-  }
-
-  async #handshake(socket: Socket): Promise<void> {
-    const host = this.#host;
-    const admitting = host.admit(socket);
-    if (admitting) await admitting;
-    const ctx = host.contextOf(socket);
-    const came = host.ids(ctx);
-    const bound = await host.bindings.ofHandshake(
-      came.sid,
-      isPlausibleId(came.clientId) ? came.clientId : undefined,
-      ctx,
-    );
-    const known = bound.sid === undefined
-      ? undefined
-      : host.clients.get(bound.sid);
-    this.#equip(socket, bound.clientId, known);
-  }
-
-  #equip(
-    socket: Followed,
-    clientId: string | undefined,
-    known: Known | undefined,
-  ): void {
-    socket[FOLLOWING] = { clientId, known, client: undefined };
-    Object.defineProperties(socket, this.#members);
-  }
-
-  #describeMembers(): PropertyDescriptorMap {
-    const sessionOf = (socket: Followed) => this.#sessionOf(socket);
-    const contextOf = (socket: Followed) => this.#contextOf(socket);
-    const withSession = (socket: Followed, args: unknown[]) =>
-      this.#withSession(socket, args);
-    return {
-      clientId: {
-        configurable: true,
-        get(this: Followed) {
-          return this[FOLLOWING]?.clientId;
-        },
-      },
-      sessionId: {
-        configurable: true,
-        get(this: Followed) {
-          return sessionOf(this)?.sid;
-        },
-      },
-      withSession: {
-        configurable: true,
-        // bound when it is asked for, so that it may be taken off its socket
-        get(this: Followed) {
-          return (...args: unknown[]) => withSession(this, args);
-        },
-      },
-      ctx: {
-        configurable: true,
-        get(this: Followed) {
-          return contextOf(this);
-        },
-      },
-    };
-  }
-
-  /** The session of a socket now, whether it is connected yet, still, or no more. */
-  #sessionOf(socket: Followed): Known | undefined {
-    const { clients } = this.#host;
-    const following = socket[FOLLOWING];
-    const known = following?.client
-      ? following.client.session
-      : following?.known;
-    const lives = known && clients.get(known.sid) === known &&
-      known.clientId === following?.clientId;
-    return lives ? known : undefined;
-  }
-
-  #withSession(socket: Socket, args: unknown[]): Promise<unknown> {
-    return this.#host.transactions.run(this.#sessionOf(socket)?.sid, args, {
-      socket,
-      ctx: this.#lateContext(socket),
-      touch: true,
-    });
-  }
-
-  /** A context is large, and only stores that want one need it again after the handshake. */
-  #lateContext(socket: Socket): unknown {
-    return this.#host.transactions.wantsContext
-      ? this.#contextOf(socket)
-      : undefined;
-  }
-
-  #contextOf(socket: Socket): object {
-    let ctx = this.#contexts.get(socket);
-    if (!ctx) this.#contexts.set(socket, ctx = this.#host.contextOf(socket));
-    return ctx;
-  }
-
   #connected(socket: Followed): void {
     const told = !socket[FOLLOWING] && this.#recovered(socket);
     // its session ended meanwhile, and the socket with it
     if (!socket.connected) return;
     const following = socket[FOLLOWING];
     if (following?.clientId === undefined) return greetGuest(socket, false);
-    const { clients } = this.#host;
+    const { clients, membership } = this.#host;
     const { clientId } = following;
-    const known = this.#sessionOf(socket);
+    const known = this.#host.equipment.sessionOf(socket);
     socket.on("disconnect", this.#gone);
     if (this.#host.touchInterval !== false) listen(socket, this.#activity);
     let aside: readonly Socket[] = [];
@@ -313,7 +197,7 @@ export class SocketSessions {
     }
     // guests until now, whom this one takes along
     const guests = client.session ? [] : [...client.sockets];
-    if (client.session) joinSession(socket, client.session);
+    if (client.session) membership.join([socket], client.session);
     else this.#enter(client, known!);
     for (const guest of guests) {
       if (guest !== socket) guest.emit("session:start");
@@ -325,7 +209,7 @@ export class SocketSessions {
 
   /** Asks `valid` about sockets that were put aside. */
   #readmit(known: Known, sockets: readonly Socket[]): void {
-    const { clients, failed } = this.#host;
+    const { clients, membership, failed } = this.#host;
     this.#read(known).then((record) => {
       const now = clients.client(known.clientId)?.session;
       if (now && now !== known) return this.#readmit(now, sockets);
@@ -333,10 +217,8 @@ export class SocketSessions {
       // whom they would have joined is gone
       if (!now) return this.began(known, record);
       const admitted = this.#admission!.readmit(sockets, record);
-      for (const socket of admitted) {
-        joinSession(socket, known);
-        socket.emit("session:start");
-      }
+      membership.join(admitted, known);
+      for (const socket of admitted) socket.emit("session:start");
       this.#entered(known, admitted);
     }).catch(failed);
   }
@@ -361,7 +243,7 @@ export class SocketSessions {
   #entered(known: Known, sockets: readonly Socket[]): void {
     const { feed } = this.#host;
     if (!feed || sockets.length === 0) return;
-    feed.entered(known, sockets, this.#lateContext(sockets[0]!));
+    feed.entered(known, sockets, this.#host.equipment.lateContext(sockets[0]!));
   }
 
   /**
@@ -370,25 +252,24 @@ export class SocketSessions {
    * @returns whether it was told that its session ended
    */
   #recovered(socket: Socket): boolean {
-    const known = this.#gate.admitted(socket.id) as Known | undefined;
+    const known = this.#gate.admitted(socket.id);
     if (known) {
-      this.#equip(socket, known.clientId, known);
+      this.#host.equipment.equip(socket, known.clientId, known);
       // it ended between the gate and here
-      if (this.#sessionOf(socket)) return false;
-      leaveSession(socket, known);
+      if (this.#host.equipment.sessionOf(socket)) return false;
+      this.#host.membership.leave([socket], known);
       tellEnd(socket, "revoked", this.#host.onSessionEnd);
       if (this.#host.onSessionEnd !== "keep") socket.disconnect();
       return true;
     }
-    this.#equip(socket, this.#cameFrom(socket), undefined);
+    this.#host.equipment.equip(socket, this.#cameFrom(socket), undefined);
     return false;
   }
 
   /** Nobody is there to be told that `externalKey.get` failed: such a socket is a guest. */
   #cameFrom(socket: Socket): string | undefined {
     try {
-      const { clientId } = this.#host.ids(this.#host.contextOf(socket));
-      return isPlausibleId(clientId) ? clientId : undefined;
+      return this.#host.ids(socket).client.genuine();
     } catch (error) {
       this.#host.failed(error);
       return undefined;
@@ -397,14 +278,16 @@ export class SocketSessions {
 
   /** A login may have happened between the handshake and the connection. */
   #lookAgain(client: Client<Socket>, socket: Socket): void {
-    const { transactions, clients, met, contextOf, bindings } = this.#host;
+    const { transactions, clients, equipment, bindings } = this.#host;
     transactions.lookup.ofClient(client.id).then((own) => {
       if (!own || client.session || clients.client(client.id) !== client) {
         return;
       }
       const { validity } = bindings;
-      if (validity?.ask(contextOf(socket), own.record) === false) return;
-      const known = clients.get(own.sid) ?? met(own.sid, own.record);
+      if (validity?.ask(equipment.contextOf(socket), own.record) === false) {
+        return;
+      }
+      const known = this.#host.known(own.sid, own.record);
       if (known && !client.session) this.began(known, own.record);
     }).catch(() => {
       // a guest stays one: its next event, or login, asks the store again
@@ -412,26 +295,24 @@ export class SocketSessions {
   }
 
   async #standing(hash: string): Promise<Known | undefined> {
-    const { clients, transactions, byHash, met } = this.#host;
+    const { clients, transactions, byHash, known } = this.#host;
     const sid = clients.byHash(hash)?.sid ?? await byHash(hash);
     if (sid === undefined) return undefined;
     const record = await transactions.lookup.load(sid);
     if (!isAlive(record)) return undefined;
-    return clients.get(sid) ?? met(sid, record);
+    return known(sid, record);
   }
 
   /** Puts all sockets of a client into a session. */
   #enter(client: Client<Socket>, known: Known): void {
     this.#host.clients.enter(client, known);
-    for (const socket of client.sockets) joinSession(socket, known);
+    this.#host.membership.join(client.sockets, known);
   }
 
   /** Takes all sockets of a client out of its session. */
   #quit(client: Client<Socket>, known: Known): void {
     client.session = undefined;
-    for (const socket of client.sockets) {
-      leaveSession(socket, known, client.id);
-    }
+    this.#host.membership.leave(client.sockets, known, client.id);
   }
 
   #tell(socket: Socket, client: Client<Socket>, reason: EndReason): void {
@@ -456,12 +337,12 @@ export class SocketSessions {
       const now = Date.now();
       if (!client || now - client.touched < (touchInterval as number)) return;
       client.touched = now;
-      const known = this.#sessionOf(socket);
+      const known = this.#host.equipment.sessionOf(socket);
       if (!known) return;
       transactions.lookup.touch(
         known.sid,
         known.maxAge,
-        this.#lateContext(socket),
+        this.#host.equipment.lateContext(socket),
       )
         .catch(failed);
     };
@@ -490,16 +371,4 @@ function listen(socket: Socket, listener: () => void): void {
   const held = socket as unknown as { _anyListeners?: unknown };
   held._anyListeners ??= [listener];
   if (!socket.listenersAny().includes(listener)) socket.onAny(listener);
-}
-
-/** What a client that is refused is told: the kind of error, no ids and no causes. */
-function refusal(error: unknown): Error {
-  // whatever a callback of the user's threw: null as well
-  const { code, message }: { code?: unknown; message?: string } = Object(error);
-  if (typeof code !== "string" || !code.startsWith("SESSION_")) {
-    return Object.assign(new Error("Cannot open the session"), {
-      data: { code: "SESSION_HANDSHAKE" },
-    });
-  }
-  return Object.assign(new Error(message), { data: { code } });
 }

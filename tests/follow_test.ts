@@ -200,6 +200,8 @@ describe("rooms", () => {
     const { client, server } = await connect();
     const id = client.id!;
     server.join("the app's");
+    // rooms are kept from the first call on that needs them
+    scene.bridge.toSession(sessionId);
     assertGreaterOrEqual(roomsOf(scene, id).length, 5);
     await scene.bridge.destroy(sessionId);
     assertEquals(roomsOf(scene, id).sort(), [id, "the app's"].sort());

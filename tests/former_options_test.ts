@@ -103,6 +103,19 @@ describe("socket.ctx", () => {
     assertEquals(state.user, "ada");
   });
 
+  it("is what externalKey.get was given", async () => {
+    const seen: unknown[] = [];
+    const externalKey = {
+      get: (ctx: unknown) => {
+        seen.push(ctx);
+        return "";
+      },
+      set: () => {},
+    };
+    const { socket } = await scene(null, { externalKey } as never);
+    assertStrictEquals(socket.ctx, seen.at(-1));
+  });
+
   it("has no session that could be written", async () => {
     const { socket, bridge, sessionId } = await scene({ n: 1 });
     const ctx = socket.ctx as { session: unknown };
