@@ -5,10 +5,12 @@
  */
 import { ServerResponse } from "node:http";
 import type { Server, Socket } from "socket.io";
-import { Bindings } from "./binding.ts";
+import { Bindings, type Claim } from "./binding.ts";
+import { Census } from "./census.ts";
 import { Clients } from "./clients.ts";
 import { reachesOthers } from "./cluster.ts";
 import type { Patient } from "./doctor.ts";
+import { Equipment } from "./equipment.ts";
 import { Feed } from "./feed.ts";
 import { HttpSessions } from "./http.ts";
 import type { KoaApplication, KoaContext } from "./koa.ts";
@@ -19,20 +21,26 @@ import {
   type LifecycleParts,
 } from "./lifecycle.ts";
 import type { ResolvedOptions } from "./options.ts";
+import { Membership } from "./membership.ts";
 import { OriginGate } from "./origin.ts";
 import { Reconciler } from "./reconcile.ts";
 import { type OpenStore, openStore } from "./records.ts";
+import { SessionStore } from "./session_store.ts";
 import { SetupWatch } from "./setup.ts";
 import { SocketSessions } from "./socket.ts";
 import type { SharedStore } from "./store.ts";
 import { Transactions } from "./transaction.ts";
 import { Validity } from "./validity.ts";
 
+/** A handshake whose cookies do not count. */
+const NOBODY: Claim = { claimed: undefined, genuine: () => undefined };
+
 /** See the module's text. */
 export class Assembly implements LifecycleParts {
   readonly opened: OpenStore;
   readonly lifecycle: Lifecycle;
   readonly clients: Clients<Socket>;
+  readonly membership: Membership;
   readonly transactions: Transactions;
   readonly http: HttpSessions<Socket>;
   readonly setup: SetupWatch;
@@ -43,6 +51,7 @@ export class Assembly implements LifecycleParts {
   readonly #failed: (error: unknown) => void;
   readonly #bindings: Bindings<Socket>;
   readonly #origin: OriginGate;
+  readonly #census: Census | undefined;
   readonly #shared: SharedStore | undefined;
   readonly #reconciler: Reconciler<Socket> | undefined;
 
@@ -75,10 +84,19 @@ export class Assembly implements LifecycleParts {
     this.#shared = records.scope === "shared"
       ? records as SharedStore
       : undefined;
+    const { store } = this.opened;
+    // `valid` is asked about sockets that wait for a session, whoever they follow
+    this.#census = store instanceof SessionStore && !options.valid
+      ? new Census(store)
+      : undefined;
     this.clients = new Clients((known) => void lifecycle.due(known), {
       watchAll: !told,
       hashAll: this.#shared !== undefined,
+      census: this.#census,
     });
+    this.membership = new Membership(this.clients);
+    // what recovery stores of a socket are its rooms
+    if (recovers(io)) this.membership.keep();
     this.transactions = new Transactions(records, options, {
       created: (sid, record) => void lifecycle.began(sid, record, "created"),
       written: (sid, record, before) => lifecycle.written(sid, record, before),
@@ -112,6 +130,7 @@ export class Assembly implements LifecycleParts {
         ),
     );
     const { view, expiringNotice } = options;
+    if (view) this.membership.keep();
     if (view || expiringNotice !== undefined) {
       const { clients, transactions } = this;
       const failed = this.#failed;
@@ -134,8 +153,7 @@ export class Assembly implements LifecycleParts {
 
   /** What the doctor is to look at. */
   examine(randomKeys: boolean): Patient {
-    const { opts, engine } = this.#io as unknown as {
-      opts?: { connectionStateRecovery?: unknown };
+    const { engine } = this.#io as unknown as {
       engine?: { opts?: { cors?: { credentials?: boolean } } };
     };
     return {
@@ -143,7 +161,7 @@ export class Assembly implements LifecycleParts {
       randomKeys,
       scope: this.opened.records.scope,
       manyNodes: reachesOthers(this.#io),
-      recovery: Boolean(opts?.connectionStateRecovery),
+      recovery: recovers(this.#io),
       ran: this.http.ran,
       missed: this.setup.missed,
       corsCredentials: engine?.opts?.cors?.credentials === true,
@@ -153,6 +171,7 @@ export class Assembly implements LifecycleParts {
   /** Undoes hooks and timers. */
   close(): void {
     this.opened.leave();
+    this.#census?.close();
     this.http.close();
     this.sockets.close();
     this.#origin.close();
@@ -165,25 +184,33 @@ export class Assembly implements LifecycleParts {
 
   #bridgeSockets(app: KoaApplication): SocketSessions {
     const options = this.#options;
+    const { clients, transactions } = this;
+    const equipment = new Equipment(clients, transactions, (socket) => {
+      const { request, handshake } = socket;
+      const ctx = app.createContext(request, new ServerResponse(request));
+      return withoutSession(Object.assign(ctx as object, { handshake }));
+    });
     return new SocketSessions(this.#io, {
-      transactions: this.transactions,
+      transactions,
       bindings: this.#bindings,
-      clients: this.clients,
+      clients,
+      equipment,
+      wantsContext: transactions.wantsContext || options.valid !== undefined,
+      membership: this.membership,
       onSessionEnd: options.onSessionEnd,
       touchInterval: options.touchInterval,
       storeTimeout: options.storeTimeout,
-      contextOf: ({ request, handshake }) => {
-        const ctx = app.createContext(request, new ServerResponse(request));
-        return withoutSession(Object.assign(ctx as object, { handshake }));
-      },
-      ids: (ctx) =>
-        this.#origin.isGuest((ctx as KoaContext).req)
-          ? { sid: undefined, clientId: undefined }
-          : this.http.ids(ctx as KoaContext),
+      ids: (socket) =>
+        this.#origin.isGuest(socket.request)
+          ? { sid: undefined, client: NOBODY }
+          : this.http.idsOfHandshake(
+            socket.request,
+            () => equipment.contextOf(socket) as KoaContext,
+          ),
       admit: ({ conn, request }) =>
         this.#origin.admit(Reflect.get(conn, "server"), request),
       byHash: this.byHash,
-      met: (sid, record) => this.lifecycle.began(sid, record, "rebuilt"),
+      known: (sid, record) => this.lifecycle.known(sid, record),
       feed: this.feed,
       failed: this.#failed,
     });
@@ -198,6 +225,14 @@ export class Assembly implements LifecycleParts {
       failed: this.#failed,
     });
   }
+}
+
+/** Whether Socket.IO's connection state recovery is on. */
+function recovers(io: Server): boolean {
+  const { opts } = io as unknown as {
+    opts?: { connectionStateRecovery?: unknown };
+  };
+  return Boolean(opts?.connectionStateRecovery);
 }
 
 /** In the context of a handshake nobody would write a session back: there is none to get hold of. */

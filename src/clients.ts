@@ -4,11 +4,12 @@
  *
  * @module
  */
+import type { Census } from "./census.ts";
 import { Alarm, ExpiryHeap, type Scheduled } from "./expiry.ts";
 import { hashId } from "./ids.ts";
 import type { SessionRecord } from "./store.ts";
 
-/** A session that this process has met. */
+/** What is known of a session that this process has met. */
 export class Known implements Scheduled {
   slot = -1;
   expires: number;
@@ -56,8 +57,10 @@ export class Clients<Socket> {
   readonly #clients = new Map<string, Client<Socket>>();
   readonly #ends = new ExpiryHeap<Known>();
   readonly #alarm: Alarm;
+  readonly #census: Census | undefined;
   readonly #watchAll: boolean;
   readonly #hashAll: boolean;
+  #named: boolean;
   readonly #due: (known: Known) => void;
 
   /**
@@ -65,20 +68,27 @@ export class Clients<Socket> {
    * @param watchAll whether to watch sessions without sockets too: those of a store
    * that says nothing when they expire
    * @param hashAll whether other nodes may name any of them by its hash
+   * @param census tells who was met, where it can: then nothing more is kept of
+   * sessions without sockets
    */
   constructor(
     due: (known: Known) => void,
-    { watchAll, hashAll }: { watchAll: boolean; hashAll: boolean },
+    { watchAll, hashAll, census }: {
+      watchAll: boolean;
+      hashAll: boolean;
+      census: Census | undefined;
+    },
   ) {
+    this.#census = census;
     this.#due = due;
     this.#watchAll = watchAll;
-    this.#hashAll = hashAll;
+    this.#hashAll = this.#named = hashAll;
     this.#alarm = new Alarm(() => this.#ring());
   }
 
   /** How many sessions this process has met that live, as far as it knows. */
   get sessions(): number {
-    return this.#known.size;
+    return this.#census?.size ?? this.#known.size;
   }
 
   /** How many local sockets follow a client. */
@@ -93,11 +103,26 @@ export class Clients<Socket> {
     return [...this.#clients.values()];
   }
 
+  /** Whether this process has met a session that lives; where nobody asks for others, any but a stranger. */
+  met(sid: string): boolean {
+    return this.#census?.met(sid) ?? this.#known.has(sid);
+  }
+
+  /** What is known of a session; with a census, only if somebody had to know. */
   get(sid: string): Known | undefined {
     return this.#known.get(sid);
   }
 
-  /** A session that has, or had, local sockets, by the hash of its id. */
+  /** What is known of a session that was met, from now on. */
+  know(sid: string): Known | undefined {
+    const known = this.#known.get(sid);
+    if (known) return known;
+    // as it is now: whoever asks may have read it a while ago
+    const record = this.#census?.read(sid);
+    return record && this.#keep(sid, record);
+  }
+
+  /** A session by the hash of its id: any, or one with local sockets since `nameAll`. */
   byHash(hash: string): Known | undefined {
     return this.#byHash.get(hash);
   }
@@ -106,9 +131,13 @@ export class Clients<Socket> {
     return this.#clients.get(clientId);
   }
 
-  /** Takes note of a session; one that is bound to nobody is not known. */
-  meet(sid: string, record: SessionRecord): Known | undefined {
-    if (record.clientId === undefined) return undefined;
+  /** Takes note of a session that is bound to a client. */
+  meet(sid: string, record: SessionRecord): void {
+    if (this.#census) this.#census.meet(sid);
+    else this.#keep(sid, record);
+  }
+
+  #keep(sid: string, record: SessionRecord): Known {
     const known = new Known(sid, record);
     this.#known.set(sid, known);
     if (this.#hashAll) this.#byHash.set(known.hash, known);
@@ -124,13 +153,16 @@ export class Clients<Socket> {
     if (known.slot >= 0) this.#watch(known);
   }
 
-  forget(sid: string): Known | undefined {
+  /** @returns what was known of it, and whether it was met */
+  forget(sid: string): { known: Known | undefined; met: boolean } {
     const known = this.#known.get(sid);
-    if (!known) return undefined;
+    const met = this.met(sid);
+    this.#census?.forget(sid);
+    if (!known) return { known, met };
     this.#known.delete(sid);
     if (known.hashed) this.#byHash.delete(known.hash);
     this.#ends.remove(known);
-    return known;
+    return { known, met: true };
   }
 
   /** From now on the socket follows what becomes of its client. */
@@ -160,8 +192,17 @@ export class Clients<Socket> {
   /** Puts the sockets of a client into a session: its end is watched from now on. */
   enter(client: Client<Socket>, known: Known): void {
     client.session = known;
-    this.#byHash.set(known.hash, known);
+    if (this.#named) this.#byHash.set(known.hash, known);
     this.#watch(known);
+  }
+
+  /** From now on sessions with sockets are found by the hash of their id. */
+  nameAll(): void {
+    if (this.#named) return;
+    this.#named = true;
+    for (const { session } of this.#clients.values()) {
+      if (session) this.#byHash.set(session.hash, session);
+    }
   }
 
   /** Looks at a session again at its end, or a while later when the store could not say. */

@@ -38,8 +38,8 @@ export function reachesOthers(io: Server): boolean {
   return [...io._nsps.values()].some(({ adapter }) => isShared(adapter));
 }
 
-/** The adapters in memory leave these two to the base class, which counts one server and warns. */
-function isShared(adapter: object): boolean {
+/** Whether an adapter reaches other processes: those in memory leave two methods to the base class, which counts one server and warns. */
+export function isShared(adapter: object): boolean {
   let base = adapter;
   for (
     let next = Object.getPrototypeOf(adapter);

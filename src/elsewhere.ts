@@ -60,7 +60,8 @@ export class Elsewhere {
     const { clients, transactions, sockets } = this.#parts();
     const own = await transactions.lookup.ofClient(client.id);
     if (!own || client.session || clients.client(client.id) !== client) return;
-    const known = clients.get(own.sid);
+    const known = clients.met(own.sid) &&
+      clients.know(own.sid);
     if (known) sockets.began(known);
     else this.#lifecycle.began(own.sid, own.record, "rebuilt");
   }

@@ -14,40 +14,75 @@ import {
   type StoredRecord,
 } from "./store.ts";
 
-/** A record where it is kept. Nothing but its end ever changes. */
+/** What most records have in common: kept once for all that follow each other with the same. */
+type Terms = Pick<SessionRecord, "maxAge" | "absoluteEnd" | "settled">;
+
+/** A cookie that ends, as most do, when the record did as it was written. */
+const AS_WRITTEN = true;
+
+/**
+ * A record where it is kept, as small as may be: a number beyond 2³¹ in a field
+ * costs three times as much. Nothing but its end ever changes.
+ */
 export class Entry implements StoredRecord, Scheduled {
   slot = -1;
+  readonly sid: string;
   readonly data: string;
   readonly version: number;
-  readonly maxAge: number;
-  expires: number;
-  readonly absoluteEnd: number | undefined;
-  readonly cookie: number | "session" | undefined;
   readonly clientId: string | undefined;
-  readonly settled: boolean;
   readonly user: string | undefined;
+  readonly terms: Terms;
+  #expires: number;
+  #cookie: number | "session" | typeof AS_WRITTEN | undefined;
 
-  readonly sid: string;
-
-  /** @param old the entry that this one takes over from: equal ids are kept once */
+  /**
+   * @param old the entry that this one takes over from: equal ids are kept once
+   * @param terms those of the record
+   */
   constructor(
     sid: string,
     record: SessionRecord,
     version: number,
     old: Entry | undefined,
+    terms: Terms,
   ) {
     this.sid = old?.sid ?? sid;
     this.data = record.data;
     this.version = version;
-    this.maxAge = record.maxAge;
-    this.expires = record.expires;
-    this.absoluteEnd = record.absoluteEnd;
-    this.cookie = record.cookie;
     this.clientId = old !== undefined && old.clientId === record.clientId
       ? old.clientId
       : record.clientId;
-    this.settled = record.settled;
     this.user = record.user;
+    this.terms = terms;
+    this.#expires = record.expires;
+    this.#cookie = record.cookie === record.expires
+      ? AS_WRITTEN
+      : record.cookie;
+  }
+
+  get expires(): number {
+    return this.#expires;
+  }
+
+  set expires(at: number) {
+    this.#cookie = this.cookie;
+    this.#expires = at;
+  }
+
+  get cookie(): number | "session" | undefined {
+    return this.#cookie === AS_WRITTEN ? this.#expires : this.#cookie;
+  }
+
+  get maxAge(): number {
+    return this.terms.maxAge;
+  }
+
+  get absoluteEnd(): number | undefined {
+    return this.terms.absoluteEnd;
+  }
+
+  get settled(): boolean {
+    return this.terms.settled;
   }
 
   /** What a reader gets: its own copy, as the session was when it was read. */
@@ -75,6 +110,7 @@ export class Entries {
   readonly #ends = new ExpiryHeap<Entry>();
   /** Expired a moment ago: a reader is to learn that it expired, not that it never was. */
   readonly #expired = new Recent<Entry>((old) => old.expires + EXPIRED_GRACE);
+  readonly #terms: { provisional?: Terms; settled?: Terms } = {};
   #version = 0;
 
   /**
@@ -97,6 +133,11 @@ export class Entries {
   /** When the next one may have expired, ms since the epoch. */
   get next(): number | undefined {
     return this.#ends.next;
+  }
+
+  /** The ids of all of them. */
+  ids(): IterableIterator<string> {
+    return this.#entries.keys();
   }
 
   /** All of them, those included that have expired and were not yet removed. */
@@ -123,7 +164,8 @@ export class Entries {
   /** Writes an entry. One too many is only removed by {@linkcode Entries.trim}. */
   put(sid: string, record: SessionRecord): Entry {
     const old = this.#entries.get(sid);
-    const entry = new Entry(sid, record, ++this.#version, old);
+    const terms = this.#termsOf(record, old);
+    const entry = new Entry(sid, record, ++this.#version, old, terms);
     if (old) this.#ends.replace(old, entry);
     else {
       this.#expired.delete(sid);
@@ -165,6 +207,16 @@ export class Entries {
     return cleared;
   }
 
+  #termsOf(record: SessionRecord, old: Entry | undefined): Terms {
+    if (old && isSame(old.terms, record)) return old.terms;
+    const { maxAge, absoluteEnd, settled } = record;
+    // those of provisional sessions, and those of settled ones
+    const kind = settled ? "settled" : "provisional";
+    const last = this.#terms[kind];
+    if (last && isSame(last, record)) return last;
+    return this.#terms[kind] = { maxAge, absoluteEnd, settled };
+  }
+
   /** Removes the entry if it has expired; says whether it is alive. */
   #look(entry: Entry): boolean {
     if (entry.expires <= Date.now()) {
@@ -178,4 +230,9 @@ export class Entries {
     }
     return true;
   }
+}
+
+function isSame(terms: Terms, record: SessionRecord): boolean {
+  return terms.maxAge === record.maxAge && terms.settled === record.settled &&
+    terms.absoluteEnd === record.absoluteEnd;
 }

@@ -127,7 +127,9 @@ export class Feed {
     if (!now || pushes !== this.#pushes.get(known) || !isAlive(record)) return;
     const { view } = this.#seen(record);
     for (const socket of sockets) {
-      if (socket.connected) socket.emit("session:view", view);
+      // one of them may have been put aside, or be gone
+      const stays = clients.client(known.clientId)?.sockets.includes(socket);
+      if (stays) socket.emit("session:view", view);
     }
   }
 

@@ -100,15 +100,16 @@ export class Lifecycle {
     record: SessionRecord,
     cause: StartCause,
     local = true,
-  ): Known | undefined {
+  ): void {
     const { clients, sockets, transactions } = this.#parts();
     const { graves } = transactions.door;
     if (cause === "created") graves.raise(sid);
     // somebody had read it before it ended
-    else if (graves.has(sid)) return undefined;
-    const known = clients.meet(sid, record);
-    if (!known) return undefined;
-    const client = clients.client(known.clientId);
+    else if (graves.has(sid)) return;
+    const { clientId } = record;
+    if (clientId === undefined) return;
+    clients.meet(sid, record);
+    const client = clients.client(clientId);
     const before = client?.session;
     if (before) {
       // nobody has told yet of what became of the one they are in
@@ -116,13 +117,19 @@ export class Lifecycle {
       this.#ousted.set(client, before);
       this.#look(before);
     }
-    sockets.began(known, record);
+    const known = client ? clients.know(sid) : clients.get(sid);
+    if (known) sockets.began(known, record);
     if (local && cause === "created") {
       this.#cluster.tell({ type: "start", hash: hashId(sid) });
     }
-    const { clientId } = known;
     this.#emit("sessionStart", { clientId, sessionId: sid, cause, local });
-    return known;
+  }
+
+  /** What is known of a live session, which may be met for the first time. */
+  known(sid: string, record: SessionRecord): Known | undefined {
+    const { clients } = this.#parts();
+    if (!clients.met(sid)) this.began(sid, record, "rebuilt");
+    return clients.know(sid);
   }
 
   /**
@@ -159,7 +166,7 @@ export class Lifecycle {
   /** A session was settled on another client than it was bound to. */
   moved(from: string, sid: string, record: SessionRecord, local = true): void {
     const { clients, sockets } = this.#parts();
-    const known = clients.get(sid);
+    const known = clients.know(sid);
     if (!known || record.clientId === undefined) return;
     known.clientId = record.clientId;
     sockets.moved(from, known, record);
@@ -177,9 +184,10 @@ export class Lifecycle {
     const { graves } = transactions.door;
     const told = graves.has(sid);
     graves.bury(sid);
-    const met = clients.forget(sid);
-    if (met) feed?.left(met);
-    const known = met ??
+    const before = clients.forget(sid);
+    if (before.known) feed?.left(before.known);
+    const met = before.known !== undefined || (before.met && !told);
+    const known = before.known ??
       (record?.clientId === undefined ? undefined : new Known(sid, record));
     // an end, or an expiry, that was seen before was told of before
     if (!known || (!met && (told || reason === "expired"))) return;
@@ -207,11 +215,14 @@ export class Lifecycle {
     const { graves } = transactions.door;
     graves.bury(from);
     graves.raise(to);
-    const old = clients.forget(from) ??
+    const old = clients.forget(from).known ??
       (before?.clientId === undefined ? undefined : new Known(from, before));
-    const met = clients.get(to);
-    const known = met ?? clients.meet(to, record);
-    if (!old || !known) return;
+    const met = clients.met(to);
+    if (!met && record.clientId !== undefined) clients.meet(to, record);
+    if (!old || record.clientId === undefined) return;
+    const followed = clients.client(old.clientId)?.session === old;
+    const known = (followed ? clients.know(to) : clients.get(to)) ??
+      new Known(to, record);
     sockets.rotated(old, known, how);
     if (how === "follow") feed?.followed(old, known, before, record);
     else feed?.left(old);
@@ -244,7 +255,8 @@ export class Lifecycle {
   /** The store removed a session by itself, or was asked to behind our back. */
   removed(sid: string, reason: EndReason, record?: SessionRecord): void {
     const { transactions } = this.#parts();
-    if (transactions.isEnding(sid)) return;
+    // who ends a session tells of it; but that it had expired only the store knows
+    if (reason !== "expired" && transactions.isEnding(sid)) return;
     transactions.door.revoke(sid, reason);
     this.over(sid, record, reason);
   }

@@ -17,6 +17,7 @@ import {
 } from "./session_store_options.ts";
 import type {
   AtomicStore,
+  Begun,
   RemovalReason,
   SessionData,
   SessionRecord,
@@ -40,8 +41,11 @@ export interface SessionStoreEvents {
 /** The least pause between two clean-ups by the timer, in ms. */
 const SWEEP_PAUSE = 1_000;
 
-/** How many entries one turn of the event loop removes, so that a great clean-up stalls nobody. */
-const CLEANUP_BATCH = 1_000;
+/** For how long one turn of the event loop removes entries, in ms, so that a great clean-up stalls nobody. */
+const SWEEP_MS = 1;
+
+/** How many are removed between two looks at the clock: memory that was long unused makes each slow. */
+const SWEEP_BATCH = 20;
 
 /**
  * Sessions in this process's memory, with a time to live. What it holds is
@@ -242,6 +246,11 @@ export class SessionStore implements AtomicStore {
     this.close();
   }
 
+  /** The ids of the sessions, those included that have expired and were not yet removed. */
+  keys(): IterableIterator<string> {
+    return this.#entries.ids();
+  }
+
   /** `[sid, session]` of every live session. */
   *[Symbol.iterator](): IterableIterator<[sid: string, session: SessionData]> {
     const now = Date.now();
@@ -271,6 +280,14 @@ export class SessionStore implements AtomicStore {
       return undefined;
     }
     return this.#put(sid, record).version;
+  }
+
+  /** See {@linkcode AtomicStore.begin}. */
+  begin(sid: string, record: SessionRecord): Begun | undefined {
+    const { clientId } = record;
+    const before = clientId === undefined ? undefined : this.byClient(clientId);
+    const version = this.write(sid, record, null);
+    return version === undefined ? undefined : { version, before };
   }
 
   /** See {@linkcode AtomicStore.extend}. */
@@ -315,10 +332,16 @@ export class SessionStore implements AtomicStore {
   }
 
   #sweep(): void {
-    const cleared = this.#entries.expire(CLEANUP_BATCH);
+    const until = performance.now() + SWEEP_MS;
+    let some = this.#entries.expire(SWEEP_BATCH);
+    let cleared = some;
+    while (some === SWEEP_BATCH && performance.now() < until) {
+      some = this.#entries.expire(SWEEP_BATCH);
+      cleared += some;
+    }
     if (cleared > 0) this.#events.emit("cleanup", this, cleared);
     this.#lastSweep = Date.now();
-    if (cleared === CLEANUP_BATCH) this.#alarm?.set(this.#lastSweep + 1);
+    if (some === SWEEP_BATCH) this.#alarm?.set(this.#lastSweep + 1);
     else this.#schedule();
   }
 

@@ -132,7 +132,7 @@ describe("bridge.doctor()", () => {
 describe("bridge.stats()", () => {
   it("counts in plain numbers", async () => {
     await using scene = await startScene({
-      lockTimeout: 60,
+      lockTimeout: 500,
       onConflict: "last",
     });
     const { bridge } = scene;

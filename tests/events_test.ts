@@ -18,6 +18,7 @@ import {
   once,
   pause,
   routesAndEvents,
+  type Stand,
   startServer,
   type TestOptions,
 } from "./support/harness.ts";
@@ -192,6 +193,58 @@ for (const [kind, options] of Object.entries(kinds)) {
   });
 }
 
+describe("sessionEnd of what expired and was not removed yet", () => {
+  afterEach(closeServers);
+
+  const ways: Record<
+    string,
+    (it: Stand & { store: SessionStore }, sid: string) => unknown
+  > = {
+    "bridge.destroy": ({ bridge }, sid) => bridge.destroy(sid),
+    "bridge.peek": ({ bridge }, sid) => bridge.peek(sid),
+    "store.cleanup": ({ store }) => store.cleanup(),
+  };
+  for (const [way, find] of Object.entries(ways)) {
+    it(`is told once, by ${way}`, async () => {
+      const store = new SessionStore({ autoCleanup: false });
+      const stand = await startServer({ store, maxAge: 50 }, routesAndEvents);
+      const ends = collect<[End]>(stand.bridge, "sessionEnd");
+      const ada = stand.browser();
+      await ada.post("/session", { json: { n: 1 } });
+      store.set("a stranger", { n: 0 }, 20);
+      await pause(100);
+      for (const sid of ["a stranger", ada.jar.get(KEY)!]) {
+        await find({ ...stand, store }, sid);
+        await find({ ...stand, store }, sid);
+      }
+      assertEquals(ends.map(([{ reason }]) => reason), ["expired"]);
+      assertEquals(stand.bridge.stats().sessions, 0);
+      await closeServers();
+      store.close();
+    });
+  }
+
+  it("is told once, by a logout of a request that was at work meanwhile", async () => {
+    const store = new SessionStore({ autoCleanup: false });
+    const stand = await startServer({ store, maxAge: 100 }, (parts) => {
+      parts.app.use(async (ctx, next) => {
+        if (ctx.path !== "/slow") return await next();
+        await pause(200);
+        ctx.session = null;
+        ctx.body = {};
+      });
+      routesAndEvents(parts);
+    });
+    const ends = collect<[End]>(stand.bridge, "sessionEnd");
+    const ada = stand.browser();
+    await ada.post("/session", { json: { n: 1 } });
+    await ada.post("/slow");
+    assertEquals(ends.map(([{ reason }]) => reason), ["expired"]);
+    await closeServers();
+    store.close();
+  });
+});
+
 describe("sessionStart", () => {
   afterEach(closeServers);
 
@@ -218,6 +271,34 @@ describe("sessionStart", () => {
       cause: "rebuilt",
       local: true,
     }]);
+    await closeServers();
+    store.close();
+  });
+
+  it("is told by each of two bridges on one store, as each meets the session", async () => {
+    const store = new SessionStore();
+    store.set("a stranger", { n: 0 });
+    const first = await startServer({ store }, routesAndEvents);
+    const second = await startServer({ store }, routesAndEvents);
+    const starts = collect<[Start]>(second.bridge, "sessionStart");
+    const ends = collect<[End]>(second.bridge, "sessionEnd");
+    const there = first.browser();
+    await there.post("/session", { json: { n: 1 } });
+    await there.post("/session", { json: { n: 2 } });
+    assertEquals(first.bridge.stats().sessions, 1);
+    assertEquals([second.bridge.stats().sessions, starts], [0, []]);
+    const here = second.browser();
+    for (const name of there.jar.names()) {
+      here.jar.set(name, there.jar.get(name)!);
+    }
+    await here.get("/");
+    await here.connect();
+    assertEquals(second.bridge.stats().sessions, 1);
+    await there.post("/logout");
+    store.destroy("a stranger");
+    assertEquals(starts.map(([{ cause }]) => cause), ["rebuilt"]);
+    assertEquals(ends.map(([{ reason }]) => reason), ["revoked"]);
+    assertEquals(second.bridge.stats().sessions, 0);
     await closeServers();
     store.close();
   });

@@ -247,6 +247,7 @@ describe("SessionStore", () => {
       await pause(20);
       assertEquals([...store], [["a", { n: 1 }], ["b", { n: 2 }]]);
       assertEquals([...store.entries()], [...store]);
+      assertEquals([...store.keys()], ["a", "b", "c"]);
       assertEquals(store.has("a"), true);
       assertEquals(store.has("c"), false);
       assertEquals(store.has("never"), false);
