@@ -4,9 +4,15 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import { createHmac, timingSafeEqual } from "node:crypto";
+import {
+  createHmac,
+  createSecretKey,
+  type KeyObject,
+  timingSafeEqual,
+} from "node:crypto";
 import { flat, isPlausibleId } from "./ids.ts";
 import type { CookieOptions, KoaContext } from "./koa.ts";
+import { Lately } from "./lately.ts";
 
 /** A cookie that came with a request, and is genuine. */
 export interface GenuineCookie {
@@ -15,12 +21,19 @@ export interface GenuineCookie {
   readonly signature: string | undefined;
 }
 
+/** What brings cookies. */
+export type CookieBearer = Pick<KoaContext, "app" | "req" | "cookies">;
+
 /** One cookie that holds an id. */
 export class IdCookie {
   readonly #name: string;
   readonly #signed: boolean;
   readonly #value: RegExp;
   readonly #signature: RegExp;
+  #lately = new Lately();
+  /** The key that what is remembered was made with, and the same as it is used. */
+  #secret: unknown;
+  #key: unknown;
 
   constructor(name: string, signed: boolean) {
     this.#name = name;
@@ -29,21 +42,56 @@ export class IdCookie {
     this.#signature = pattern(`${name}.sig`);
   }
 
+  /** What came, genuine or not. */
+  claimed(req: KoaContext["req"]): string | undefined {
+    const header = req.headers.cookie;
+    return header && found(header, this.#value);
+  }
+
   /** The id that came, if it is genuine; one copy of its own, for it is kept for long. */
-  read(ctx: KoaContext): GenuineCookie | undefined {
+  read(ctx: CookieBearer): GenuineCookie | undefined {
     const header = ctx.req.headers.cookie;
     const value = header && found(header, this.#value);
     if (!value) return undefined;
     const signature = this.#signed ? found(header, this.#signature) : undefined;
-    const current = signature !== undefined && ctx.app.keys !== undefined &&
-      equal(signature, sign(`${this.#name}=${value}`, ctx.app.keys));
+    const { keys } = ctx.app;
+    if (signature !== undefined && keys !== undefined) {
+      const genuine = this.#verify(value, signature, keys);
+      if (genuine) return genuine;
+    }
     // an older key, or a forgery: Koa renews, or removes, the signature
-    const id = current
-      ? value
-      : ctx.cookies.get(this.#name, { signed: this.#signed });
+    const id = ctx.cookies.get(this.#name, { signed: this.#signed });
     return isPlausibleId(id)
-      ? { id: flat(id), signature: current ? signature : undefined }
+      ? { id: flat(id), signature: undefined }
       : undefined;
+  }
+
+  /** Only what was made with the key in use; what is forged is not remembered. */
+  #verify(
+    value: string,
+    signature: string,
+    keys: unknown,
+  ): GenuineCookie | undefined {
+    const secret = Array.isArray(keys) ? keys[0] : undefined;
+    if (secret !== this.#secret) {
+      this.#secret = secret;
+      this.#key = prepared(secret);
+      this.#lately = new Lately();
+    }
+    const known = this.#lately.find(value, signature);
+    if (known && equal(signature, known.signature)) return known;
+    const text = `${this.#name}=${value}`;
+    // as Koa signs: with the first of its keys, or with whatever Keygrip it was given
+    const expected = Array.isArray(keys)
+      ? createHmac("sha1", this.#key as KeyObject).update(text)
+        .digest("base64url")
+      : (keys as { sign(text: string): string }).sign(text);
+    if (!equal(signature, expected)) return undefined;
+    if (!isPlausibleId(value)) return undefined;
+    const genuine = { id: flat(value), signature: expected };
+    // a Keygrip, or a key that is no text, may change and stay the same object
+    if (typeof secret === "string") this.#lately.note(genuine);
+    return genuine;
   }
 
   /**
@@ -110,11 +158,11 @@ function found(header: string, pattern: RegExp): string | undefined {
   return value?.[0] === '"' ? value.slice(1, -1) : value;
 }
 
-/** As Koa signs: with the first of its keys, or with whatever Keygrip it was given. */
-function sign(text: string, keys: unknown): string {
-  return Array.isArray(keys)
-    ? createHmac("sha1", keys[0]).update(text).digest("base64url")
-    : (keys as { sign(text: string): string }).sign(text);
+/** Made ready once, for a key is used for long; a key that is no text may change and stay the same object. */
+function prepared(secret: unknown): unknown {
+  return typeof secret === "string" && secret.length > 0
+    ? createSecretKey(Buffer.from(secret, "utf8"))
+    : secret;
 }
 
 function equal(a: string, b: string): boolean {
