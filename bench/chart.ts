@@ -30,7 +30,7 @@ export async function chart(all: readonly Results[]): Promise<string> {
         field: "scenario",
         sort: CHARTED,
         title: null,
-        header: { labelAngle: 0, labelAlign: "left" },
+        header: { labelAngle: 0, labelOrient: "top", labelAnchor: "start" },
       },
       column: { field: "runtime", title: null },
     },

@@ -28,8 +28,10 @@ export interface Work {
   readonly path?: string;
   /** This event on the open sockets. */
   readonly event?: string;
-  /** How many clients, at most; left out, all there are. */
+  /** How many clients at once, at most; left out, all there are. */
   readonly clients?: number;
+  /** How many clients take turns with their requests; left out, those at once. */
+  readonly among?: number;
   /** How many events are under way on each socket. */
   readonly window?: number;
   readonly ms: number;
@@ -41,9 +43,11 @@ export interface Latency {
   readonly p99: number;
 }
 
-function operations({ port, path, event, clients, window }: Work) {
-  const cookies = (cookiesOf.get(port) ?? []).slice(0, clients);
-  if (path !== undefined) return httpClients(port, path, cookies);
+function operations({ port, path, event, clients, among, window }: Work) {
+  const cookies = (cookiesOf.get(port) ?? []).slice(0, among ?? clients);
+  if (path !== undefined) {
+    return httpClients(port, path, cookies, clients ?? cookies.length);
+  }
   const close = () => {};
   if (event === undefined) {
     return { clients: handshakeClients(port, cookies), close };

@@ -10,6 +10,8 @@ export interface Plan {
   readonly turnMs: number;
   /** How long latency is measured at a steady pace, in ms. */
   readonly paceMs: number;
+  /** How many clients take turns where none is to find its cookies remembered. */
+  readonly manyClients: number;
   /** How many sessions, and sockets, memory is measured with. */
   readonly memory: { readonly sessions: number; readonly sockets: number };
   /** How many sessions are in the store when it is cleaned up. */
@@ -29,6 +31,7 @@ export const FULL: Plan = {
   warmMs: 1_000,
   turnMs: 400,
   paceMs: 4_000,
+  manyClients: 4_000,
   memory: { sessions: 20_000, sockets: 2_000 },
   cleanup: 1_000_000,
   storeMs: 1_500,
@@ -44,6 +47,7 @@ export const QUICK: Plan = {
   warmMs: 250,
   turnMs: 100,
   paceMs: 300,
+  manyClients: 2_000,
   memory: { sessions: 2_000, sockets: 200 },
   cleanup: 100_000,
   storeMs: 200,

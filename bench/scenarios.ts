@@ -66,6 +66,12 @@ export async function throughput(
   await measure(HOT, withSockets);
   await shutAll(stand, withSockets);
   await measure(HANDSHAKE, withSockets);
+  const { manyClients: count } = plan;
+  for (const { port } of stand.servers.values()) {
+    await stand.load.call("login", { port, count });
+  }
+  const many = { path: "/read", clients: HTTP_CLIENTS, among: count };
+  await measure({ [`HTTP, read, ${count} clients in turn`]: many }, names);
   return figures;
 }
 

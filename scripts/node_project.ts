@@ -82,8 +82,9 @@ async function copyTests(dir: string): Promise<string[]> {
     if (path.endsWith("_test.ts")) tests.push(target);
   }
   // tests of documents and examples read them beside tests/, as in the sources
-  const top = ["README.md", "SECURITY.md", "CHANGELOG.md"];
-  const beside = [...await below("docs"), ...await below("examples")]
+  const top = ["README.md", "SECURITY.md", "CHANGELOG.md", "bench/README.md"];
+  const folders = ["docs", "examples", "bench/results"];
+  const beside = (await Promise.all(folders.map(below))).flat()
     .filter((path) => !/^examples\/.*\//.test(path));
   for (const path of [...top, ...beside]) {
     if (await exists(projectDir + path)) {

@@ -80,17 +80,24 @@ export function pace(
   });
 }
 
-/** Requests for `path`, one connection for each cookie. */
+/** Requests for `path`: the cookies are dealt out to the connections, each of which takes its own in turn. */
 export function httpClients(
   port: number,
   path: string,
   cookies: readonly string[],
+  count: number,
 ): { clients: Operation[]; close(): void } {
-  const connections = cookies.map(() => new HttpConnection(port));
+  const connections = Array.from(
+    { length: count },
+    () => new HttpConnection(port),
+  );
   const clients = connections.map((connection, i): Operation => {
-    const bytes = request(path, cookies[i]!);
+    const requests = cookies
+      .filter((_, j) => j % count === i)
+      .map((cookie) => request(path, cookie));
+    let next = 0;
     return (done) =>
-      connection.send(bytes, (head) => {
+      connection.send(requests[next++ % requests.length]!, (head) => {
         if (statusOf(head) !== 200) throw new Error(head);
         done();
       });
