@@ -59,7 +59,7 @@ export class Conclusion {
     const { held } = scope;
     const { guard } = this.#parts;
     try {
-      const data = encode(scope.result);
+      const data = encode(scope.result, held.record.data);
       return guard && data !== held.record.data
         ? this.#writeGuarded(guard, scope, data, source)
         : this.#write(scope, data, source);

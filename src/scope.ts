@@ -148,9 +148,12 @@ const RESERVED = new Set([
 /**
  * The JSON text of what a handler left behind.
  *
+ * @param before the text of what it was given: what was fit to be stored then is so now
  * @throws {TypeError} when it is no object, has a reserved name, or JSON cannot hold it
  */
-export function encode(session: unknown): string {
+export function encode(session: unknown, before?: string): string {
+  const text = JSON.stringify(session);
+  if (text === before && text !== undefined) return text;
   if (
     typeof session !== "object" || session === null || Array.isArray(session)
   ) {
@@ -169,7 +172,6 @@ export function encode(session: unknown): string {
       );
     }
   }
-  const text = JSON.stringify(session);
   if (text === undefined || text[0] !== "{") {
     throw new TypeError(
       "Cannot write the session as it must be an object in JSON: received one whose toJSON says otherwise",
