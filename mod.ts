@@ -17,7 +17,7 @@ export {
   SessionBridge,
   type UserSession,
 } from "./src/bridge.ts";
-export type { Finding } from "./src/doctor.ts";
+export type { Finding } from "./src/bridge/doctor.ts";
 export {
   SessionConflictError,
   SessionEndedError,
@@ -28,7 +28,7 @@ export {
   SessionMissingError,
   SessionStoreError,
   SessionTimeoutError,
-} from "./src/errors.ts";
+} from "./src/api/errors.ts";
 export type {
   BridgeEvents,
   ClientEvents,
@@ -39,32 +39,26 @@ export type {
   SessionEnd,
   SessionStart,
   StartCause,
-} from "./src/events.ts";
-export type { SocketServer } from "./src/fitness.ts";
-export type { RefreshContext } from "./src/refresh.ts";
-export { generateUid } from "./src/ids.ts";
+} from "./src/api/events.ts";
+export { generateUid } from "./src/base/ids.ts";
 export type {
   KoaApplication,
   NativeSession,
   RegenerateOptions,
   SessionContext,
   SocketContext,
-} from "./src/koa.ts";
-export type { Missing } from "./src/missing.ts";
+} from "./src/api/koa.ts";
 export type {
   BridgeOptions,
   ContextStoreClass,
   ExternalKey,
   OnSessionEnd,
-} from "./src/options.ts";
-export type { OriginCheck, OriginOption } from "./src/origin.ts";
-export type { SchemaResult, SessionSchema } from "./src/schema.ts";
-export type { SessionView } from "./src/scope.ts";
-export type { SessionTrace } from "./src/trace.ts";
-export type { SessionSocket, SocketSession } from "./src/session_socket.ts";
-export { SessionStore, type SessionStoreEvents } from "./src/session_store.ts";
-export type { SessionStoreOptions } from "./src/session_store_options.ts";
-export type { BridgeStats } from "./src/stats.ts";
+} from "./src/api/options.ts";
+export type { SessionTrace } from "./src/base/tracing.ts";
+export type { SessionSocket, SocketSession } from "./src/api/session_socket.ts";
+export { SessionStore, type SessionStoreEvents } from "./src/stores/memory.ts";
+export type { SessionStoreOptions } from "./src/stores/memory/options.ts";
+export type { BridgeStats } from "./src/bridge/stats.ts";
 export type {
   Acquired,
   AtomicStore,
@@ -79,4 +73,12 @@ export type {
   StoreCall,
   StoredRecord,
   Version,
-} from "./src/store.ts";
+} from "./src/api/store.ts";
+export type { OriginCheck } from "./src/api/options.ts";
+export type { OriginOption } from "./src/api/options.ts";
+export type { SchemaResult } from "./src/api/schema.ts";
+export type { SessionSchema } from "./src/api/schema.ts";
+export type { SessionView } from "./src/api/session_view.ts";
+export type { Missing } from "./src/api/session_view.ts";
+export type { SocketServer } from "./src/api/session_socket.ts";
+export type { RefreshContext } from "./src/api/koa.ts";

@@ -6,29 +6,32 @@
 import { EventEmitter } from "node:events";
 import type SocketIO from "socket.io";
 import type { Server } from "socket.io";
-import { refuse } from "./arguments.ts";
-import { Assembly } from "./assembly.ts";
-import { diagnose, type Finding } from "./doctor.ts";
-import { isAlive } from "./door.ts";
-import type { BridgeEvents } from "./events.ts";
+import { refuse } from "./base/arguments.ts";
+import { BridgeParts } from "./bridge/parts.ts";
+import { diagnose, type Finding } from "./bridge/doctor.ts";
+import type { BridgeEvents } from "./api/events.ts";
 import {
+  assertBridgeable,
+  ensureAppKeys,
   markBridged,
-  provideKeys,
-  refuseUnfit,
-  type SocketServer,
-} from "./fitness.ts";
-import { hashId } from "./ids.ts";
-import { refresh, type RefreshContext } from "./refresh.ts";
-import type { KoaApplication } from "./koa.ts";
-import type { Missing } from "./missing.ts";
-import type { BridgeOptions, ResolvedOptions } from "./options.ts";
-import { resolveOptions } from "./resolve.ts";
-import { clientRoom, sessionRoom, userRoom } from "./rooms.ts";
-import type { SessionView } from "./scope.ts";
-import type { SessionStore } from "./session_store.ts";
-import { type BridgeStats, statsOf } from "./stats.ts";
-import type { AtomicStore, BasicStore, SessionData } from "./store.ts";
-import type { Transactions } from "./transaction.ts";
+} from "./bridge/preconditions.ts";
+import { hashId } from "./base/ids.ts";
+import type { KoaApplication, RefreshContext } from "./api/koa.ts";
+import type { BridgeOptions, ResolvedOptions } from "./api/options.ts";
+import { resolveOptions } from "./options/resolve.ts";
+import type { SessionStore } from "./stores/memory.ts";
+import { type BridgeStats, statsOf } from "./bridge/stats.ts";
+import {
+  type AtomicStore,
+  type BasicStore,
+  isAlive,
+  type SessionData,
+} from "./api/store.ts";
+import type { Transactions } from "./transaction/transactions.ts";
+import type { Missing, SessionView } from "./api/session_view.ts";
+import type { SocketServer } from "./api/session_socket.ts";
+import { refresh } from "./http/middleware.ts";
+import { clientRoom, sessionRoom, userRoom } from "./sockets/rooms.ts";
 
 /** A Socket.IO operator that emits to rooms. */
 export type Rooms = SocketIO.BroadcastOperator<
@@ -73,7 +76,7 @@ export class SessionBridge<S extends object = SessionData>
   readonly #io: Server;
   readonly #options: ResolvedOptions;
   readonly #randomKeys: boolean;
-  readonly #parts: Assembly;
+  readonly #parts: BridgeParts;
   readonly #transactions: Transactions;
   readonly #unmark: () => void;
   #closed: Promise<void> | undefined;
@@ -93,12 +96,12 @@ export class SessionBridge<S extends object = SessionData>
     options?: BridgeOptions<S> | null,
   ) {
     super();
-    refuseUnfit(app, io);
+    assertBridgeable(app, io);
     const resolved = resolveOptions(options);
-    this.#randomKeys = provideKeys(app, resolved);
+    this.#randomKeys = ensureAppKeys(app, resolved);
     this.#io = io as Server;
     this.#options = resolved;
-    this.#parts = new Assembly(
+    this.#parts = new BridgeParts(
       app,
       this.#io,
       resolved,
@@ -296,7 +299,7 @@ export class SessionBridge<S extends object = SessionData>
 
   /** What is amiss in this set-up. */
   doctor(): Finding[] {
-    return diagnose(this.#parts.examine(this.#randomKeys));
+    return diagnose(this.#parts.setupReport(this.#randomKeys));
   }
 
   /**
@@ -314,7 +317,7 @@ export class SessionBridge<S extends object = SessionData>
   }
 
   #to(room: string, nsp: string): Rooms {
-    this.#parts.membership.keep();
+    this.#parts.membership.enable();
     return this.#io.of(nsp).to(room);
   }
 

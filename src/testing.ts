@@ -23,7 +23,7 @@
  * @module
  */
 import { describe as nodeDescribe, it as nodeIt } from "node:test";
-import type { SharedStore } from "./store.ts";
+import type { SharedStore } from "./api/store.ts";
 import { ACQUIRE_RULES } from "./testing/acquire_rules.ts";
 import { basicRules } from "./testing/basic_rules.ts";
 import { COMMIT_RULES } from "./testing/commit_rules.ts";
@@ -49,7 +49,7 @@ export type {
   StoreCall,
   StoredRecord,
   Version,
-} from "./store.ts";
+} from "./api/store.ts";
 
 export type { RuleContext, StoreRule, StoreTier, TestableStore };
 

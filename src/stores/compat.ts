@@ -5,14 +5,14 @@
  *
  * @module
  */
-import { type BasicStore, ONE_DAY, type SessionData } from "../store.ts";
+import { type BasicStore, ONE_DAY, type SessionData } from "../api/store.ts";
 
 export type {
   Awaitable,
   BasicStore,
   SessionData,
   StoreCall,
-} from "../store.ts";
+} from "../api/store.ts";
 
 /** How an express-session store answers. */
 export type ExpressCallback<T = unknown> = (

@@ -21,13 +21,13 @@ import {
   type SharedStore,
   type StoredRecord,
   type Version,
-} from "../store.ts";
-import { connection, type RedisClient } from "./redis_client.ts";
-import { Index, suffice } from "./redis_index.ts";
-import { Queue } from "./redis_queue.ts";
-import { decode, decodeBinding, encode, whole } from "./redis_record.ts";
-import * as scripts from "./redis_scripts.ts";
-import { Space } from "./redis_space.ts";
+} from "../api/store.ts";
+import { connection, type RedisClient } from "./redis/client.ts";
+import { Index, suffice } from "./redis/index.ts";
+import { Queue } from "./redis/queue.ts";
+import { decode, decodeBinding, encode, whole } from "./redis/record.ts";
+import * as scripts from "./redis/scripts.ts";
+import { Space } from "./redis/keys.ts";
 
 // the contract that this store keeps: its reader needs nothing else
 export type {
@@ -40,7 +40,7 @@ export type {
   SharedStore,
   StoredRecord,
   Version,
-} from "../store.ts";
+} from "../api/store.ts";
 
 export type {
   IoredisClient,
@@ -49,7 +49,7 @@ export type {
   NodeRedisSubscriber,
   RedisClient,
   RedisEvents,
-} from "./redis_client.ts";
+} from "./redis/client.ts";
 
 /** The options of {@linkcode RedisStore}. */
 export interface RedisStoreOptions {

@@ -5,7 +5,7 @@
  * @module
  */
 import { EventEmitter } from "node:events";
-import { Alarm } from "../expiry.ts";
+import { Alarm } from "../base/expiry_heap.ts";
 import {
   type Acquired,
   type Begun,
@@ -17,11 +17,11 @@ import {
   type SharedStore,
   type StoredRecord,
   type Version,
-} from "../store.ts";
-import { fromColumn, SqliteFile } from "./sqlite_file.ts";
-import { SqliteLeases } from "./sqlite_leases.ts";
-import { checkOptions, type SqliteStoreOptions } from "./sqlite_options.ts";
-import { type Row, SqliteSessions, toRecord } from "./sqlite_sessions.ts";
+} from "../api/store.ts";
+import { fromColumn, SqliteFile } from "./sqlite/file.ts";
+import { SqliteLeases } from "./sqlite/leases.ts";
+import { checkOptions, type SqliteStoreOptions } from "./sqlite/options.ts";
+import { type Row, SqliteSessions, toRecord } from "./sqlite/sessions.ts";
 
 // the contract that this store keeps: its reader needs nothing else
 export type {
@@ -35,7 +35,7 @@ export type {
   SharedStore,
   StoredRecord,
   Version,
-} from "../store.ts";
+} from "../api/store.ts";
 
 export type { SqliteStoreOptions };
 

@@ -4,7 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import type { SharedStore } from "../store.ts";
+import type { SharedStore } from "../api/store.ts";
 import { granted, hold, LONG, REACHED, SHORT, SOON, status } from "./lease.ts";
 import {
   background,

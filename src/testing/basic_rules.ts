@@ -4,7 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import type { BasicStore, SessionData } from "../store.ts";
+import type { BasicStore, SessionData } from "../api/store.ts";
 import {
   comes,
   id,

@@ -5,8 +5,8 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { hashId } from "../ids.ts";
-import type { SharedStore } from "../store.ts";
+import { hashId } from "../base/ids.ts";
+import type { SharedStore } from "../api/store.ts";
 import { add, hold, LONG, REACHED, SHORT, SOON, status } from "./lease.ts";
 import {
   background,

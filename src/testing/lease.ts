@@ -4,7 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import type { Acquired, SharedStore, StoredRecord } from "../store.ts";
+import type { Acquired, SharedStore, StoredRecord } from "../api/store.ts";
 import { counted, id, within } from "./rule.ts";
 
 /** A hold, and a wait, that nobody reaches, in ms. */

@@ -5,7 +5,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import type { AtomicStore, SessionRecord, StoredRecord } from "../store.ts";
+import type { AtomicStore, SessionRecord, StoredRecord } from "../api/store.ts";
 import {
   begin,
   comes,

@@ -5,7 +5,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import { hashId } from "../ids.ts";
+import { hashId } from "../base/ids.ts";
 import { add, granted, hold, LONG, REACHED, SHORT, SOON } from "./lease.ts";
 import {
   background,

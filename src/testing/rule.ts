@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { generateUid } from "../ids.ts";
+import { generateUid } from "../base/ids.ts";
 import type {
   AtomicStore,
   BasicStore,
@@ -11,7 +11,7 @@ import type {
   SharedStore,
   StoredRecord,
   Version,
-} from "../store.ts";
+} from "../api/store.ts";
 
 /** A store of any tier; one that has the members of several tiers is held to all of them. */
 export type TestableStore = BasicStore | AtomicStore | SharedStore;

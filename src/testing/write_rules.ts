@@ -5,7 +5,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import type { AtomicStore } from "../store.ts";
+import type { AtomicStore } from "../api/store.ts";
 import {
   begin,
   count,

@@ -8,8 +8,8 @@ import fc from "fast-check";
 import Keygrip from "keygrip";
 // @ts-types="@types/koa"
 import Koa from "koa";
-import { IdCookie } from "../../src/cookies.ts";
-import type { KoaContext } from "../../src/koa.ts";
+import { IdCookie } from "../../src/identity/id_cookie.ts";
+import type { KoaContext } from "../../src/api/koa.ts";
 
 /** `app.keys`, as the application may have them. */
 type Keys = string[] | Keygrip;

@@ -2,7 +2,7 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import fc from "fast-check";
-import { ExpiryHeap, type Scheduled } from "../../src/expiry.ts";
+import { ExpiryHeap, type Scheduled } from "../../src/base/expiry_heap.ts";
 
 interface Item extends Scheduled {
   expires: number;

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { OwnerIndex } from "../../src/owner_index.ts";
+import { OwnerIndex } from "../../src/stores/indexes.ts";
 
 const ADA = { clientId: "ada", user: undefined };
 

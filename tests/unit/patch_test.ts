@@ -8,7 +8,7 @@ import {
   diff,
   merge,
   type Resolve,
-} from "../../src/patch.ts";
+} from "../../src/transaction/patch.ts";
 
 type Data = Record<string, unknown>;
 

@@ -1,0 +1,190 @@
+/**
+ * What the caller may give, and what is made of it.
+ *
+ * @module
+ */
+import type { Conflict } from "./events.ts";
+import type { CookieOptions } from "./koa.ts";
+import type { AtomicStore, BasicStore, SessionData } from "./store.ts";
+import type { IncomingMessage } from "node:http";
+import type { SessionSchema } from "./schema.ts";
+
+/** A class whose instances are stores, made for each Koa context. */
+export type ContextStoreClass = new (ctx: never) => BasicStore;
+
+/** Reads and writes the session's id elsewhere than in a cookie. */
+export interface ExternalKey {
+  /** The id, or a falsy value; in a handshake `ctx.handshake` is there. */
+  get(ctx: never): string | undefined | null;
+  /** Hands the id out. */
+  set(ctx: never, id: string): void;
+}
+
+/** What becomes of the sockets of a session that ended. */
+export type OnSessionEnd =
+  | "keep"
+  | "disconnect"
+  | {
+    /** The grace, in ms. */
+    readonly disconnectAfter: number;
+    /** A name to tell it by beside `session:end`, with the same payload, for clients of former versions. */
+    readonly event?: string | undefined;
+  };
+
+/**
+ * The options of `bridgeSession`. `null` counts as left out. Each option of
+ * koa-session 7 is one too, and what is unknown goes on to the cookies.
+ */
+export interface BridgeOptions<S extends object = SessionData> {
+  /** The name of the session cookie. @default `generateUid(12)` */
+  readonly key?: string | null | undefined;
+  /** The name of the client cookie; it too is a secret. @default `` `${key}.cid` `` */
+  readonly clientKey?: string | null | undefined;
+  /** How long a session lives without activity, in ms, or `"session"`. @default {2_592_000_000} 30 days */
+  readonly maxAge?: number | "session" | null | undefined;
+  /** How long the client cookie lives, in ms. @default {31_536_000_000} 1 year */
+  readonly clientMaxAge?: number | null | undefined;
+  /** Whether the client cookie is refreshed on each response. @default {true} */
+  readonly clientAlwaysRoll?: boolean | null | undefined;
+  /** Sets `app.keys`. */
+  readonly appKeys?: readonly string[] | null | undefined;
+  /** Whether keys may be random without a warning. @default {false} */
+  readonly allowRndAppKeys?: boolean | null | undefined;
+  /** Where sessions are kept. @default `new SessionStore(options)` */
+  readonly store?: BasicStore | AtomicStore | null | undefined;
+  /** A class whose instances are the store of each request. */
+  readonly ContextStore?: ContextStoreClass | null | undefined;
+  /** Handed to the default store. @default {true} */
+  readonly autoCleanup?: boolean | null | undefined;
+  /** Handed to the default store, in ms. @default `maxAge / 10`, 1 s to 1 h */
+  readonly autoCleanupMs?: number | null | undefined;
+  /** Whether cookies are signed. @default {true} */
+  readonly signed?: boolean | null | undefined;
+  /** Whether a request commits its session by itself. @default {true} */
+  readonly autoCommit?: boolean | null | undefined;
+  /** Whether the session cookie is sent with every response. @default {false} */
+  readonly rolling?: boolean | null | undefined;
+  /** Whether the session cookie is renewed past half of its life. @default {false} */
+  readonly renew?: boolean | null | undefined;
+  /** Cookie attribute. @default {true} */
+  readonly httpOnly?: boolean | null | undefined;
+  /** Cookie attribute. @default whether the connection is secure */
+  readonly secure?: boolean | null | undefined;
+  /** Cookie attribute: `"strict"`, `"lax"` or `"none"`. */
+  readonly sameSite?: string | boolean | null | undefined;
+  /** Cookie attribute. */
+  readonly domain?: string | null | undefined;
+  /** Cookie attribute. @default {"/"} */
+  readonly path?: string | null | undefined;
+  /** Whether a cookie replaces one of the same name in the same answer. @default {true} */
+  readonly overwrite?: boolean | null | undefined;
+  /** Put before each generated id, unless `genid` is given. */
+  readonly prefix?: string | null | undefined;
+  /** Makes session ids. @default 144 random bits */
+  readonly genid?: ((ctx: never) => string) | null | undefined;
+  /** Reads and writes the session's id elsewhere than in a cookie. */
+  readonly externalKey?: ExternalKey | null | undefined;
+  /** Whether a stored session may be used with this request. */
+  readonly valid?: ((ctx: never, session: S) => unknown) | null | undefined;
+  /** Called before koa-session saves. */
+  readonly beforeSave?:
+    | ((ctx: never, session: S) => unknown)
+    | null
+    | undefined;
+  /** koa-session's; of no use with a store. */
+  readonly encode?: ((data: never) => string) | null | undefined;
+  /** koa-session's; of no use with a store. */
+  readonly decode?: ((text: string) => unknown) | null | undefined;
+  /** What becomes of the sockets of a session that ended. @default {"keep"} */
+  readonly onSessionEnd?: OnSessionEnd | null | undefined;
+  /** Who wins when two writers changed the same key to different values. @default {"last"} */
+  readonly onConflict?:
+    | "last"
+    | "reject"
+    | ((conflict: Conflict) => unknown)
+    | null
+    | undefined;
+  /** When a session ends however active it is, in ms from its creation. */
+  readonly absoluteMaxAge?: number | null | undefined;
+  /** How often at most socket activity prolongs a session, in ms; `false` for never. @default `maxAge / 10`, at most 1 minute */
+  readonly touchInterval?: number | false | null | undefined;
+  /** Whom a session belongs to: the index for "log out everywhere". */
+  readonly user?: ((session: S) => string | undefined) | null | undefined;
+  /** Who may open a socket with cookies. @default {"cors"} */
+  readonly origin?: OriginOption | null | undefined;
+  /** How long to wait for a session, and to hold one, in ms. @default {5_000} */
+  readonly lockTimeout?: number | null | undefined;
+  /** How long the store may take for an answer, in ms. @default {5_000} */
+  readonly storeTimeout?: number | null | undefined;
+  /** How often live sessions are checked against a shared store, in ms. @default {60_000} */
+  readonly reconcileInterval?: number | null | undefined;
+  /**
+   * What a client may see of its session: pushed to its sockets as
+   * `session:view` when they get into the session and when it changes.
+   */
+  readonly view?: ((session: S) => unknown) | null | undefined;
+  /** How long before the end of a session its sockets hear `session:expiring`, in ms. @default off */
+  readonly expiringNotice?: number | null | undefined;
+  /**
+   * What a session holds, by any Standard Schema validator (zod, valibot,
+   * arktype…): checked when loaded and when written. What it returns must be
+   * an object of JSON that it would take again.
+   */
+  readonly schema?: SessionSchema<S> | null | undefined;
+  /** What becomes of a stored session that `schema` refuses. @default {"throw"} */
+  readonly onInvalid?: "end" | "throw" | null | undefined;
+  /** Goes on to the cookies. */
+  readonly [attribute: string]: unknown;
+}
+
+/** The options, complete. */
+export interface ResolvedOptions {
+  readonly key: string;
+  readonly clientKey: string;
+  readonly randomKey: boolean;
+  readonly maxAge: number | "session";
+  readonly clientAlwaysRoll: boolean;
+  readonly signed: boolean;
+  readonly rolling: boolean;
+  readonly appKeys: readonly string[] | undefined;
+  readonly allowRndAppKeys: boolean;
+  readonly store: BasicStore | AtomicStore | undefined;
+  readonly ownStore: boolean;
+  readonly ContextStore: ContextStoreClass | undefined;
+  readonly externalKey: ExternalKey | undefined;
+  readonly valid: ((ctx: never, session: never) => unknown) | undefined;
+  readonly ownGenid: boolean;
+  readonly genid: (ctx: never) => string;
+  readonly onSessionEnd: OnSessionEnd;
+  readonly onConflict: "last" | "reject" | ((conflict: Conflict) => unknown);
+  readonly absoluteMaxAge: number | undefined;
+  readonly touchInterval: number | false;
+  readonly user: ((session: SessionData) => string | undefined) | undefined;
+  readonly origin: OriginOption;
+  readonly lockTimeout: number;
+  readonly storeTimeout: number;
+  readonly reconcileInterval: number;
+  readonly view: ((session: SessionData) => unknown) | undefined;
+  readonly expiringNotice: number | undefined;
+  readonly schema: SessionSchema | undefined;
+  readonly onInvalid: "end" | "throw";
+  /** What koa-session is handed, but for the store and the external key. */
+  readonly native: Readonly<Record<string, unknown>>;
+  /** The client cookie's. */
+  readonly clientCookie: CookieOptions;
+}
+
+/** Decides about one `Origin`; `false`, or a throw, refuses the socket. */
+export type OriginCheck = (
+  origin: string,
+  req: IncomingMessage,
+) => boolean | Promise<boolean>;
+
+/** The option `origin`. */
+export type OriginOption =
+  | "cors"
+  | "same"
+  | "any"
+  | readonly string[]
+  | RegExp
+  | OriginCheck;

@@ -1,0 +1,76 @@
+/**
+ * Promises and what must not be waited for: stores may be synchronous or
+ * asynchronous, and may never answer.
+ *
+ * @module
+ */
+import { SessionStoreError } from "../api/errors.ts";
+import type { Awaitable } from "../api/store.ts";
+
+/** Runs `end` after `act`, whether it returns, throws, resolves or rejects. */
+export function withFinally<T>(
+  act: () => Awaitable<T>,
+  end: () => void,
+): Awaitable<T> {
+  let result: Awaitable<T>;
+  try {
+    result = act();
+  } catch (error) {
+    end();
+    throw error;
+  }
+  if (result instanceof Promise) return result.finally(end);
+  end();
+  return result;
+}
+
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null &&
+    typeof (value as { then?: unknown }).then === "function";
+}
+
+/** Goes on with a value at once, with a promise when it is there. */
+export function chain<T, R>(
+  value: Awaitable<T>,
+  next: (value: T) => Awaitable<R>,
+): Awaitable<R> {
+  return isThenable(value) ? Promise.resolve(value).then(next) : next(value);
+}
+
+export function withTimeout<T>(
+  answer: Promise<T>,
+  operation: string,
+  limit: number,
+): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      reject(
+        toStoreError(operation, new Error(`no answer within ${limit} ms`)),
+      );
+    }, limit);
+    answer.then((value) => {
+      clearTimeout(timer);
+      resolve(value);
+    }, (cause) => {
+      clearTimeout(timer);
+      reject(toStoreError(operation, cause));
+    });
+  });
+}
+
+/** The answer, or `undefined` when it is not there in time. */
+export function waitAtMost<T>(
+  answer: Promise<T>,
+  limit: number,
+): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(resolve, limit, undefined);
+    answer.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+export function toStoreError(operation: string, cause: unknown): Error {
+  return cause instanceof SessionStoreError
+    ? cause
+    : new SessionStoreError(operation, { cause });
+}

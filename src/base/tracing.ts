@@ -1,0 +1,165 @@
+/**
+ * What the bridge does, for those who watch: tracing channels of
+ * `node:diagnostics_channel`, and lines of `node:util`'s `debuglog`
+ * (`NODE_DEBUG=koa-io-session`). Where nobody watches, a look at a few flags
+ * is all it costs. No id, no data and no result is ever told.
+ *
+ * @module
+ */
+import { channel } from "node:diagnostics_channel";
+import { debuglog } from "node:util";
+import { hashId } from "./ids.ts";
+import type { Awaitable } from "../api/store.ts";
+
+/**
+ * What the tracing channels `koa-io-session:transaction`, `:load`, `:commit`,
+ * `:handshake` and `:end` publish: at `start`, `asyncEnd` and `error` one and
+ * the same object, which is complete at `asyncEnd`.
+ *
+ * @example
+ * ```ts
+ * import { subscribe, unsubscribe } from "node:diagnostics_channel";
+ * import Koa from "koa";
+ * import { Server } from "socket.io";
+ * import { bridgeSession, type SessionTrace } from "@koa-io/session";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const outcomes: unknown[] = [];
+ * const listener = (trace: unknown) => {
+ *   outcomes.push((trace as SessionTrace).outcome);
+ * };
+ * const channel = "tracing:koa-io-session:load:asyncEnd";
+ * subscribe(channel, listener);
+ *
+ * await using bridge = bridgeSession(new Koa(), new Server(), { appKeys: ["secret"], key: "sid" });
+ * await bridge.peek("an-id");
+ * assertEquals(outcomes, ["missing"]);
+ * unsubscribe(channel, listener);
+ * ```
+ */
+export interface SessionTrace {
+  /** The hash of the session's id, as in the names of rooms; `undefined` where there is none. */
+  readonly session: string | undefined;
+  /** Where it comes from: a request, a socket, or (`"bridge"`) a call by id, a timer, the store. */
+  readonly source: "http" | "socket" | "bridge";
+  /** How long a transaction waited for the session, in ms. */
+  readonly wait: number;
+  /** How long all of it took, in ms. */
+  readonly duration: number;
+  /**
+   * What it came to; the `code` or the name of the error where it failed.
+   *
+   * - `transaction`: `"written"`, `"unchanged"`, `"destroyed"`, `"joined"`, `"missing"`
+   * - `load`: `"found"`, `"missing"`
+   * - `commit`, what requests write: `"created"`, `"written"`, `"rotated"`, `"ended"`
+   * - `handshake`: `"session"`, `"guest"`
+   * - `end`: the reason, or `"missing"`
+   */
+  readonly outcome: string | undefined;
+}
+
+type TraceSource = SessionTrace["source"];
+
+/** One of these, under way. */
+export type Span = { -readonly [K in keyof SessionTrace]: SessionTrace[K] };
+
+const debug = debuglog("koa-io-session");
+
+/** What is done again and again, and may be watched. */
+export class Trace {
+  readonly #name: string;
+  readonly #start;
+  readonly #end;
+  readonly #error;
+
+  constructor(name: string) {
+    const prefix = `tracing:koa-io-session:${name}`;
+    this.#name = name;
+    this.#start = channel(`${prefix}:start`);
+    this.#end = channel(`${prefix}:asyncEnd`);
+    this.#error = channel(`${prefix}:error`);
+  }
+
+  /** Whether anybody watches. */
+  get enabled(): boolean {
+    return this.#end.hasSubscribers || this.#start.hasSubscribers ||
+      this.#error.hasSubscribers || debug.enabled;
+  }
+
+  /**
+   * Does it, and tells.
+   *
+   * @param outcomeOf what a result comes to, where `act` does not say so itself
+   */
+  run<T>(
+    sid: string | undefined,
+    source: TraceSource,
+    act: (span: Span) => Awaitable<T>,
+    outcomeOf?: (result: T) => string,
+  ): Awaitable<T> {
+    const began = performance.now();
+    const span: Span = {
+      session: sid === undefined ? undefined : hashId(sid),
+      source,
+      wait: 0,
+      duration: 0,
+      outcome: undefined,
+    };
+    const done = (result: T): T => {
+      if (outcomeOf) span.outcome = outcomeOf(result);
+      this.#finish(span, began);
+      return result;
+    };
+    const failed = (error: unknown): never => {
+      const { code, name } = Object(error) as {
+        code?: unknown;
+        name?: unknown;
+      };
+      span.outcome = String(code ?? name ?? "error");
+      this.#error.publish(span);
+      this.#finish(span, began);
+      throw error;
+    };
+    this.#start.publish(span);
+    let result: Awaitable<T>;
+    try {
+      result = act(span);
+    } catch (error) {
+      return failed(error);
+    }
+    return result instanceof Promise ? result.then(done, failed) : done(result);
+  }
+
+  #finish(span: Span, began: number): void {
+    span.duration = performance.now() - began;
+    const { session = "-", source, wait, duration, outcome } = span;
+    debug(
+      "%s %s from %s: %s (waited %s ms, took %s ms)",
+      this.#name,
+      session,
+      source,
+      outcome,
+      wait.toFixed(1),
+      duration.toFixed(1),
+    );
+    this.#end.publish(span);
+  }
+}
+
+/** Calls of `withSession`. */
+export const TRANSACTION: Trace = new Trace("transaction");
+/** Reads, but for those of transactions. */
+export const LOAD: Trace = new Trace("load");
+/** Writes of requests. */
+export const COMMIT: Trace = new Trace("commit");
+/** Handshakes of sockets. */
+export const HANDSHAKE: Trace = new Trace("handshake");
+/** Ends of sessions. */
+export const END: Trace = new Trace("end");
+
+/** Where a call with this Koa context comes from. */
+export function sourceOf(ctx: unknown): TraceSource {
+  const isContext = typeof ctx === "object" && ctx !== null;
+  if (!isContext) return "bridge";
+  return "handshake" in ctx ? "socket" : "http";
+}

@@ -1,0 +1,163 @@
+/**
+ * What is amiss in a set-up, told before it hurts.
+ *
+ * @module
+ */
+import type { ResolvedOptions } from "../api/options.ts";
+
+/** One thing that `bridge.doctor()` found. */
+export interface Finding {
+  /** Stable, in kebab-case. */
+  readonly code: string;
+  /** `"error"`: sessions are unsafe or will be lost. `"warning"`: they may be. `"info"`: good to know. */
+  readonly severity: "error" | "warning" | "info";
+  /** What is amiss. */
+  readonly message: string;
+  /** What to do about it. */
+  readonly fix: string;
+  /** The requirement behind it, where there is one: OWASP ASVS 5.0 by number. */
+  readonly standard: string | undefined;
+}
+
+/** What the doctor looks at. */
+export interface SetupReport {
+  readonly options: ResolvedOptions;
+  readonly randomKeys: boolean;
+  readonly scope: "process" | "shared";
+  /** Whether Socket.IO runs on an adapter that reaches other processes. */
+  readonly manyNodes: boolean;
+  readonly recovery: boolean;
+  readonly ran: boolean;
+  readonly missed: boolean;
+  readonly corsCredentials: boolean;
+}
+
+type Check = (patient: SetupReport) => Finding | undefined;
+
+const CHECKS: readonly Check[] = [
+  ({ randomKeys }) =>
+    when(randomKeys, {
+      code: "random-keys",
+      severity: "error",
+      message:
+        "The keys that cookies are signed with are random: every restart logs everybody out, and no two processes agree.",
+      fix: "Set app.keys, or the option appKeys, to secrets that stay.",
+      standard: "ASVS 5.0 V13.3.1",
+    }),
+  ({ options }) =>
+    when(options.randomKey, {
+      code: "random-cookie-name",
+      severity: "warning",
+      message:
+        "The name of the session cookie is random: every restart forgets the sessions of a lasting store.",
+      fix: "Set the option key.",
+      standard: undefined,
+    }),
+  ({ scope, manyNodes }) =>
+    when(
+      scope === "process" && manyNodes,
+      {
+        code: "store-not-shared",
+        severity: "error",
+        message:
+          "Socket.IO runs on an adapter for several processes, and the store is safe in one only: two processes lose each other's writes.",
+        fix:
+          "Use a store of scope shared, such as RedisStore, or SqliteStore on one machine.",
+        standard: undefined,
+      },
+    ),
+  ({ recovery }) =>
+    when(recovery, {
+      code: "recovery-on",
+      severity: "info",
+      message:
+        "Connection state recovery is on: the bridge asks the store before a client is sent what it missed.",
+      fix:
+        "Nothing, if this is meant: packets of sessions that ended are not recovered.",
+      standard: "ASVS 5.0 V7.4.1",
+    }),
+  ({ options, corsCredentials }) =>
+    when(options.origin === "any" && corsCredentials, {
+      code: "origin-any-credentials",
+      severity: "error",
+      message:
+        "Every page on the web may open a socket with your users' cookies.",
+      fix: 'Set the option origin to "same", or to a list of origins.',
+      standard: "ASVS 5.0 V4.4.2",
+    }),
+  ({ options }) => {
+    const { sameSite, secure } = options.native;
+    const none = String(sameSite).toLowerCase() === "none";
+    return when(none && secure !== true, {
+      code: "same-site-none-insecure",
+      severity: "error",
+      message:
+        "SameSite=None without Secure: browsers drop the cookie, and others send it in clear.",
+      fix: "Set secure: true, behind TLS.",
+      standard: "ASVS 5.0 V3.3.1",
+    });
+  },
+  ({ options: { ownGenid, genid } }) =>
+    when(ownGenid && sample(genid).some((id) => bits(id) < 128), {
+      code: "weak-genid",
+      severity: "error",
+      message:
+        "The option genid makes ids that have room for fewer than 128 random bits.",
+      fix: "Leave genid out, or use generateUid(24).",
+      standard: "ASVS 5.0 V7.2.3",
+    }),
+  ({ options }) =>
+    when(options.onSessionEnd === "keep" && options.user !== undefined, {
+      code: "keep-with-user",
+      severity: "info",
+      message:
+        "Sessions belong to users, and sockets stay connected when they end.",
+      fix: 'Set onSessionEnd to "disconnect" if a logout is to close them.',
+      standard: "ASVS 5.0 V7.4.1",
+    }),
+  ({ ran, missed }) =>
+    when(!ran, {
+      code: "middleware-never-ran",
+      severity: missed ? "error" : "info",
+      message: "No HTTP request has passed the bridge yet.",
+      fix:
+        "Call bridgeSession(app, io) and app.use(...) before app.callback().",
+      standard: undefined,
+    }),
+];
+
+/** Looks a set-up over. */
+export function diagnose(patient: SetupReport): Finding[] {
+  return CHECKS.flatMap((check) => check(patient) ?? []);
+}
+
+function when(found: boolean, finding: Finding): Finding | undefined {
+  return found ? finding : undefined;
+}
+
+/** An id as `genid` makes it, if it can be had without a request. */
+function sample(genid: (ctx: never) => string): readonly string[] {
+  try {
+    const id = genid({ state: {} } as never);
+    return typeof id === "string" ? [id] : [];
+  } catch {
+    // it needs a real request: nothing to judge
+    return [];
+  }
+}
+
+/** How many bits an id of this length has room for at most, in the alphabet that it seems to be of. */
+function bits(id: string): number {
+  const alphabet = /^\d+$/.test(id)
+    ? 10
+    : /^[\da-f-]+$/i.test(id)
+    ? 16
+    : /^[\da-z]+$/.test(id)
+    ? 36
+    : 64;
+  // a UUID has a fixed version and variant among its 32 digits
+  if (/^[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[89ab]/i.test(id)) return 122;
+  return Math.floor(
+    id.replace(/-/g, alphabet === 16 ? "" : "-").length * Math.log2(alphabet),
+  );
+}

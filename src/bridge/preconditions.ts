@@ -1,0 +1,72 @@
+/**
+ * Whether an application and a server can be bridged, and what they need first.
+ *
+ * @module
+ */
+import type { Server } from "socket.io";
+import { refuse } from "../base/arguments.ts";
+import { generateUid } from "../base/ids.ts";
+import type { KoaApplication } from "../api/koa.ts";
+import type { ResolvedOptions } from "../api/options.ts";
+const bridgedApps = new WeakSet<object>();
+const bridgedServers = new WeakSet<object>();
+
+/** Refuses what is no application and no server, and those that have a session already. */
+export function assertBridgeable(app: unknown, io: unknown): void {
+  const koa = app as KoaApplication | undefined | null;
+  if (
+    typeof koa?.use !== "function" || typeof koa.createContext !== "function"
+  ) {
+    refuse("bridge sessions", "app", "a Koa application", app);
+  }
+  const server = io as Server | undefined | null;
+  if (typeof server?.of !== "function" || !(server._nsps instanceof Map)) {
+    refuse("bridge sessions", "io", "a Socket.IO server", io);
+  }
+  if (bridgedApps.has(koa)) {
+    throw new TypeError(
+      "Cannot bridge sessions as app has a bridge already: one is enough",
+    );
+  }
+  if (bridgedServers.has(server)) {
+    throw new TypeError(
+      "Cannot bridge sessions as io has a bridge already: one is enough",
+    );
+  }
+  // koa-session would go on with its first options and say nothing
+  if (Object.hasOwn(koa.context, "sessionOptions")) {
+    throw new TypeError(
+      "Cannot bridge sessions as app has koa-session already: the bridge brings its own",
+    );
+  }
+}
+
+/** Remembers that the two have a bridge now; what is returned lets the server have another. */
+export function markBridged(app: object, io: object): () => void {
+  bridgedApps.add(app);
+  bridgedServers.add(io);
+  return () => void bridgedServers.delete(io);
+}
+
+/** Sees to it that there are keys to sign with; says whether they are random. */
+export function ensureAppKeys(
+  app: KoaApplication,
+  { appKeys, signed, allowRndAppKeys }: ResolvedOptions,
+): boolean {
+  // an empty list signs nothing
+  const given = Array.isArray(app.keys) ? app.keys.length > 0 : app.keys;
+  if (given) {
+    if (!appKeys) return false;
+    throw new TypeError(
+      "Cannot bridge sessions as the option appKeys must be left out where app.keys are set: received both",
+    );
+  }
+  app.keys = appKeys ? [...appKeys] : [generateUid(32), generateUid(32)];
+  if (appKeys) return false;
+  if (signed && !allowRndAppKeys) {
+    console.warn(
+      "[koa-io-session] app.keys are not set: random ones sign the cookies, and a restart logs everybody out. Set app.keys, or the option appKeys.",
+    );
+  }
+  return true;
+}

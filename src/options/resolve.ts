@@ -1,0 +1,225 @@
+/**
+ * What the caller gave, checked once and made whole.
+ *
+ * @module
+ */
+import { refuse } from "../base/arguments.ts";
+import { generateUid } from "../base/ids.ts";
+import { MAX_TIMER, OptionReader } from "./option_reader.ts";
+import type {
+  ExternalKey,
+  OnSessionEnd,
+  OriginOption,
+  ResolvedOptions,
+} from "../api/options.ts";
+import {
+  checkPassedOn,
+  clientCookie,
+  nativeOptions,
+} from "./forwarded_options.ts";
+import { ONE_DAY } from "../api/store.ts";
+import { defaultStore, readStores } from "./store_option.ts";
+import { isSchema, type SessionSchema } from "../api/schema.ts";
+
+const MINUTE = 60_000;
+const THIRTY_DAYS = 30 * ONE_DAY;
+const ONE_YEAR = 365 * ONE_DAY;
+/** The length of a session id: 144 random bits; OWASP ASVS 7.2.3 asks for 128. */
+const SESSION_ID_LENGTH = 24;
+const TAKEN_EVENTS: ReadonlySet<string> = new Set([
+  "connect",
+  "connect_error",
+  "disconnect",
+  "disconnecting",
+  "newListener",
+  "removeListener",
+  "session:start",
+  "session:end",
+  "session:rotated",
+  "session:none",
+  "session:expiring",
+  "session:view",
+]);
+
+/**
+ * Checks the options and fills in what was left out. The object given is not changed.
+ *
+ * @throws {TypeError} for an option of the wrong type
+ * @throws {RangeError} for one out of range
+ */
+export function resolveOptions(given: unknown): ResolvedOptions {
+  const options = given ?? {};
+  if (typeof options !== "object" || Array.isArray(options)) {
+    refuse("bridge sessions", "options", "an object", given);
+  }
+  const o = new OptionReader(options as Record<string, unknown>);
+  const key = o.token("key") ?? generateUid(12);
+  const clientKey = o.token("clientKey") ?? `${key}.cid`;
+  if (clientKey === key) {
+    o.wrong(
+      "clientKey",
+      "another name than the option key",
+      clientKey,
+      RangeError,
+    );
+  }
+  const maxAge = readMaxAge(o);
+  const idle = maxAge === "session" ? ONE_DAY : maxAge;
+  const signed = o.boolean("signed") ?? true;
+  const { store, ContextStore } = readStores(o);
+  const prefix = o.string("prefix") ?? "";
+  const genid = o.callable("genid") as ((ctx: never) => string) | undefined;
+  checkPassedOn(o);
+  o.boolean("autoCleanup");
+  o.ms("autoCleanupMs", MAX_TIMER);
+  const rolling = o.boolean("rolling") ?? false;
+  const makeId = genid ?? (() => prefix + generateUid(SESSION_ID_LENGTH));
+  return Object.freeze({
+    key,
+    clientKey,
+    randomKey: o.get("key") === undefined,
+    maxAge,
+    clientAlwaysRoll: o.boolean("clientAlwaysRoll") ?? true,
+    signed,
+    rolling,
+    appKeys: readAppKeys(o),
+    allowRndAppKeys: o.boolean("allowRndAppKeys") ?? false,
+    store: ContextStore ? undefined : store ?? defaultStore(o, maxAge),
+    ownStore: !ContextStore && !store,
+    ContextStore,
+    externalKey: readExternalKey(o),
+    valid: o.callable("valid") as ResolvedOptions["valid"],
+    ownGenid: genid !== undefined,
+    genid: makeId,
+    onSessionEnd: readOnSessionEnd(o),
+    onConflict:
+      (o.oneOf("onConflict", ["last", "reject"], "a function", isFunction) ??
+        "last") as ResolvedOptions["onConflict"],
+    absoluteMaxAge: o.ms("absoluteMaxAge"),
+    touchInterval: o.get("touchInterval") === false
+      ? false
+      : o.ms("touchInterval") ?? Math.min(idle / 10, MINUTE),
+    user: o.callable("user") as ResolvedOptions["user"],
+    origin: readOrigin(o),
+    lockTimeout: o.ms("lockTimeout", MAX_TIMER) ?? 5_000,
+    storeTimeout: o.ms("storeTimeout", MAX_TIMER) ?? 5_000,
+    reconcileInterval: o.ms("reconcileInterval", MAX_TIMER) ?? MINUTE,
+    view: o.callable("view") as ResolvedOptions["view"],
+    expiringNotice: o.ms("expiringNotice"),
+    schema: readSchema(o),
+    onInvalid: readOnInvalid(o),
+    native: nativeOptions(options as Record<string, unknown>, {
+      key,
+      maxAge,
+      signed,
+      rolling,
+      genid: makeId,
+    }),
+    clientCookie: clientCookie(
+      options as Record<string, unknown>,
+      signed,
+      o.ms("clientMaxAge") ?? ONE_YEAR,
+    ),
+  });
+}
+
+function readMaxAge(o: OptionReader): number | "session" {
+  const name = o.get("maxAge") === undefined && o.get("maxage") !== undefined
+    ? "maxage"
+    : "maxAge";
+  const value = o.get(name);
+  if (value === "session") return value;
+  if (typeof value === "string") {
+    o.wrong(name, 'a number of ms above 0 or "session"', value);
+  }
+  return o.ms(name) ?? THIRTY_DAYS;
+}
+
+function readExternalKey(o: OptionReader): ExternalKey | undefined {
+  const value = o.get("externalKey");
+  if (value === undefined) return undefined;
+  if (typeof value !== "object") {
+    o.wrong("externalKey", "an object with get and set", value);
+  }
+  o.methods("externalKey", value as object, ["get", "set"]);
+  return value as ExternalKey;
+}
+
+function readAppKeys(o: OptionReader): readonly string[] | undefined {
+  const keys = o.get("appKeys");
+  if (keys === undefined) return undefined;
+  const valid = Array.isArray(keys) && keys.length > 0 &&
+    keys.every((key) => typeof key === "string" && key !== "");
+  if (!valid) o.wrong("appKeys", "an array of at least one string", keys);
+  return keys as string[];
+}
+
+function readOnSessionEnd(o: OptionReader): OnSessionEnd {
+  const value = o.oneOf(
+    "onSessionEnd",
+    ["keep", "disconnect"],
+    "{ disconnectAfter: ms }",
+    (value) =>
+      typeof value === "object" && value !== null && "disconnectAfter" in value,
+  );
+  if (typeof value === "object") {
+    const { disconnectAfter, event } = value as {
+      disconnectAfter: unknown;
+      event?: unknown;
+    };
+    checkEndEvent(o, event);
+    o.number(
+      "onSessionEnd.disconnectAfter",
+      `a number of ms from 0 to ${MAX_TIMER}`,
+      disconnectAfter,
+      (ms) => ms >= 0 && ms <= MAX_TIMER,
+    );
+  }
+  return (value ?? "keep") as OnSessionEnd;
+}
+
+/** Socket.IO throws at some of these names, and clients would take the others for our own. */
+function checkEndEvent(o: OptionReader, event: unknown): void {
+  if (event === undefined) return;
+  const name = "onSessionEnd.event";
+  const expected = "the name of an event that is neither Socket.IO's nor ours";
+  if (typeof event !== "string") o.wrong(name, expected, event);
+  if (event === "" || TAKEN_EVENTS.has(event)) {
+    o.wrong(name, expected, event, RangeError);
+  }
+}
+
+function readSchema(o: OptionReader): SessionSchema | undefined {
+  const value = o.get("schema");
+  if (value === undefined || isSchema(value)) return value;
+  o.wrong("schema", "a Standard Schema validator (version 1)", value);
+}
+
+function readOnInvalid(o: OptionReader): "end" | "throw" {
+  const value = o.get("onInvalid") ?? "throw";
+  if (value === "end" || value === "throw") return value;
+  const Refusal = typeof value === "string" ? RangeError : TypeError;
+  o.wrong("onInvalid", '"end" or "throw"', value, Refusal);
+}
+
+function readOrigin(o: OptionReader): OriginOption {
+  const value = o.oneOf(
+    "origin",
+    ["cors", "same", "any"],
+    "an array of origins, a RegExp or a function",
+    (value) =>
+      Array.isArray(value) || value instanceof RegExp || isFunction(value),
+  );
+  for (const one of Array.isArray(value) ? value : []) {
+    const expected = 'an array of origins such as "https://example.com"';
+    if (typeof one !== "string") o.wrong("origin", expected, one);
+    if (!URL.canParse(one) || new URL(one).origin !== one) {
+      o.wrong("origin", expected, one, RangeError);
+    }
+  }
+  return (Array.isArray(value) ? [...value] : value ?? "cors") as OriginOption;
+}
+
+function isFunction(value: unknown): boolean {
+  return typeof value === "function";
+}

@@ -1,0 +1,80 @@
+/**
+ * Where sessions are to be kept: the options that say so.
+ *
+ * @module
+ */
+import type { OptionReader } from "./option_reader.ts";
+import type { ContextStoreClass } from "../api/options.ts";
+import { SessionStore } from "../stores/memory.ts";
+import { type AtomicStore, type BasicStore, isAtomic } from "../api/store.ts";
+
+const BASIC = ["get", "set", "destroy"];
+const ATOMIC = [
+  "read",
+  "write",
+  "begin",
+  "extend",
+  "destroy",
+  "movedTo",
+  "byClient",
+  "byUser",
+];
+const SHARED = ["acquire", "commit", "byHash", "versions", "close"];
+
+/** The store that was given, or the class that makes one for each Koa context. */
+export function readStores(o: OptionReader): {
+  store: BasicStore | AtomicStore | undefined;
+  ContextStore: ContextStoreClass | undefined;
+} {
+  const store = o.get("store");
+  const ContextStore = o.get("ContextStore");
+  if (store !== undefined && ContextStore !== undefined) {
+    throw new TypeError(
+      "Cannot bridge sessions as the options store and ContextStore exclude each other: received both",
+    );
+  }
+  if (store !== undefined) {
+    if (typeof store !== "object") {
+      o.wrong("store", "an object with get, set and destroy", store);
+    }
+    const names = !isAtomic(store as object)
+      ? BASIC
+      : (store as AtomicStore).scope === "shared"
+      ? [...ATOMIC, ...SHARED]
+      : ATOMIC;
+    o.methods("store", store as object, names);
+    if ("on" in (store as object)) {
+      o.methods("store", store as object, ["on"]);
+    }
+  }
+  if (ContextStore !== undefined) {
+    const prototype = typeof ContextStore === "function"
+      ? ContextStore.prototype
+      : undefined;
+    if (typeof prototype !== "object" || prototype === null) {
+      o.wrong(
+        "ContextStore",
+        "a class with get, set and destroy",
+        ContextStore,
+      );
+    }
+    o.methods("ContextStore", prototype, BASIC);
+  }
+  return {
+    store: store as BasicStore | AtomicStore | undefined,
+    ContextStore: ContextStore as ContextStoreClass | undefined,
+  };
+}
+
+/** The store where none was given. */
+export function defaultStore(
+  o: OptionReader,
+  maxAge: number | "session",
+): SessionStore {
+  return new SessionStore({
+    maxAge,
+    autoCleanup: o.boolean("autoCleanup"),
+    autoCleanupMs: o.ms("autoCleanupMs"),
+    maxEntries: o.get("maxEntries") as number | undefined,
+  });
+}

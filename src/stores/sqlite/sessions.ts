@@ -1,0 +1,226 @@
+/**
+ * The sessions of a {@linkcode SqliteFile}, row by row. Nothing here waits or
+ * locks: the caller has a transaction where one is needed.
+ *
+ * @module
+ */
+import { generateUid, hashId } from "../../base/ids.ts";
+import {
+  EXPIRED_GRACE,
+  type SessionRecord,
+  type StoredRecord,
+} from "../../api/store.ts";
+import {
+  fromColumn,
+  type SqliteFile,
+  type Statement,
+  toColumn,
+} from "./file.ts";
+
+/** Which session of which id a row is. */
+export interface Identity {
+  readonly sid: string;
+  readonly birth: string;
+}
+
+/** A session as its row holds it. */
+export interface Row extends Identity {
+  readonly version: string;
+  readonly max_age: number;
+  readonly expires: number;
+  readonly absolute_end: number | null;
+  readonly cookie: number | "session" | null;
+  readonly client_id: string | null;
+  readonly bound: number;
+  readonly settled: number;
+  readonly user: string | null;
+  readonly data: string;
+}
+
+const COLUMNS =
+  "sid, birth, version, max_age, expires, absolute_end, cookie, client_id, bound, settled, user, data";
+
+/** The statements on the tables `sessions` and `moved`. */
+export class SqliteSessions {
+  readonly #find: Statement;
+  readonly #peek: Statement;
+  readonly #put: Statement;
+  readonly #extend: Statement;
+  readonly #remove: Statement;
+  readonly #purge: Statement;
+  readonly #lastBound: Statement;
+  readonly #byClient: Statement;
+  readonly #byUser: Statement;
+  readonly #byHash: Statement;
+  readonly #versions: Statement;
+  readonly #move: Statement;
+  readonly #movedTo: Statement;
+  readonly #purgeMoved: Statement;
+
+  constructor(file: SqliteFile) {
+    this.#find = file.prepare(
+      `SELECT ${COLUMNS} FROM sessions WHERE sid = ? AND expires > ?`,
+    );
+    this.#peek = file.prepare(
+      "SELECT sid, birth FROM sessions WHERE sid = ? AND expires > ?",
+    );
+    this.#put = file.prepare(
+      `INSERT OR REPLACE INTO sessions (hash, ${COLUMNS})
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    );
+    this.#extend = file.prepare(
+      `UPDATE sessions SET expires = max(expires, min(?, coalesce(absolute_end, ?)))
+       WHERE sid = ? AND expires > ?`,
+    );
+    this.#remove = file.prepare("DELETE FROM sessions WHERE sid = ?");
+    this.#purge = file.prepare(
+      `DELETE FROM sessions WHERE sid IN
+         (SELECT sid FROM sessions WHERE expires <= ? ORDER BY expires LIMIT ?)
+       RETURNING ${COLUMNS}`,
+    );
+    this.#lastBound = file.prepare(
+      "SELECT max(bound) AS bound FROM sessions WHERE client_id = ?",
+    );
+    this.#byClient = file.prepare(
+      `SELECT sid FROM sessions WHERE client_id = ? AND expires > ?
+       ORDER BY bound DESC LIMIT 1`,
+    );
+    this.#byUser = file.prepare(
+      "SELECT sid FROM sessions WHERE user = ? AND expires > ?",
+    );
+    this.#byHash = file.prepare(
+      "SELECT sid FROM sessions WHERE hash = ? AND expires > ?",
+    );
+    this.#versions = file.prepare(
+      `SELECT sid, version FROM sessions
+       WHERE sid IN (SELECT value FROM json_each(?)) AND expires > ?`,
+    );
+    this.#move = file.prepare("INSERT OR REPLACE INTO moved VALUES (?, ?, ?)");
+    this.#movedTo = file.prepare(
+      "SELECT moved_to FROM moved WHERE sid = ? AND until > ?",
+    );
+    this.#purgeMoved = file.prepare(
+      "DELETE FROM moved WHERE sid IN (SELECT sid FROM moved WHERE until <= ? LIMIT ?)",
+    );
+  }
+
+  /** The session, if it ends later than `after`. */
+  find(sid: string, after: number): Row | undefined {
+    return this.#find.get(toColumn(sid), after) as Row | undefined;
+  }
+
+  /** The same without the data. */
+  peek(sid: string, after: number): Identity | undefined {
+    return this.#peek.get(toColumn(sid), after) as Identity | undefined;
+  }
+
+  /** Writes over `old`, or begins a session; returns the version. */
+  put(sid: string, record: SessionRecord, old?: Row): string {
+    const version = generateUid();
+    const client = nullable(record.clientId);
+    this.#put.run(
+      hashId(sid),
+      toColumn(sid),
+      old?.birth ?? version,
+      version,
+      record.maxAge,
+      record.expires,
+      record.absoluteEnd ?? null,
+      record.cookie ?? null,
+      client,
+      old && old.client_id === client ? old.bound : this.#nextBound(client),
+      record.settled ? 1 : 0,
+      nullable(record.user),
+      record.data,
+    );
+    return version;
+  }
+
+  /** Moves the end, never to an earlier time; returns whether there is a live session. */
+  extend(sid: string, expires: number): boolean {
+    const now = Date.now();
+    const row = this.find(sid, now);
+    if (!row) return false;
+    const end = Math.min(expires, row.absolute_end ?? Infinity);
+    // no write lock for nothing; and the row may be another one by now
+    return end <= row.expires ||
+      this.#extend.run(end, end, row.sid, now).changes > 0;
+  }
+
+  remove(sid: string): void {
+    this.#remove.run(toColumn(sid));
+  }
+
+  /** Removes at most `limit` sessions, and as many pointers, whose time is over. */
+  purge(limit: number): Row[] {
+    const now = Date.now();
+    this.#purgeMoved.run(now, limit);
+    return this.#purge.all(now - EXPIRED_GRACE, limit) as Row[];
+  }
+
+  byClient(clientId: string): string | undefined {
+    return sidOf(this.#byClient.get(toColumn(clientId), Date.now()));
+  }
+
+  byUser(user: string): string[] {
+    const rows = this.#byUser.all(
+      toColumn(user),
+      Date.now(),
+    ) as Row[];
+    return rows.map((row) => fromColumn(row.sid));
+  }
+
+  byHash(hash: string): string | undefined {
+    return sidOf(this.#byHash.get(hash, Date.now()));
+  }
+
+  versions(sids: readonly string[]): (string | undefined)[] {
+    const keys = sids.map(toColumn);
+    const rows = this.#versions.all(
+      JSON.stringify(keys),
+      Date.now(),
+    ) as Row[];
+    const found = new Map(rows.map((row) => [row.sid, row.version]));
+    return keys.map((key) => found.get(key));
+  }
+
+  move(sid: string, to: string, until: number): void {
+    this.#move.run(toColumn(sid), toColumn(to), until);
+  }
+
+  movedTo(sid: string): string | undefined {
+    const row = this.#movedTo.get(toColumn(sid), Date.now()) as
+      | { moved_to: string }
+      | undefined;
+    return row && fromColumn(row.moved_to);
+  }
+
+  #nextBound(client: string | null): number {
+    if (client === null) return 0;
+    const row = this.#lastBound.get(client) as { bound: number | null };
+    return (row.bound ?? 0) + 1;
+  }
+}
+
+/** What a row says, without what is the store's own. */
+export function toRecord(row: Row): StoredRecord {
+  return {
+    data: row.data,
+    version: row.version,
+    maxAge: row.max_age,
+    expires: row.expires,
+    absoluteEnd: row.absolute_end ?? undefined,
+    cookie: row.cookie ?? undefined,
+    clientId: row.client_id === null ? undefined : fromColumn(row.client_id),
+    settled: row.settled === 1,
+    user: row.user === null ? undefined : fromColumn(row.user),
+  };
+}
+
+function nullable(text: string | undefined): string | null {
+  return text === undefined ? null : toColumn(text);
+}
+
+function sidOf(row: unknown): string | undefined {
+  return row ? fromColumn((row as Row).sid) : undefined;
+}

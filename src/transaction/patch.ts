@@ -1,0 +1,119 @@
+/**
+ * What a writer changed, laid over what others wrote meanwhile. Pure
+ * functions on JSON data; they never touch a prototype.
+ *
+ * @module
+ */
+import { isDeepStrictEqual } from "node:util";
+import type { Conflict } from "../api/events.ts";
+import type { SessionData } from "../api/store.ts";
+
+/** The top-level keys that a writer changed; `undefined` means deleted. */
+export type Patch = ReadonlyMap<string, unknown>;
+
+/** Decides a key that both changed; `undefined` deletes it. */
+export type Resolve = (conflict: Conflict) => unknown;
+
+/** What a merge came to. */
+export interface Merged {
+  readonly data: SessionData;
+  /** The keys that both changed, to different values. */
+  readonly conflicts: readonly string[];
+}
+
+function own(data: SessionData, key: string): unknown {
+  return Object.hasOwn(data, key) ? data[key] : undefined;
+}
+
+/** What turns `base` into `mine`. */
+export function diff(base: SessionData, mine: SessionData): Patch {
+  const patch = new Map<string, unknown>();
+  for (const key of Object.keys(mine)) {
+    if (!isDeepStrictEqual(own(base, key), mine[key])) {
+      patch.set(key, mine[key]);
+    }
+  }
+  for (const key of Object.keys(base)) {
+    if (!Object.hasOwn(mine, key)) patch.set(key, undefined);
+  }
+  return patch;
+}
+
+/**
+ * Lays a patch over `theirs`. A key that only one side changed keeps that
+ * change; a key that both changed to the same value is no conflict.
+ *
+ * @param base what the patch was made against
+ * @param patch what was changed
+ * @param theirs what is stored now
+ * @param resolve decides a conflict
+ */
+export function merge(
+  base: SessionData,
+  patch: Patch,
+  theirs: SessionData,
+  resolve: Resolve,
+): Merged {
+  const merged = new Map<string, unknown>(Object.entries(theirs));
+  const conflicts: string[] = [];
+  for (const [key, mine] of patch) {
+    const before = own(base, key);
+    const now = own(theirs, key);
+    let value = mine;
+    if (!isDeepStrictEqual(before, now) && !isDeepStrictEqual(now, mine)) {
+      conflicts.push(key);
+      value = resolve({ key, base: before, mine, theirs: now });
+    }
+    if (value === undefined) merged.delete(key);
+    else merged.set(key, value);
+  }
+  // fromEntries defines, it does not assign: a key `__proto__` stays a key
+  return { data: Object.fromEntries(merged), conflicts };
+}
+
+/**
+ * Makes `target` equal to `value` and keeps the objects and arrays it is made
+ * of, so that whoever holds a part of it sees the change.
+ */
+export function assignDeep(target: object, value: object): void {
+  if (Array.isArray(target)) target.length = (value as unknown[]).length;
+  for (const key of Object.keys(target)) {
+    if (!Object.hasOwn(value, key)) Reflect.deleteProperty(target, key);
+  }
+  for (const [key, next] of Object.entries(value)) {
+    const held = Object.hasOwn(target, key)
+      ? Reflect.get(target, key)
+      : undefined;
+    if (alike(held, next)) assignDeep(held, next as object);
+    else if (held !== next) define(target, key, next);
+  }
+}
+
+/** Makes the changes of a patch in `target`, in place. */
+export function applyPatch(target: SessionData, patch: Patch): void {
+  for (const [key, next] of patch) {
+    const held = own(target, key);
+    if (next === undefined) Reflect.deleteProperty(target, key);
+    else if (alike(held, next)) assignDeep(held, next as object);
+    else define(target, key, next);
+  }
+}
+
+function define(target: object, key: string, value: unknown): void {
+  if (key !== "__proto__") {
+    Reflect.set(target, key, value);
+    return;
+  }
+  Reflect.defineProperty(target, key, {
+    value,
+    writable: true,
+    enumerable: true,
+    configurable: true,
+  });
+}
+
+function alike(a: unknown, b: unknown): a is object {
+  return typeof a === "object" && a !== null && typeof b === "object" &&
+    b !== null && Array.isArray(a) === Array.isArray(b) &&
+    !(a instanceof Date);
+}

@@ -1,0 +1,256 @@
+import Koa from "koa";
+import { Server } from "socket.io";
+import { describe, it } from "@std/testing/bdd";
+import {
+  assert,
+  assertEquals,
+  assertFalse,
+  assertMatch,
+  assertStrictEquals,
+} from "@std/assert";
+import { bridgeSession, SessionStore } from "@koa-io/session";
+import {
+  clearingIntervals,
+  codeOf,
+  connectLine,
+  deferred,
+  FaultyAtomicStore,
+  KEY,
+  type ServerConfig,
+  SIGNING_KEY,
+  startScene,
+  type TestOptions,
+  type TestSession,
+  warningsOf,
+} from "../support/issue3.ts";
+
+/** The codes that the doctor finds after one request. */
+async function diagnosed(
+  options: TestOptions = {},
+  config: ServerConfig = {},
+  visited = true,
+): Promise<string[]> {
+  let codes: string[] = [];
+  await warningsOf(async () => {
+    await using scene = await startScene(options, config);
+    if (visited) await scene.browser().get("/");
+    const findings = scene.bridge.doctor();
+    for (const { code, severity, message, fix, standard } of findings) {
+      assertMatch(code, /^[a-z]+(-[a-z]+)*$/);
+      assert(["error", "warning", "info"].includes(severity), severity);
+      assert(message.length > 10 && fix.length > 10, code);
+      assert(standard === undefined || /ASVS|RFC/.test(standard), standard);
+    }
+    codes = findings.map(({ code }) => code);
+  });
+  return codes;
+}
+
+describe("bridge.doctor()", () => {
+  it("finds nothing wrong with a bridge that is well set up", async () => {
+    assertEquals(await diagnosed(), []);
+  });
+
+  const ailments: [
+    code: string,
+    why: string,
+    options: TestOptions,
+    config?: ServerConfig,
+  ][] = [
+    ["random-keys", "app.keys were made up", {}, { keys: false }],
+    ["random-cookie-name", "key was made up", {
+      key: null,
+    } as unknown as TestOptions],
+    ["recovery-on", "connection state recovery is on", {}, {
+      io: { connectionStateRecovery: { maxDisconnectionDuration: 1_000 } },
+    }],
+    ["origin-any-credentials", 'origin is "any" with credentials', {
+      origin: "any",
+    }, { io: { cors: { origin: true, credentials: true } } }],
+    ["same-site-none-insecure", "SameSite=None goes without secure", {
+      sameSite: "none",
+    }],
+    ["weak-genid", "genid makes short ids", {
+      genid: () => String(Math.floor(Math.random() * 1e9)),
+    }],
+    ["keep-with-user", 'onSessionEnd is "keep" although user is set', {
+      user: (session: TestSession) => session.user,
+    }],
+  ];
+  for (const [code, why, options, config] of ailments) {
+    it(`finds ${code} when ${why}`, () =>
+      clearingIntervals(async () => {
+        const codes = await diagnosed(options, config);
+        assert(codes.includes(code), `found ${codes.join(", ") || "nothing"}`);
+      }));
+  }
+
+  it("finds nothing in keep-with-user once sockets are disconnected", async () => {
+    const codes = await diagnosed({
+      user: (session) => session.user,
+      onSessionEnd: "disconnect",
+    });
+    assertFalse(codes.includes("keep-with-user"));
+  });
+
+  it("finds middleware-never-ran until a request has passed the bridge", async () => {
+    const codes = await diagnosed({}, {}, false);
+    assert(codes.includes("middleware-never-ran"), codes.join());
+    assertFalse((await diagnosed()).includes("middleware-never-ran"));
+  });
+
+  it("finds store-not-shared when a multi-node adapter is in use", async () => {
+    await using scene = await startScene();
+    await scene.browser().get("/");
+    assertEquals(scene.bridge.doctor(), []);
+    const Base = scene.io.of("/").adapter.constructor as new (
+      ...args: unknown[]
+    ) => object;
+    // what marks an adapter as reaching other nodes is its own serverCount or serverSideEmit
+    const Cluster = class extends Base {
+      serverCount() {
+        return Promise.resolve(2);
+      }
+      serverSideEmit() {}
+    };
+    scene.io.adapter(
+      Cluster as unknown as Parameters<typeof scene.io.adapter>[0],
+    );
+    const codes = scene.bridge.doctor().map(({ code }) => code);
+    assert(codes.includes("store-not-shared"), codes.join());
+  });
+
+  it("names the standard where there is one", async () => {
+    await using scene = await startScene({ genid: () => "short" });
+    const finding = scene.bridge.doctor().find(({ code }) =>
+      code === "weak-genid"
+    );
+    assertMatch(finding!.standard!, /ASVS.*7\.2\.3/);
+  });
+});
+
+describe("bridge.stats()", () => {
+  it("counts in plain numbers", async () => {
+    await using scene = await startScene({
+      lockTimeout: 500,
+      onConflict: "last",
+    });
+    const { bridge } = scene;
+    assertEquals(bridge.stats(), {
+      sessions: 0,
+      sockets: 0,
+      transactions: 0,
+      waits: 0,
+      conflicts: 0,
+      timeouts: 0,
+      ended: bridge.stats().ended,
+    });
+    const { sessionId, connect } = await scene.visit();
+    const { server } = await connect();
+    assertEquals([bridge.stats().sessions, bridge.stats().sockets], [1, 1]);
+    const before = bridge.stats();
+    const gate = deferred();
+    const first = server.withSession(() => gate.promise);
+    const second = server.withSession(() => 2);
+    gate.resolve();
+    await Promise.all([first, second]);
+    const after = bridge.stats();
+    assertEquals(after.transactions - before.transactions, 2);
+    assertEquals(after.waits - before.waits, 1);
+    assertEquals(after.timeouts, 0);
+    const stuck = deferred();
+    const codes = [1, 2, 3].map(() =>
+      codeOf(server.withSession(() => stuck.promise))
+    );
+    assertEquals(await codes[2], "SESSION_TIMEOUT");
+    stuck.resolve();
+    await Promise.all(codes);
+    assert(bridge.stats().timeouts >= 1);
+    await bridge.destroy(sessionId);
+    assertEquals(bridge.stats().ended.revoked, 1);
+    assertEquals(bridge.stats().sessions, 0);
+    for (const value of Object.values(bridge.stats().ended)) {
+      assertEquals(typeof value, "number");
+    }
+  });
+});
+
+describe("bridge.close()", () => {
+  it("undoes its hooks: origin rule, handshake middleware and adapter gate", async () => {
+    const foreign = { origin: "https://evil.example" };
+    await warningsOf(async () => {
+      await using scene = await startScene();
+      const { browser } = await scene.visit();
+      assertEquals((await browser.handshake(foreign)).status, 403);
+      await scene.bridge.close();
+      assertEquals((await browser.handshake(foreign)).status, 200);
+      const { server } = await connectLine(scene, browser);
+      assertStrictEquals((server as { clientId?: string }).clientId, undefined);
+    });
+  });
+
+  it("gives a user's own allowRequest back", async () => {
+    let asked = 0;
+    await using scene = await startScene({}, {
+      io: {
+        allowRequest: (_req, done) => {
+          asked++;
+          done(null, true);
+        },
+      },
+    });
+    const { allowRequest } = scene.io.engine.opts;
+    await scene.bridge.close();
+    assert(scene.io.engine.opts.allowRequest);
+    assert(scene.io.engine.opts.allowRequest !== allowRequest);
+    assertEquals((await scene.browser().handshake()).status, 200);
+    assertEquals(asked, 1);
+  });
+
+  it("can be called twice, and is what asyncDispose does", async () => {
+    const app = new Koa();
+    app.keys = [SIGNING_KEY];
+    const io = new Server();
+    let outer;
+    {
+      await using bridge = bridgeSession(app, io, { key: KEY });
+      outer = bridge;
+    }
+    await outer.close();
+  });
+
+  it("closes a store that the bridge made itself, and no other", async () => {
+    for (const own of [true, false]) {
+      const given = new SessionStore();
+      const app = new Koa();
+      app.keys = [SIGNING_KEY];
+      const io = new Server();
+      const bridge = bridgeSession(app, io, {
+        key: KEY,
+        ...(own ? {} : { store: given }),
+      });
+      let closed = 0;
+      const store = bridge.store as { close(): void };
+      const close = store.close.bind(store);
+      store.close = () => {
+        closed++;
+        close();
+      };
+      await bridge.close();
+      assertEquals(closed, own ? 1 : 0);
+      given.close();
+    }
+  });
+
+  it("leaves a user's store with the sessions in it, for the next bridge", async () => {
+    const store = new FaultyAtomicStore();
+    const jar = await (async () => {
+      await using scene = await startScene({ store });
+      const { browser } = await scene.visit({ n: 1 });
+      return browser.jar.clone();
+    })();
+    await using scene = await startScene({ store });
+    const answer = await scene.browser().get("/session", { jar });
+    assertEquals(answer.json.session, { n: 1 });
+  });
+});

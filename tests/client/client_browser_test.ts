@@ -1,0 +1,255 @@
+/**
+ * The client in a real browser, on a real bridge: tabs that share their
+ * cookies. Deno only, as it takes the types out of the module by itself.
+ */
+import { assertEquals } from "@std/assert";
+import { afterEach, describe } from "@std/testing/bdd";
+import { readFileSync } from "node:fs";
+import { stripTypeScriptTypes } from "node:module";
+import { type Browser, chromium, type Page } from "playwright-core";
+import { closeServers, type Stand, startServer } from "../support/harness.ts";
+import type { Parts, ServerConfig, TestOptions } from "../support/harness.ts";
+import { chromiumPath, itNeeds } from "../support/requires.ts";
+import { PATIENCE, settles } from "../support/wait.ts";
+
+const script = stripTypeScriptTypes(
+  readFileSync(new URL(import.meta.resolve("@koa-io/session/client")), "utf8"),
+);
+
+// a tab in the background draws nothing
+const POLLING = { polling: 20, timeout: 3 * PATIENCE };
+
+// what it is told, a page tells with what HTTP says at that moment
+const page = `<!DOCTYPE html>
+  <link rel="icon" href="data:,">
+  <script src="/socket.io/socket.io.js"></script>
+  <script type="module">
+    import { followSession } from "/client.js";
+    globalThis.told = [];
+    globalThis.socket = io({
+      transports: ["websocket"], reconnectionDelay: 50, reconnectionDelayMax: 100,
+    });
+    socket.on("connect", () => told.push("connect"));
+    globalThis.client = followSession(socket, { refresh: "/refresh", minDelay: 50 });
+    client.on("active", async () =>
+      told.push("active: " + await (await fetch("/who")).text()));
+    client.on("ended", ({ reason }) => told.push("ended: " + reason));
+    client.on("expiring", () => told.push("expiring"));
+    client.on("view", ({ user }) => told.push("view: " + user));
+  </script>`;
+
+function routes({ app, bridge }: Pick<Parts, "app" | "bridge">): void {
+  const refresh = bridge.refresh();
+  app.use(async (ctx, next) => {
+    switch (ctx.path) {
+      case "/refresh":
+        return await refresh(ctx);
+      case "/who":
+        return ctx.body = ctx.session?.user ?? "nobody";
+      case "/login":
+        ctx.session = { user: ctx.query.user! };
+        return ctx.body = "in";
+      case "/enter":
+        ctx.session = { user: ctx.query.user! };
+        await ctx.regenerateSession({ sockets: "leave" });
+        return ctx.body = "in";
+      case "/logout":
+        ctx.session = null;
+        return ctx.body = "out";
+    }
+    await next();
+  });
+}
+
+/** Before the bridge, which sets no cookie with them then. */
+const prepare: NonNullable<ServerConfig["prepare"]> = ({ app }) => {
+  app.use(async (ctx, next) => {
+    if (ctx.path === "/client.js") {
+      ctx.set("content-type", "text/javascript");
+      ctx.body = script;
+    } else if (ctx.path === "/" || ctx.path === "/bare") {
+      ctx.set("content-type", "text/html");
+      ctx.body = page;
+      if (ctx.path === "/") return await next();
+    } else {
+      await next();
+    }
+  });
+};
+
+function serve(options: TestOptions = {}, config: ServerConfig = {}) {
+  const view = ({ user }: { user?: string }) => ({ user });
+  return startServer({ view, ...options }, routes, { prepare, ...config });
+}
+
+/** One tab that follows its session. */
+class Tab {
+  constructor(readonly page: Page) {}
+
+  static async open(
+    context: { newPage(): Promise<Page> },
+    { url }: Stand,
+    path = "/",
+  ): Promise<Tab> {
+    const tab = new Tab(await context.newPage());
+    await tab.page.goto(url + path);
+    await tab.stands("guest");
+    return tab;
+  }
+
+  async ask(path: string): Promise<void> {
+    await this.page.evaluate(`fetch(${JSON.stringify(path)}).then(() => {})`);
+  }
+
+  async forget(): Promise<void> {
+    await this.page.evaluate("told.length = 0");
+  }
+
+  async stands(state: string): Promise<void> {
+    await this.page.waitForFunction(
+      `globalThis.client?.state === "${state}"`,
+      undefined,
+      POLLING,
+    );
+  }
+
+  async hears(...told: string[]): Promise<void> {
+    for (const one of told) {
+      const heard = `told.includes(${JSON.stringify(one)})`;
+      await this.page.waitForFunction(heard, undefined, POLLING).catch(
+        async (error) => {
+          throw new Error(`no "${one}" in ${await this.told()}: ${error}`);
+        },
+      );
+    }
+  }
+
+  async told(): Promise<string[]> {
+    return await this.page.evaluate("told") as string[];
+  }
+}
+
+describe("client, in two tabs", () => {
+  const executablePath = chromiumPath();
+  const needsChromium = (name: string, body: () => Promise<void>) =>
+    itNeeds("Chromium", executablePath, name, body);
+  let chrome: Browser | undefined;
+
+  const launch = async () => {
+    const args = ["--no-sandbox"];
+    chrome = await chromium.launch({ executablePath: executablePath!, args });
+    return await chrome.newContext();
+  };
+  const tabs = async (stand: Stand, path?: string) => {
+    const context = await launch();
+    return [
+      await Tab.open(context, stand, path),
+      await Tab.open(context, stand, path),
+    ] as const;
+  };
+
+  afterEach(async () => {
+    await chrome?.close();
+    chrome = undefined;
+    await settles(closeServers(), "the servers' end");
+  });
+
+  for (const onSessionEnd of ["keep", "disconnect"] as const) {
+    needsChromium(
+      `hears of a logout in the other, and comes back: ${onSessionEnd}`,
+      async () => {
+        const [one, two] = await tabs(await serve({ onSessionEnd }));
+        await one.ask("/login?user=ada");
+        for (const tab of [one, two]) {
+          await tab.hears("view: ada", "active: ada");
+        }
+        await one.ask("/logout");
+        for (const tab of [one, two]) {
+          await tab.hears("ended: logout");
+          await tab.stands("guest");
+          assertEquals(await tab.page.evaluate("client.view"), undefined);
+          await tab.forget();
+        }
+        await one.ask("/login?user=grace");
+        for (const tab of [one, two]) {
+          await tab.hears("view: grace", "active: grace");
+        }
+      },
+    );
+  }
+
+  needsChromium("keeps its connection where the server does", async () => {
+    const [one, two] = await tabs(await serve());
+    await one.ask("/login?user=ada");
+    await two.hears("active: ada");
+    await one.ask("/logout");
+    await two.hears("ended: logout");
+    await one.ask("/login?user=ada");
+    await two.stands("active");
+    const told = await two.told();
+    assertEquals(told.filter((one) => one === "connect"), ["connect"]);
+  });
+
+  needsChromium(
+    "comes along to the session of a login that leaves sockets behind",
+    async () => {
+      const stand = await serve();
+      const [one, two] = await tabs(stand);
+      await one.ask("/login?user=ada");
+      for (const tab of [one, two]) {
+        await tab.hears("active: ada");
+        await tab.forget();
+      }
+      await two.ask("/enter?user=grace");
+      for (const tab of [one, two]) {
+        await tab.hears("active: grace", "view: grace");
+        assertEquals(
+          (await tab.told()).filter((one) => one.startsWith("ended")),
+          [],
+        );
+      }
+      assertEquals(stand.bridge.stats().sessions, 1);
+    },
+  );
+
+  needsChromium(
+    "hears of a login though the page came without cookies",
+    async () => {
+      const [one, two] = await tabs(await serve(), "/bare");
+      await one.ask("/login?user=ada");
+      for (const tab of [one, two]) await tab.hears("active: ada");
+    },
+  );
+
+  needsChromium("is known again after a restart with other keys", async () => {
+    const first = await serve({}, { keys: ["one"] });
+    const [one, two] = await tabs(first);
+    await one.ask("/login?user=ada");
+    for (const tab of [one, two]) await tab.hears("active: ada");
+    await first.close();
+    await serve({}, { keys: ["two"], port: first.port });
+    for (const tab of [one, two]) await tab.hears("ended: away");
+    await one.ask("/login?user=grace");
+    for (const tab of [one, two]) await tab.hears("active: grace");
+  });
+
+  needsChromium("can keep a session alive that would end", async () => {
+    const stand = await serve({
+      maxAge: 1_000,
+      expiringNotice: 600,
+      touchInterval: false,
+    });
+    const [one, two] = await tabs(stand);
+    await one.page.evaluate('client.on("expiring", () => client.refresh())');
+    await one.ask("/login?user=ada");
+    await two.hears("active: ada", "expiring");
+    await two.forget();
+    await two.hears("expiring");
+    await two.forget();
+    await two.hears("expiring");
+    await one.stands("active");
+    assertEquals((await two.told()).includes("ended: expired"), false);
+    await one.page.close();
+    await two.hears("ended: expired");
+  });
+});

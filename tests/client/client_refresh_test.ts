@@ -1,0 +1,76 @@
+import { assertEquals, assertGreaterOrEqual, assertRejects } from "@std/assert";
+import { afterEach, describe, it } from "@std/testing/bdd";
+import { closeStages, inSession, Stage } from "../support/followed.ts";
+
+describe("client.refresh", () => {
+  afterEach(closeStages);
+
+  it("says whether there is a session", async () => {
+    const server = await Stage.open(inSession);
+    const followed = server.follow();
+    await followed.tells("active");
+    server.answers = [204, 401];
+    assertEquals(await followed.client.refresh(), true);
+    assertEquals(await followed.client.refresh(), false);
+    await followed.tells("active", "renewed");
+    assertEquals(followed.client.state, "active");
+  });
+
+  it("is one request for all that call at once", async () => {
+    const server = await Stage.open(inSession);
+    const { client } = server.follow();
+    server.answers = [204];
+    assertEquals(
+      await Promise.all([client.refresh(), client.refresh()]),
+      [true, true],
+    );
+    assertEquals(server.asked.length, 1);
+  });
+
+  it("asks again, ever later, while the server has no answer", async () => {
+    const server = await Stage.open(inSession);
+    const { client } = server.follow({ minDelay: 40, maxDelay: 100 });
+    server.answers = [503, 500, 502, 204];
+    assertEquals(await client.refresh(), true);
+    const [first, second, third] = server.asked.slice(1)
+      .map((at, i) => at - server.asked[i]!) as [number, number, number];
+    // half to the whole of 40, 80 and 100, less what a clock may be off
+    assertGreaterOrEqual(first, 18);
+    assertGreaterOrEqual(second, 38);
+    assertGreaterOrEqual(third, 48);
+  });
+
+  it("gives up after so many attempts", async () => {
+    const server = await Stage.open(inSession);
+    const { client } = server.follow({ attempts: 3 });
+    server.answers = [503];
+    await assertRejects(
+      () => client.refresh(),
+      Error,
+      "Cannot renew the session as the answer must be 2xx or 401: received 503",
+    );
+    assertEquals(server.asked.length, 3);
+  });
+
+  it("gives up at once where asking again is of no use", async () => {
+    const server = await Stage.open(inSession);
+    const { client } = server.follow();
+    server.answers = [404];
+    await assertRejects(() => client.refresh(), Error, "received 404");
+    assertEquals(server.asked.length, 1);
+  });
+
+  it("asks by the user's own function, and takes an error for no answer", async () => {
+    const server = await Stage.open(inSession);
+    let asked = 0;
+    const { client } = server.follow({
+      refresh: () => {
+        if (++asked < 3) return Promise.reject(new Error("offline"));
+        return Promise.resolve({ status: 200 });
+      },
+    });
+    assertEquals(await client.refresh(), true);
+    assertEquals(asked, 3);
+    assertEquals(server.asked, []);
+  });
+});

@@ -1,0 +1,216 @@
+import { describe } from "@std/testing/bdd";
+import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { CHROMIUM, Demo, withDemo } from "../support/demo.ts";
+import { itNeeds } from "../support/requires.ts";
+import { until } from "../support/wait.ts";
+
+function needsChromium(name: string, body: () => Promise<void>): void {
+  itNeeds("Chromium", CHROMIUM, name, body);
+}
+
+describe("the demo", () => {
+  needsChromium(
+    "shows a login, and a count over either way, in both tabs",
+    () =>
+      withDemo(async ({ open }) => {
+        const [one, two] = [await open(), await open()];
+        await one.logIn("Ada");
+        for (const tab of [one, two]) {
+          await tab.hears("session:start", "in a session");
+          await tab.shows("#user", "Ada");
+          await tab.shows("#count", "0");
+        }
+        await one.press(/ctx\.session$/);
+        await two.shows("#count", "1");
+        await two.press(/ctx\.withSession$/);
+        await one.shows("#count", "2");
+        await one.press(/socket\.withSession$/);
+        for (const tab of [one, two]) {
+          await tab.shows("#count", "3");
+          await tab.hears("counter", "1 by ctx.session");
+          await tab.hears("counter", "2 by ctx.withSession");
+          await tab.hears("counter", "3 by socket.withSession");
+        }
+      }),
+  );
+
+  needsChromium(
+    "shows ids cut short, the same over HTTP and the socket, and a new one",
+    () =>
+      withDemo(async ({ open }) => {
+        const tab = await open();
+        await tab.logIn("Ada");
+        await tab.page.locator("#http-session").filter({ hasText: "…" })
+          .waitFor();
+        const client = await tab.text("#http-client");
+        const session = await tab.text("#http-session");
+        assertMatch(client, /^[\w-]{6}…$/);
+        assertMatch(session, /^[\w-]{6}…$/);
+        assertEquals(await tab.text("#socket-client"), client);
+        assertEquals(await tab.text("#socket-session"), session);
+
+        await tab.press("New session id");
+        await tab.hears("session:rotated", "follow");
+        await until(
+          async () => await tab.text("#socket-session") !== session,
+          "the new id",
+        );
+        await until(
+          async () =>
+            await tab.text("#http-session") ===
+              await tab.text("#socket-session"),
+          "the same id on both sides",
+        );
+        assertEquals(await tab.text("#socket-client"), client);
+        assertEquals(await tab.text("#count"), "0");
+      }),
+  );
+
+  needsChromium(
+    "hammers 100 and 100 at once to exactly 200",
+    () =>
+      withDemo(async ({ open }) => {
+        const [one, two] = [await open(), await open()];
+        await one.logIn("Ada");
+        await one.page.locator("#hammer:enabled").waitFor();
+        await one.press("Hammer");
+        await one.page.locator("#result[data-state]").waitFor({
+          timeout: 20_000,
+        });
+        assertMatch(
+          await one.text("#result"),
+          /^200 of 200 counted, 0 lost, in \d+ ms$/,
+        );
+        await one.shows("#count", "200");
+        await two.shows("#count", "200");
+        await one.page.locator("#plot circle").nth(199).waitFor();
+        assertMatch(await one.text("#http-times"), /^median [\d.]+, p95/);
+      }),
+  );
+
+  needsChromium(
+    "tells the other tab why it was logged out, and revives its socket",
+    () =>
+      withDemo(async ({ open }) => {
+        const [one, two] = [await open(), await open()];
+        await one.logIn("Ada");
+        await two.shows("#user", "Ada");
+        await one.press("Log out");
+        for (const tab of [one, two]) {
+          await tab.hears("session:end", "reason: logout");
+          await tab.shows("#count", "–");
+          assert(await tab.page.locator("#hammer").isDisabled());
+        }
+        await one.press("Clear");
+        await two.press("Clear");
+        await one.logIn("Grace");
+        await two.hears("session:start", "in a session");
+        await two.shows("#user", "Grace");
+        await two.press(/socket\.withSession$/);
+        await one.shows("#count", "1");
+        // the connection is the one that was there before
+        assertEquals(
+          await two.page.locator("#timeline").getByText("disconnect").count(),
+          0,
+        );
+      }),
+  );
+
+  needsChromium(
+    "logs a user out of every browser",
+    () =>
+      withDemo(async ({ open, another }) => {
+        const [here, there] = [await open(), await another()];
+        await here.logIn("Ada");
+        await here.shows("#user", "Ada");
+        await there.logIn("Ada");
+        for (const tab of [here, there]) {
+          await tab.shows("#devices", "logged in on 2 devices");
+        }
+        await here.press("Log out everywhere");
+        await there.hears("session:end", "reason: revoked");
+        await here.hears("session:end", "reason: logout");
+        await there.page.getByLabel("Your name").waitFor();
+      }),
+  );
+
+  needsChromium(
+    "can be used with the keyboard, and on a phone",
+    () =>
+      withDemo(async ({ open }) => {
+        const { page } = await open();
+        await page.setViewportSize({ width: 360, height: 740 });
+        await page.getByLabel("Your name").focus();
+        await page.keyboard.type("Ada");
+        await page.keyboard.press("Enter");
+        // the field is gone: the focus stays near
+        await page.locator("#logout:focus").waitFor();
+        await page.locator("[data-way=socket]").focus();
+        await page.keyboard.press("Space");
+        await page.locator("#count:text-is('1')").waitFor();
+        const [width, wanted] = await page.evaluate(
+          "[innerWidth, document.documentElement.scrollWidth]",
+        ) as [number, number];
+        assertEquals(wanted, width);
+        for (const button of await page.locator("button:visible").all()) {
+          assertGreater((await button.boundingBox())!.height, 24);
+        }
+      }),
+  );
+
+  needsChromium(
+    "comes back by itself, as a guest, when the server was started anew",
+    () =>
+      withDemo(async ({ demo, open }) => {
+        const tab = await open();
+        await tab.logIn("Ada");
+        await tab.shows("#user", "Ada");
+        assertEquals(await demo.end(), 0);
+        await tab.page.locator("#link[data-state=off]").waitFor();
+        const again = await Demo.start(Number(new URL(demo.url).port));
+        try {
+          await tab.connected();
+          await tab.logIn("Grace");
+          await tab.shows("#user", "Grace");
+          await tab.press(/socket\.withSession$/);
+          await tab.shows("#count", "1");
+          // the browser itself reports the connections that failed meanwhile
+          tab.errors.length = 0;
+        } finally {
+          assertEquals(await again.end(), 0);
+        }
+      }),
+  );
+
+  needsChromium("keeps a session through a kill, with a file", async () => {
+    const dir = mkdtempSync(join(tmpdir(), "demo-"));
+    const file = join(dir, "demo.db");
+    try {
+      await withDemo(async ({ demo, open }) => {
+        const tab = await open();
+        await tab.logIn("Ada");
+        await tab.press(/socket\.withSession$/);
+        await tab.shows("#count", "1");
+        await demo.end("SIGKILL");
+        await tab.page.locator("#link[data-state=off]").waitFor();
+        const port = Number(new URL(demo.url).port);
+        const again = await Demo.start(port, file);
+        try {
+          await tab.connected();
+          await tab.press(/socket\.withSession$/);
+          await tab.shows("#count", "2");
+          await tab.press(/ctx\.withSession$/);
+          await tab.shows("#count", "3");
+          tab.errors.length = 0;
+        } finally {
+          assertEquals(await again.end(), 0);
+        }
+      }, file);
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
+  });
+});

@@ -1,0 +1,292 @@
+/** The small examples, each run as its reader runs it, and asked what its first lines promise. */
+import {
+  assert,
+  assertEquals,
+  assertLess,
+  assertMatch,
+  assertStringIncludes,
+} from "@std/assert";
+import { afterEach, describe, it } from "@std/testing/bdd";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Browser } from "../support/browser.ts";
+import {
+  type Program,
+  startProgram,
+  stopPrograms,
+} from "../support/program.ts";
+import { startRedis } from "../support/redis.ts";
+import { itNeeds, redisServerPath } from "../support/requires.ts";
+import { HAS_SQLITE } from "../support/sqlite.ts";
+import { once, until } from "../support/wait.ts";
+
+const FOLDER = new URL("../../examples/", import.meta.url);
+const names = readdirSync(FOLDER).filter((name) => name.endsWith(".ts"));
+const browsers: Browser[] = [];
+
+function textOf(name: string): string {
+  return readFileSync(new URL(name, FOLDER), "utf8");
+}
+
+function start(name: string, env?: Record<string, string>): Promise<Program> {
+  return startProgram({ [name]: textOf(name) }, name, env);
+}
+
+function browserAt({ url }: Program): Browser {
+  const browser = new Browser(url);
+  browsers.push(browser);
+  return browser;
+}
+
+async function leave(): Promise<void> {
+  await Promise.all(browsers.splice(0).map((browser) => browser.close()));
+  await stopPrograms();
+}
+
+describe("examples", () => {
+  for (const name of names) {
+    it(`${name} is short, tells how to run it, and listens where it says`, () => {
+      const text = textOf(name);
+      assertLess(text.trimEnd().split("\n").length, 60);
+      assertStringIncludes(text, `deno run -A examples/${name}`);
+      assertStringIncludes(text, "server.listen(process.env.PORT ?? 3000)");
+      assert(!text.includes("Deno."), "runs on Node too");
+    });
+  }
+});
+
+describe("examples/chat.ts", () => {
+  afterEach(leave);
+
+  it("brings a message to all sockets of both users, and to nobody else", async () => {
+    const program = await start("chat.ts");
+    const [ada, phone, grace, eve] = [0, 1, 2, 3].map(() => browserAt(program));
+    await ada!.post("/?name=ada");
+    await phone!.post("/?name=ada");
+    await grace!.post("/?name=grace");
+    await eve!.get("/");
+    const from = await ada!.connect();
+    const tab = await ada!.connect();
+    const other = await phone!.connect();
+    const to = await grace!.connect();
+    const guest = await eve!.connect();
+    guest.emit("message", "ada", "let me in");
+    from.emit("message", "grace", "hello");
+    const message = [{ from: "ada", to: "grace", text: "hello" }];
+    assertEquals(await ada!.heard(from, "message"), message);
+    assertEquals(await ada!.heard(tab, "message"), message);
+    assertEquals(await phone!.heard(other, "message"), message);
+    assertEquals(await grace!.heard(to, "message"), message);
+    to.emit("message", "grace", "note to self");
+    await once(to, "message");
+    const heard = grace!.received(to).filter(([event]) => event === "message");
+    assertEquals(heard.length, 2);
+    assertEquals(eve!.received(guest), []);
+  });
+});
+
+describe("examples/login.ts", () => {
+  afterEach(leave);
+
+  it("leaves sockets from before the login outside", async () => {
+    const program = await start("login.ts");
+    const ada = browserAt(program);
+    await ada.post("/login");
+    const before = await ada.connect();
+    const stolen = ada.jar.header();
+    await ada.post("/login");
+    assertEquals(await ada.heard(before, "session:rotated"), [{
+      sockets: "leave",
+    }]);
+    assertStringIncludes((await ada.get("/")).body, "ada: 1 sessions");
+    const thief = browserAt(program);
+    const page = await thief.get("/", { headers: { cookie: stolen ?? "" } });
+    assertStringIncludes(page.body, "nobody: 0 sessions");
+  });
+
+  it("logs out everywhere, and disconnects after a grace", async () => {
+    const program = await start("login.ts");
+    const [laptop, phone] = [browserAt(program), browserAt(program)];
+    await laptop.post("/login");
+    await phone.post("/login");
+    assertStringIncludes((await laptop.get("/")).body, "ada: 2 sessions");
+    const socket = await phone.connect();
+    const closed = once(socket, "disconnect");
+    await laptop.post("/logout-everywhere");
+    assertEquals(await phone.heard(socket, "session:end"), [{
+      reason: "revoked",
+    }]);
+    assertEquals((await closed)[0], "io server disconnect");
+    for (const browser of [laptop, phone]) {
+      assertStringIncludes((await browser.get("/")).body, "nobody");
+    }
+  });
+
+  it("logs out", async () => {
+    const ada = browserAt(await start("login.ts"));
+    await ada.post("/login");
+    const socket = await ada.connect();
+    await ada.post("/logout");
+    assertEquals(await ada.heard(socket, "session:end"), [{
+      reason: "logout",
+    }]);
+  });
+});
+
+describe("examples/express_store.ts", () => {
+  afterEach(leave);
+
+  it("counts requests and sockets together", async () => {
+    const ada = browserAt(await start("express_store.ts"));
+    assertStringIncludes((await ada.get("/")).body, "<button>1</button>");
+    assertStringIncludes((await ada.get("/")).body, "<button>2</button>");
+    const socket = await ada.connect();
+    assertEquals(await ada.ask(socket, "count"), 3);
+    assertStringIncludes((await ada.get("/")).body, "<button>4</button>");
+  });
+});
+
+describe("examples/sqlite.ts", () => {
+  afterEach(leave);
+
+  const itHasSqlite = (name: string, body: () => Promise<void>) =>
+    HAS_SQLITE
+      ? it(name, body)
+      : console.log(`!!! LEFT OUT: ${name}: there is no node:sqlite`);
+
+  itHasSqlite(
+    "goes on with the count after its process was killed",
+    async () => {
+      const dir = mkdtempSync(join(tmpdir(), "example-"));
+      const FILE = join(dir, "sessions.db");
+      try {
+        const first = await start("sqlite.ts", { FILE });
+        const ada = browserAt(first);
+        assertStringIncludes((await ada.get("/")).body, "<button>0</button>");
+        const socket = await ada.connect();
+        assertEquals(await ada.ask(socket, "count"), 1);
+        assertEquals(await ada.ask(socket, "count"), 2);
+        await first.stop();
+
+        const again = browserAt(await start("sqlite.ts", { FILE }));
+        const { jar } = ada;
+        const body = (await again.get("/", { jar })).body;
+        assertStringIncludes(body, "<button>2</button>");
+        const late = await again.connect("/", { jar });
+        assertEquals(await again.ask(late, "count"), 3);
+        await stopPrograms();
+      } finally {
+        rmSync(dir, { recursive: true });
+      }
+    },
+  );
+});
+
+describe("examples/redis.ts", () => {
+  afterEach(leave);
+
+  itNeeds(
+    "redis-server",
+    redisServerPath(),
+    "shares one session between two processes",
+    async () => {
+      const redis = await startRedis();
+      try {
+        const REDIS_URL = `redis://127.0.0.1:${redis.port}`;
+        const [one, two] = await Promise.all([
+          start("redis.ts", { REDIS_URL }),
+          start("redis.ts", { REDIS_URL }),
+        ]);
+        const [here, there] = [browserAt(one), browserAt(two)];
+        const { jar } = here;
+        await here.get("/");
+        const body = (await there.get("/", { jar })).body;
+        assertStringIncludes(body, "<button>0</button>");
+        const socket = await here.connect();
+        const other = await there.connect("/", { jar });
+        socket.emit("count");
+        assertEquals(await here.heard(socket, "count"), [1]);
+        assertEquals(await there.heard(other, "count"), [1]);
+        const second = once(socket, "count");
+        other.emit("count");
+        assertEquals(await second, [2]);
+        await leave();
+      } finally {
+        await redis.stop();
+      }
+    },
+  );
+});
+
+describe("examples/typed.ts", () => {
+  afterEach(leave);
+
+  it("keeps a cart", async () => {
+    const ada = browserAt(await start("typed.ts"));
+    assertEquals((await ada.get("/")).json.items, []);
+    const socket = await ada.connect();
+    assertEquals(await ada.ask(socket, "add", "apple"), ["apple"]);
+    assertEquals(await ada.heard(socket, "added"), ["apple"]);
+    assertEquals(await ada.ask(socket, "add", "bread"), ["apple", "bread"]);
+    assertEquals((await ada.get("/")).json.items, ["apple", "bread"]);
+    const eve = browserAt({ url: ada.url } as Program);
+    assertEquals(await eve.ask(await eve.connect(), "add", "cheese"), []);
+  });
+});
+
+describe("examples/namespaces.ts", () => {
+  afterEach(leave);
+
+  it("lets the staff only into /staff, and everybody into a room", async () => {
+    const ada = browserAt(await start("namespaces.ts"));
+    assertMatch((await ada.get("/")).body, /You are of the visitor/);
+    const refused = await ada.connect("/staff").catch((error) => error);
+    assertEquals(refused.message, "For the staff only");
+    const room = await ada.connect("/room-1");
+    assertEquals(await ada.heard(room, "hello"), ["a visitor in /room-1"]);
+
+    await ada.get("/?staff=yes");
+    const staff = await ada.connect("/staff");
+    assertEquals(await ada.heard(staff, "hello"), ["among the staff"]);
+    const late = await ada.connect("/room-2");
+    assertEquals(await ada.heard(late, "hello"), ["a staff in /room-2"]);
+
+    const eve = browserAt({ url: ada.url } as Program);
+    const guest = await eve.connect("/room-1");
+    assertEquals(await eve.heard(guest, "hello"), ["a guest in /room-1"]);
+  });
+});
+
+describe("examples/client.ts", () => {
+  afterEach(leave);
+
+  it("hands out a page, and the client in JavaScript", async () => {
+    const ada = browserAt(await start("client.ts"));
+    assertStringIncludes((await ada.get("/")).body, 'from "/client.js"');
+    const script = await ada.get("/client.js");
+    assertMatch(script.headers["content-type"] ?? "", /javascript/);
+    const module = await import(
+      `data:text/javascript,${encodeURIComponent(script.body)}`
+    );
+    assertEquals(typeof module.followSession, "function");
+  });
+
+  it("tells what a client follows by", async () => {
+    const ada = browserAt(await start("client.ts"));
+    await ada.get("/");
+    const socket = ada.socket("/", { auth: { "koa-io-session": 1 } });
+    await ada.open(socket);
+    assertEquals(await ada.heard(socket, "session:none"), [{ client: true }]);
+    assertEquals((await ada.post("/refresh")).status, 401);
+    await ada.post("/login");
+    assertEquals(await ada.heard(socket, "session:start"), []);
+    assertEquals(await ada.heard(socket, "session:view"), [{ user: "ada" }]);
+    assertEquals((await ada.post("/refresh")).status, 204);
+    await ada.post("/logout");
+    assertEquals(await ada.heard(socket, "session:end"), [{
+      reason: "logout",
+    }]);
+    await until(() => !socket.connected, "the socket closed");
+  });
+});

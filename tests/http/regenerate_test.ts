@@ -1,0 +1,290 @@
+import { describe, it } from "@std/testing/bdd";
+import {
+  assert,
+  assertEquals,
+  assertNotEquals,
+  assertStrictEquals,
+} from "@std/assert";
+import {
+  CLIENT_KEY,
+  collect,
+  connectLine,
+  CookieJar,
+  deferred,
+  KEY,
+  once,
+  pause,
+  type Scene,
+  settles,
+  startScene,
+  type TestContext,
+  type TestOptions,
+} from "../support/issue3.ts";
+
+const ways: [name: string, act: (ctx: TestContext) => Promise<unknown>][] = [
+  ["ctx.regenerateSession()", (ctx) => ctx.regenerateSession()],
+  [
+    'ctx.regenerateSession({ sockets: "follow" })',
+    (ctx) => ctx.regenerateSession({ sockets: "follow" }),
+  ],
+  [
+    "ctx.session.regenerate()",
+    (ctx) => ctx.session!.regenerate() as Promise<unknown>,
+  ],
+];
+
+/** A scene whose `/rotate` regenerates and answers the ids as they stand right after. */
+async function startRotating(
+  act: (ctx: TestContext) => Promise<unknown>,
+  options: TestOptions = {},
+): Promise<Scene> {
+  const scene = await startScene(options);
+  scene.route("/rotate", async (ctx) => {
+    await act(ctx);
+    return {
+      sessionId: ctx.sessionId,
+      externalKey: ctx.session!.externalKey,
+      clientId: ctx.clientId,
+      session: ctx.session,
+    };
+  });
+  return scene;
+}
+
+for (const [name, act] of ways) {
+  describe(name, () => {
+    it("gives the same data a new id, and all ids agree at once", async () => {
+      await using scene = await startRotating(act);
+      const { browser, sessionId, clientId, connect } = await scene.visit({
+        user: "ada",
+      });
+      const { server } = await connect();
+      let seen: unknown;
+      scene.route("/look", async (ctx) => {
+        await act(ctx);
+        seen = server.sessionId;
+        return { sessionId: ctx.sessionId, key: ctx.session!.externalKey };
+      });
+      const first = (await browser.post("/rotate")).json;
+      assertNotEquals(first.sessionId, sessionId);
+      assertEquals(first.externalKey, first.sessionId);
+      assertEquals(first.clientId, clientId);
+      assertEquals(first.session, { user: "ada" });
+      assertEquals(browser.jar.get(KEY), first.sessionId);
+      assertEquals(server.sessionId, first.sessionId);
+      const second = (await browser.post("/look")).json;
+      assertNotEquals(second.sessionId, first.sessionId);
+      assertEquals(second.key, second.sessionId);
+      assertEquals(seen, second.sessionId);
+      assertEquals((await browser.get("/session")).json, {
+        session: { user: "ada" },
+        sessionId: second.sessionId,
+        clientId,
+      });
+      assertEquals(await scene.bridge.sessionIdOf(clientId), second.sessionId);
+      assertEquals(await scene.bridge.clientIdOf(second.sessionId), clientId);
+    });
+
+    it("leaves the old id dead", async () => {
+      await using scene = await startRotating(act);
+      const { browser, sessionId } = await scene.visit({ user: "ada" });
+      // somebody who has the session cookie alone, as after a fixation
+      const stolen = new CookieJar(
+        [KEY, `${KEY}.sig`].map((name) => [name, browser.jar.get(name)!]),
+      );
+      await browser.post("/rotate");
+      assertStrictEquals(await scene.peek(sessionId), undefined);
+      assertEquals(await scene.bridge.destroy(sessionId), false);
+      assertStrictEquals(
+        await scene.bridge.clientIdOf(sessionId) ?? undefined,
+        undefined,
+      );
+      const thief = scene.browser();
+      const answer = await thief.get("/session", { jar: stolen, keep: false });
+      assertEquals(answer.json.session, {});
+    });
+
+    it("tells rotated: nobody is disconnected, no client hears an end", async () => {
+      await using scene = await startRotating(act, {
+        onSessionEnd: "disconnect",
+      });
+      const { browser, sessionId, clientId, connect } = await scene.visit();
+      const { client, server } = await connect();
+      const starts = collect(scene.bridge, "sessionStart");
+      const ends = collect(scene.bridge, "sessionEnd");
+      const newId = (await browser.post("/rotate")).json.sessionId;
+      await browser.heard(client, "session:rotated");
+      assertEquals(ends, [[{
+        clientId,
+        sessionId,
+        reason: "rotated",
+        local: true,
+      }]]);
+      assertEquals(starts, [[{
+        clientId,
+        sessionId: newId,
+        cause: "rotated",
+        local: true,
+      }]]);
+      assert(client.connected && server.connected);
+      const told = browser.received(client);
+      assertEquals(told.filter(([event]) => event === "session:end"), []);
+      assert(!JSON.stringify(told).includes(newId), "a client saw an id");
+      assertEquals(await browser.ask(client, "add"), 1);
+    });
+
+    it("moves the rooms", async () => {
+      await using scene = await startRotating(act, {
+        user: (session) => session.user,
+      });
+      const { browser, sessionId, clientId, connect } = await scene.visit({
+        user: "ada",
+      });
+      const { client } = await connect();
+      const newId = (await browser.post("/rotate")).json.sessionId;
+      scene.bridge.toSession(sessionId).emit("old");
+      scene.bridge.toSession(newId).emit("new");
+      scene.bridge.toClient(clientId).emit("client");
+      scene.bridge.toUser("ada").emit("user");
+      await browser.heard(client, "user");
+      assertEquals(
+        browser.received(client).map(([event]) => event)
+          .filter((event) => !event.startsWith("session:")),
+        ["new", "client", "user"],
+      );
+    });
+  });
+}
+
+describe("ctx.regenerateSession()", () => {
+  it("takes pending changes along", async () => {
+    await using scene = await startRotating(async (ctx) => {
+      ctx.session!.before = true;
+      await ctx.regenerateSession();
+      ctx.session!.after = true;
+    });
+    const { browser } = await scene.visit({ n: 1 });
+    const { sessionId } = (await browser.post("/rotate")).json;
+    assertEquals(await scene.peek(sessionId), {
+      n: 1,
+      before: true,
+      after: true,
+    });
+  });
+
+  it("waits its turn while a transaction runs, and loses nothing of it", async () => {
+    const asked = deferred();
+    await using scene = await startRotating(async (ctx) => {
+      const done = ctx.regenerateSession();
+      asked.resolve();
+      await done;
+    });
+    const { browser, sessionId } = await scene.visit({ n: 1 });
+    const gate = deferred();
+    let open = true;
+    const held = scene.bridge.withSession(sessionId, async ({ session }) => {
+      await gate.promise;
+      session!.n = 2;
+      open = false;
+    });
+    const rotated = browser.post("/rotate");
+    await asked.promise;
+    await pause(30);
+    assert(open && await scene.peek(sessionId));
+    gate.resolve();
+    await held;
+    const { sessionId: newId } = (await settles(rotated)).json;
+    assertEquals(await scene.peek(newId), { n: 2 });
+  });
+
+  it("keeps the session when it is asked for twice in one request", async () => {
+    await using scene = await startRotating(async (ctx) => {
+      await ctx.regenerateSession();
+      await ctx.regenerateSession();
+    });
+    const { browser } = await scene.visit({ n: 1 });
+    const { sessionId } = (await browser.post("/rotate")).json;
+    assertEquals(browser.jar.get(KEY), sessionId);
+    assertEquals((await browser.get("/session")).json.session, { n: 1 });
+  });
+});
+
+describe('ctx.regenerateSession({ sockets: "leave" })', () => {
+  const leave = (ctx: TestContext) =>
+    ctx.regenerateSession({ sockets: "leave" });
+
+  it("gives the client a new client id, and leaves older sockets without a session", async () => {
+    await using scene = await startRotating(leave);
+    const { browser, sessionId, clientId, connect } = await scene.visit({
+      user: "ada",
+    });
+    const { client, server } = await connect();
+    const after = (await browser.post("/rotate")).json;
+    assertNotEquals(after.sessionId, sessionId);
+    assertNotEquals(after.clientId, clientId);
+    assertEquals(after.session, { user: "ada" });
+    assertEquals(browser.jar.get(CLIENT_KEY), after.clientId);
+    assertEquals(browser.jar.get(KEY), after.sessionId);
+    assertStrictEquals(server.sessionId, undefined);
+    assertEquals((await browser.ask(client, "get")).code, "SESSION_MISSING");
+    assertEquals((await browser.get("/session")).json, {
+      session: { user: "ada" },
+      sessionId: after.sessionId,
+      clientId: after.clientId,
+    });
+    const line = await connectLine(scene, browser);
+    assertEquals(line.server.sessionId, after.sessionId);
+    assertEquals(line.server.clientId, after.clientId);
+    assertStrictEquals(server.sessionId, undefined);
+  });
+
+  it("takes older sockets out of the session's and the user's rooms", async () => {
+    await using scene = await startRotating(leave, {
+      user: (session) => session.user,
+    });
+    const { browser, sessionId, clientId, connect } = await scene.visit({
+      user: "ada",
+    });
+    const { client } = await connect();
+    const after = (await browser.post("/rotate")).json;
+    for (const id of [sessionId, after.sessionId]) {
+      scene.bridge.toSession(id).emit("secret");
+    }
+    scene.bridge.toUser("ada").emit("secret");
+    scene.bridge.toClient(clientId).emit("secret");
+    scene.bridge.toClient(after.clientId).emit("secret");
+    await browser.ask(client, "whoami");
+    assertEquals(
+      browser.received(client).filter(([event]) => event === "secret"),
+      [],
+    );
+  });
+
+  it("tells rotated with both ids, and the sockets that they were left", async () => {
+    await using scene = await startRotating(leave);
+    const { browser, sessionId, clientId, connect } = await scene.visit();
+    const { client } = await connect();
+    const started = once<[Record<string, unknown>]>(
+      scene.bridge,
+      "sessionStart",
+    );
+    const ended = once<[Record<string, unknown>]>(scene.bridge, "sessionEnd");
+    const after = (await browser.post("/rotate")).json;
+    assertEquals(await ended, [{
+      clientId,
+      sessionId,
+      reason: "rotated",
+      local: true,
+    }]);
+    assertEquals(await started, [{
+      clientId: after.clientId,
+      sessionId: after.sessionId,
+      cause: "rotated",
+      local: true,
+    }]);
+    assertEquals(await browser.heard(client, "session:rotated"), [{
+      sockets: "leave",
+    }]);
+    assert(client.connected);
+  });
+});

@@ -1,0 +1,190 @@
+import { assertEquals } from "@std/assert";
+import { afterAll, afterEach, beforeAll, describe, it } from "@std/testing/bdd";
+import { arrive, closeNodes, startNodes } from "../support/cluster.ts";
+import {
+  type Browser,
+  type ClientSocket,
+  closeServers,
+  collect,
+  once,
+  routesAndEvents,
+  startServer,
+  type TestOptions,
+  until,
+} from "../support/harness.ts";
+import { type RedisServer, startRedis } from "../support/redis.ts";
+import { itNeeds, redisServerPath } from "../support/requires.ts";
+import { scene } from "../support/scene.ts";
+
+const options: TestOptions = {
+  view: ({ user, n }) => ({ user, even: n! % 2 === 0 }),
+};
+
+/** The views that a socket was sent, once the server has answered something later. */
+async function views(browser: Browser, socket: ClientSocket) {
+  await browser.ask(socket, "whoami");
+  return browser.received(socket)
+    .filter(([name]) => name === "session:view")
+    .map(([, view]) => view);
+}
+
+describe("the option view", () => {
+  afterEach(closeServers);
+
+  it("shows a socket its session when it connects", async () => {
+    const { ada, client } = await scene({ user: "ada", n: 1 }, options);
+    assertEquals(await views(ada, client), [{ user: "ada", even: false }]);
+  });
+
+  it("shows it after session:start when a session begins", async () => {
+    const { ada, client } = await scene(null, options);
+    assertEquals(await views(ada, client), []);
+    await ada.post("/session", { json: { user: "ada", n: 2 } });
+    assertEquals(await views(ada, client), [{ user: "ada", even: true }]);
+    assertEquals(ada.received(client).map(([name]) => name), [
+      "session:start",
+      "session:view",
+    ]);
+  });
+
+  it("pushes what changed over HTTP, a socket and the bridge", async () => {
+    const { ada, client, bridge, sessionId } = await scene({ n: 1 }, options);
+    const other = await ada.connect();
+    await ada.post("/session", { json: { n: 2 } });
+    await ada.ask(client, "add");
+    await bridge.withSession(sessionId, ({ session }) => {
+      session.user = "ada";
+    });
+    const expected = [
+      { even: false },
+      { even: true },
+      { even: false },
+      { user: "ada", even: false },
+    ];
+    assertEquals(await views(ada, client), expected);
+    assertEquals(await views(ada, other), expected);
+  });
+
+  it("pushes nothing when only the rest changed", async () => {
+    const { ada, client } = await scene({ n: 1 }, options);
+    await ada.post("/session", { json: { secret: 1 } });
+    await ada.ask(client, "merge", { secret: 2, n: 3 });
+    await ada.get("/session");
+    assertEquals(await views(ada, client), [{ even: false }]);
+  });
+
+  it("reaches every namespace, and nobody else", async () => {
+    const { ada, io, browser } = await scene({ n: 1 }, options);
+    io.of("/news");
+    const news = await ada.connect("/news");
+    await ada.heard(news, "session:view");
+    const eve = browser();
+    await eve.post("/session", { json: { n: 1 } });
+    const hers = await eve.connect();
+    const pushed = once(news, "session:view");
+    await ada.post("/session", { json: { n: 2 } });
+    assertEquals(await pushed, [{ even: true }]);
+    assertEquals(await views(eve, hers), [{ even: false }]);
+  });
+
+  it("follows a session to its new id, if it changed", async () => {
+    const { browser } = await startServer(options, (parts) => {
+      routesAndEvents(parts);
+      parts.app.use(async (ctx) => {
+        ctx.session!.n = Number(ctx.query.n);
+        await ctx.regenerateSession();
+        ctx.body = {};
+      });
+    });
+    const ada = browser();
+    await ada.post("/session", { json: { n: 1 } });
+    const client = await ada.connect();
+    await ada.post("/rotate?n=3");
+    await ada.post("/rotate?n=4");
+    await ada.ask(client, "add");
+    assertEquals(await views(ada, client), [
+      { even: false },
+      { even: true },
+      { even: false },
+    ]);
+  });
+
+  it("shows nothing to sockets that are left behind", async () => {
+    const { ada, client, bridge, sessionId } = await scene({ n: 1 }, options);
+    await bridge.destroy(sessionId);
+    await ada.post("/session", { json: { n: 2 } });
+    assertEquals(await views(ada, client), [{ even: false }, { even: true }]);
+  });
+
+  it("that throws is the bridge's error, and breaks no write", async () => {
+    const { ada, client, bridge } = await scene({ n: 1 }, {
+      view: ({ n }) => {
+        if (n === 2) throw new Error("no view");
+        return n;
+      },
+    });
+    const errors = collect<[Error]>(bridge, "error");
+    assertEquals(await ada.ask(client, "add"), 2);
+    assertEquals(errors.map(([error]) => error.message), ["no view"]);
+    await ada.post("/session", { json: { n: 2, user: "ada" } });
+    const late = await ada.connect();
+    assertEquals((await ada.ask(late, "get")).user, "ada");
+    assertEquals(await views(ada, late), []);
+  });
+
+  it("that is undefined is sent as null", async () => {
+    const { ada, client } = await scene({ n: 1 }, {
+      view: ({ user }) => user,
+    });
+    await ada.post("/session", { json: { user: "ada" } });
+    assertEquals(await views(ada, client), [null, "ada"]);
+  });
+});
+
+describe("the option view on several nodes", () => {
+  const path = redisServerPath();
+  let server: RedisServer;
+  beforeAll(async () => {
+    if (path) server = await startRedis();
+  });
+  afterEach(closeNodes);
+  afterAll(async () => {
+    if (path) await server.stop();
+  });
+
+  itNeeds("redis-server", path, "reaches sockets on each", async () => {
+    const nodes = await startNodes(server.port, { options });
+    const { at: [here, there], client, sessionId } = await arrive(nodes);
+    await there!.heard(client, "session:view");
+    await here!.post("/session", { json: { n: 2 } });
+    await nodes.all[0]!.bridge.withSession(sessionId, ({ session }) => {
+      session.user = "ada";
+    });
+    await until(
+      async () => (await views(there!, client)).length === 3,
+      "three views",
+    );
+    assertEquals(await views(there!, client), [
+      { even: false },
+      { even: true },
+      { user: "ada", even: true },
+    ]);
+  });
+
+  itNeeds("redis-server", path, "follows a new id", async () => {
+    const nodes = await startNodes(server.port, { options });
+    const { at: [here, there], client } = await arrive(nodes);
+    await there!.heard(client, "session:view");
+    const rotated = once(client, "session:rotated");
+    await here!.post("/regenerate?sockets=follow");
+    await rotated;
+    await here!.post("/session", { json: { n: 2 } });
+    await until(
+      async () => (await views(there!, client)).length === 2,
+      "the second view",
+    );
+    assertEquals(await views(there!, client), [{ even: false }, {
+      even: true,
+    }]);
+  });
+});

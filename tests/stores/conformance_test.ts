@@ -1,0 +1,100 @@
+import { SessionStore, type SharedStore } from "@koa-io/session";
+import { RedisStore } from "@koa-io/session/redis";
+import { storeRules, testStore } from "@koa-io/session/testing";
+import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { newId } from "../support/redis_stores.ts";
+import {
+  openClient,
+  type OwnedClient,
+  PACKAGES,
+  type RedisServer,
+  startRedis,
+} from "../support/redis.ts";
+import { itNeeds, redisServerPath } from "../support/requires.ts";
+import { type Sqlite, withSqlite } from "../support/sqlite.ts";
+
+describe("the conformance kit", () => {
+  void testStore(
+    "SessionStore",
+    () => new SessionStore({ autoCleanup: false }),
+    {
+      describe,
+      it,
+    },
+  );
+
+  void testStore(
+    "SessionStore with a timer and a limit",
+    () => new SessionStore({ autoCleanupMs: 50, maxEntries: 2_000 }),
+    { describe, it },
+  );
+
+  withSqlite(({ SqliteStore }: Sqlite) => {
+    const dirs = new Map<object, string>();
+    void testStore(
+      "SqliteStore",
+      () => {
+        const dir = mkdtempSync(join(tmpdir(), "koa-io-session-"));
+        const store = new SqliteStore({ path: join(dir, "sessions.db") });
+        dirs.set(store, dir);
+        return store;
+      },
+      {
+        describe,
+        it,
+        peer: (store) =>
+          new SqliteStore({ path: join(dirs.get(store)!, "sessions.db") }),
+        dispose(store) {
+          store.close();
+          rmSync(dirs.get(store)!, { recursive: true });
+        },
+      },
+    );
+
+    void testStore(
+      "SqliteStore in memory",
+      () => new SqliteStore({ path: ":memory:", autoCleanupMs: 50 }),
+      { describe, it },
+    );
+  });
+
+  for (const name of PACKAGES) {
+    describe(`RedisStore on ${name}`, () => {
+      const path = redisServerPath();
+      let server: RedisServer;
+      let clients: OwnedClient[];
+      const prefix = newId();
+      const open = (n: number) =>
+        new RedisStore({ client: clients[n]!.client, prefix });
+
+      beforeAll(async () => {
+        if (!path) return;
+        server = await startRedis();
+        clients = [
+          await openClient(name, server.port),
+          await openClient(name, server.port),
+        ];
+      });
+      afterAll(async () => {
+        if (!path) return;
+        for (const client of clients) client.close();
+        await server.stop();
+      });
+
+      const shared = { scope: "shared" } as SharedStore;
+      for (const rule of storeRules(shared, { peer: true })) {
+        itNeeds("redis-server", path, rule.name, async () => {
+          const store = open(0);
+          try {
+            await rule.run(store, { peer: () => open(1) });
+          } finally {
+            await store.close();
+          }
+        });
+      }
+    });
+  }
+});

@@ -1,0 +1,163 @@
+import { RedisStore } from "@koa-io/session/redis";
+import { assert, assertEquals } from "@std/assert";
+import { afterAll, beforeAll, describe } from "@std/testing/bdd";
+import { createHash } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Cluster } from "ioredis";
+import { createCluster } from "redis";
+import {
+  freePort,
+  type RedisServer,
+  say,
+  startRedis,
+} from "../support/redis.ts";
+import { count, newId, record } from "../support/redis_stores.ts";
+import { itNeeds, redisServerPath } from "../support/requires.ts";
+import { once, settles, until } from "../support/wait.ts";
+
+const HOLD = 5_000;
+const path = redisServerPath();
+
+/** Three nodes, a third of the slots each. */
+class Nodes {
+  readonly servers: RedisServer[] = [];
+  readonly #dirs: string[] = [];
+
+  async start(): Promise<void> {
+    const buses: number[] = [];
+    for (let i = 0; i < 3; i++) {
+      const dir = await mkdtemp(join(tmpdir(), "redis-cluster-"));
+      const bus = await freePort();
+      this.#dirs.push(dir);
+      buses.push(bus);
+      const enabled = ["--cluster-enabled", "yes", "--dir", dir];
+      const server = await startRedis(
+        ...enabled,
+        "--cluster-port",
+        String(bus),
+      );
+      this.servers.push(server);
+    }
+    const ranges = ["0 5000", "5001 11000", "11001 16383"];
+    for (const [i, { port }] of this.servers.entries()) {
+      await say(port, `CLUSTER ADDSLOTSRANGE ${ranges[i]}\r\n`);
+      const [first] = this.servers;
+      await say(port, `CLUSTER MEET 127.0.0.1 ${first!.port} ${buses[0]}\r\n`);
+    }
+    for (const { port } of this.servers) {
+      await until(
+        async () => {
+          const info = await say(port, "CLUSTER INFO\r\n");
+          return info.includes("cluster_state:ok") &&
+            info.includes("cluster_size:3");
+        },
+        "the cluster",
+        20_000,
+      );
+    }
+  }
+
+  async stop(): Promise<void> {
+    for (const server of this.servers.splice(0)) await server.stop();
+    for (const dir of this.#dirs.splice(0)) await rm(dir, { recursive: true });
+  }
+}
+
+describe("RedisStore on a Redis Cluster", () => {
+  const nodes = new Nodes();
+  beforeAll(async () => {
+    if (path) await nodes.start();
+  });
+  afterAll(() => nodes.stop());
+
+  itNeeds("redis-server", path, "does all it does with redis", async () => {
+    const clients = [1, 2].map(() =>
+      createCluster({
+        rootNodes: nodes.servers.map(({ port }) => ({
+          url: `redis://127.0.0.1:${port}`,
+        })),
+      })
+    );
+    for (const client of clients) {
+      client.on("error", () => {});
+      await client.connect();
+    }
+    try {
+      await everything(
+        clients.map((client) => new RedisStore({ client, prefix: "a:" })),
+      );
+    } finally {
+      for (const client of clients) client.destroy();
+    }
+  });
+
+  itNeeds("redis-server", path, "does all it does with ioredis", async () => {
+    const clients = [1, 2].map(() =>
+      new Cluster(
+        nodes.servers.map(({ port }) => ({ host: "127.0.0.1", port })),
+      )
+    );
+    for (const client of clients) client.on("error", () => {});
+    await Promise.all(clients.map((client) => once(client, "ready")));
+    try {
+      await everything(
+        clients.map((client) => new RedisStore({ client, prefix: "b:" })),
+      );
+    } finally {
+      for (const client of clients) {
+        const ended = once(client, "end");
+        client.disconnect();
+        await ended;
+      }
+    }
+  });
+
+  async function everything(stores: readonly RedisStore[]): Promise<void> {
+    const [a, b] = [stores[0]!, stores[1]!];
+    try {
+      for (let i = 0; i < 12; i++) {
+        const [sid, client, user] = [newId("}{%"), newId(), newId("user")];
+        await a.write(sid, record({ clientId: client, user }), null);
+        assertEquals(await b.byClient(client), sid);
+        assertEquals(await b.byUser(user), [sid]);
+        const hash = createHash("sha256").update(sid).digest("base64url").slice(
+          0,
+          22,
+        );
+        assertEquals(await b.byHash(hash), sid);
+        assert(await b.extend(sid, Date.now() + 9e9));
+        const { version } = (await a.read(sid))!;
+        assertEquals(await a.versions([sid, newId()]), [version, undefined]);
+
+        assertEquals((await a.acquire(sid, "t", HOLD, 0)).status, "granted");
+        const next = b.acquire(sid, "u", HOLD, HOLD);
+        await until(async () => await isQueued(sid), "a waiter");
+        await a.commit(sid, "t", record({ data: `{"n":${i}}` }));
+        const got = await settles(next, "the hand-over", 1_000);
+        assert(got.status === "granted");
+        assertEquals(count(got.record), i);
+
+        const last = a.acquire(sid, "v", HOLD, HOLD);
+        await until(async () => await isQueued(sid), "a waiter");
+        assert(await b.destroy(sid, { movedTo: client }));
+        assertEquals((await settles(last, "the end", 1_000)).status, "missing");
+        assertEquals(await a.movedTo(sid), client);
+      }
+    } finally {
+      for (const store of stores) await store.close();
+    }
+  }
+
+  async function isQueued(sid: string): Promise<boolean> {
+    const tag = sid.replace(/[{}%]/g, encodeURIComponent);
+    for (const { port } of nodes.servers) {
+      for (const prefix of ["a:", "b:"]) {
+        const reply = await say(port, `LLEN ${prefix}w:{${tag}}\r\n`);
+        if (reply.startsWith(":") && reply !== ":0\r\n") return true;
+      }
+    }
+    return false;
+  }
+});
