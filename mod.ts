@@ -60,12 +60,12 @@ export { SessionStore, type SessionStoreEvents } from "./src/stores/memory.ts";
 export type { SessionStoreOptions } from "./src/stores/memory/options.ts";
 export type { BridgeStats } from "./src/bridge/stats.ts";
 export type {
-  Acquired,
+  AcquireResult,
   AtomicStore,
   Awaitable,
   BasicStore,
-  Begun,
-  Committed,
+  BeginResult,
+  CommitResult,
   RemovalReason,
   SessionData,
   SessionRecord,
@@ -79,6 +79,6 @@ export type { OriginOption } from "./src/api/options.ts";
 export type { SchemaResult } from "./src/api/schema.ts";
 export type { SessionSchema } from "./src/api/schema.ts";
 export type { SessionView } from "./src/api/session_view.ts";
-export type { Missing } from "./src/api/session_view.ts";
+export type { MissingResult } from "./src/api/session_view.ts";
 export type { SocketServer } from "./src/api/session_socket.ts";
 export type { RefreshContext } from "./src/api/koa.ts";

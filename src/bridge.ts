@@ -28,7 +28,7 @@ import {
   type SessionData,
 } from "./api/store.ts";
 import type { Transactions } from "./transaction/transactions.ts";
-import type { Missing, SessionView } from "./api/session_view.ts";
+import type { MissingResult, SessionView } from "./api/session_view.ts";
 import type { SocketServer } from "./api/session_socket.ts";
 import { refresh } from "./http/middleware.ts";
 import { clientRoom, sessionRoom, userRoom } from "./sockets/rooms.ts";
@@ -139,7 +139,7 @@ export class SessionBridge<S extends object = SessionData>
     sessionId: string,
     handler: (view: SessionView<S, undefined>) => R | Promise<R>,
     onMissing: M,
-  ): Promise<R | Missing<M>>;
+  ): Promise<R | MissingResult<M>>;
   async withSession(...args: unknown[]): Promise<unknown> {
     const [sid, ...rest] = args;
     return await this.#transactions.run(need("sessionId", sid), rest, {});

@@ -38,11 +38,11 @@ import type {
 import { WRITE_RULES } from "./testing/write_rules.ts";
 
 export type {
-  Acquired,
+  AcquireResult,
   AtomicStore,
   Awaitable,
   BasicStore,
-  Committed,
+  CommitResult,
   SessionData,
   SessionRecord,
   SharedStore,

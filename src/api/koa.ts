@@ -6,7 +6,7 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { SessionData } from "./store.ts";
-import type { Missing, SessionView } from "./session_view.ts";
+import type { MissingResult, SessionView } from "./session_view.ts";
 
 /** What the bridge uses of a Koa application. */
 export interface KoaApplication {
@@ -152,7 +152,7 @@ export interface SessionContext<S extends object = SessionData> {
   withSession<R, M>(
     handler: (view: SessionView<S, undefined>) => R | Promise<R>,
     onMissing: M,
-  ): Promise<R | Missing<M>>;
+  ): Promise<R | MissingResult<M>>;
   /** Gives the session a new id: cookie, store, mapping, rooms and event move together. */
   regenerateSession(options?: RegenerateOptions): Promise<void>;
 }

@@ -6,7 +6,7 @@
 import type SocketIO from "socket.io";
 import type { SocketContext } from "./koa.ts";
 import type { SessionData } from "./store.ts";
-import type { Missing, SessionView } from "./session_view.ts";
+import type { MissingResult, SessionView } from "./session_view.ts";
 
 /**
  * What the bridge adds to a socket.
@@ -42,7 +42,7 @@ export interface SocketSession<
   withSession<R, M>(
     handler: (view: SessionView<S, This>) => R | Promise<R>,
     onMissing: M,
-  ): Promise<R | Missing<M>>;
+  ): Promise<R | MissingResult<M>>;
 }
 
 /** A socket under a bridge: cast the socket of `connection` to it. */

@@ -18,6 +18,6 @@ export interface SessionView<S extends object = SessionData, Socket = unknown> {
 }
 
 /** What a call comes to when there is no session. */
-export type Missing<M> = M extends Error ? never
+export type MissingResult<M> = M extends Error ? never
   : M extends (...args: never[]) => infer R ? Awaited<R>
   : M;

@@ -95,7 +95,7 @@ export interface StoredRecord extends SessionRecord {
 }
 
 /** What came of a new session. */
-export interface Begun {
+export interface BeginResult {
   /** Of the record as it was written. */
   readonly version: Version;
   /** A hint: the session that {@linkcode AtomicStore.byClient} led to until then. Check the record. */
@@ -135,7 +135,7 @@ export interface AtomicStore {
    *
    * @returns `undefined` when there is a session of this id
    */
-  begin(sid: string, record: SessionRecord): Awaitable<Begun | undefined>;
+  begin(sid: string, record: SessionRecord): Awaitable<BeginResult | undefined>;
   /**
    * Prolongs a life, and nothing else: neither data nor version change, an
    * earlier end is ignored and `absoluteEnd` is not passed.
@@ -164,7 +164,7 @@ export interface AtomicStore {
 }
 
 /** What came of asking for a lease. */
-export type Acquired =
+export type AcquireResult =
   /** The session is yours until the hold is over, as it was when you got it. */
   | { readonly status: "granted"; readonly record: StoredRecord }
   /** There is no such session, or (`waited`) it ended, or moved, while you waited. */
@@ -173,7 +173,7 @@ export type Acquired =
   | { readonly status: "timeout" };
 
 /** What came of the end of a hold. */
-export type Committed =
+export type CommitResult =
   /** Written, if there was something to write; the lease is released. */
   | { readonly status: "done"; readonly version: Version }
   /** The session ended during the hold: nothing was written. */
@@ -201,7 +201,7 @@ export interface SharedStore extends AtomicStore {
     token: string,
     holdMs: number,
     waitMs: number,
-  ): Promise<Acquired>;
+  ): Promise<AcquireResult>;
   /**
    * Writes the record, if one is given, and releases the lease, in one round
    * trip. An overdue hold counts while the session was given to nobody else.
@@ -210,7 +210,7 @@ export interface SharedStore extends AtomicStore {
     sid: string,
     token: string,
     record: SessionRecord | undefined,
-  ): Promise<Committed>;
+  ): Promise<CommitResult>;
   /** A hint: the live session whose id has this hash, see `hashId`. */
   byHash(hash: string): Promise<string | undefined>;
   /** The versions of many sessions in one go; `undefined` for each that is gone. */

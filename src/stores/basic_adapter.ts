@@ -11,7 +11,7 @@ import {
   type AtomicStore,
   type Awaitable,
   type BasicStore,
-  type Begun,
+  type BeginResult,
   EXPIRED_GRACE,
   type SessionData,
   type SessionRecord,
@@ -153,7 +153,7 @@ export class BasicStoreAdapter implements AtomicStore {
     sid: string,
     record: SessionRecord,
     ctx?: unknown,
-  ): Awaitable<Begun | undefined> {
+  ): Awaitable<BeginResult | undefined> {
     const { clientId } = record;
     const before = clientId === undefined ? undefined : this.byClient(clientId);
     return chain(

@@ -16,7 +16,7 @@ import {
 } from "./memory/options.ts";
 import type {
   AtomicStore,
-  Begun,
+  BeginResult,
   RemovalReason,
   SessionData,
   SessionRecord,
@@ -283,7 +283,7 @@ export class SessionStore implements AtomicStore {
   }
 
   /** See {@linkcode AtomicStore.begin}. */
-  begin(sid: string, record: SessionRecord): Begun | undefined {
+  begin(sid: string, record: SessionRecord): BeginResult | undefined {
     const { clientId } = record;
     const before = clientId === undefined ? undefined : this.byClient(clientId);
     const version = this.write(sid, record, null);

@@ -13,7 +13,7 @@ import {
   type AtomicStore,
   type Awaitable,
   type BasicStore,
-  type Begun,
+  type BeginResult,
   isAtomic,
   type RemovalReason,
   type SessionRecord,
@@ -136,7 +136,7 @@ export interface RecordStore extends AtomicStore {
     sid: string,
     record: SessionRecord,
     ctx?: unknown,
-  ): Awaitable<Begun | undefined>;
+  ): Awaitable<BeginResult | undefined>;
   extend(sid: string, expires: number, ctx?: unknown): Awaitable<boolean>;
   destroy(
     sid: string,

@@ -12,9 +12,9 @@
  * @module
  */
 import {
-  type Acquired,
-  type Begun,
-  type Committed,
+  type AcquireResult,
+  type BeginResult,
+  type CommitResult,
   EXPIRED_GRACE,
   MOVED_FOR,
   type SessionRecord,
@@ -31,11 +31,11 @@ import { Space } from "./redis/keys.ts";
 
 // the contract that this store keeps: its reader needs nothing else
 export type {
-  Acquired,
+  AcquireResult,
   AtomicStore,
   Awaitable,
-  Begun,
-  Committed,
+  BeginResult,
+  CommitResult,
   SessionRecord,
   SharedStore,
   StoredRecord,
@@ -189,7 +189,7 @@ export class RedisStore implements SharedStore {
   async begin(
     sid: string,
     record: SessionRecord,
-  ): Promise<Begun | undefined> {
+  ): Promise<BeginResult | undefined> {
     const version = this.#version();
     const writing = this.#put(sid, record, "", version);
     // in a cluster the pointer stands elsewhere, and who meets it is to find the session
@@ -287,7 +287,7 @@ export class RedisStore implements SharedStore {
     token: string,
     holdMs: number,
     waitMs: number,
-  ): Promise<Acquired> {
+  ): Promise<AcquireResult> {
     const holder = encodeURIComponent(token);
     const acquired = await this.#queue.acquire(sid, holder, holdMs, waitMs);
     if (acquired.status === "granted") {
@@ -304,7 +304,7 @@ export class RedisStore implements SharedStore {
     sid: string,
     token: string,
     record: SessionRecord | undefined,
-  ): Promise<Committed> {
+  ): Promise<CommitResult> {
     const holder = encodeURIComponent(token);
     const args = [...this.#space.teller(sid), holder];
     const index: Promise<unknown>[] = [];

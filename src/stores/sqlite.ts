@@ -7,9 +7,9 @@
 import { EventEmitter } from "node:events";
 import { Alarm } from "../base/expiry_heap.ts";
 import {
-  type Acquired,
-  type Begun,
-  type Committed,
+  type AcquireResult,
+  type BeginResult,
+  type CommitResult,
   EXPIRED_GRACE,
   MOVED_FOR,
   type RemovalReason,
@@ -25,11 +25,11 @@ import { type Row, SqliteSessions, toRecord } from "./sqlite/sessions.ts";
 
 // the contract that this store keeps: its reader needs nothing else
 export type {
-  Acquired,
+  AcquireResult,
   AtomicStore,
   Awaitable,
-  Begun,
-  Committed,
+  BeginResult,
+  CommitResult,
   RemovalReason,
   SessionRecord,
   SharedStore,
@@ -152,7 +152,7 @@ export class SqliteStore implements SharedStore {
   }
 
   /** See {@linkcode AtomicStore.begin}. */
-  begin(sid: string, record: SessionRecord): Promise<Begun | undefined> {
+  begin(sid: string, record: SessionRecord): Promise<BeginResult | undefined> {
     return this.#file.run(() =>
       this.#file.transaction(() => {
         if (this.#sessions.find(sid, Date.now())) return undefined;
@@ -214,7 +214,7 @@ export class SqliteStore implements SharedStore {
     token: string,
     holdMs: number,
     waitMs: number,
-  ): Promise<Acquired> {
+  ): Promise<AcquireResult> {
     return this.#leases.acquire(sid, token, holdMs, waitMs);
   }
 
@@ -223,9 +223,9 @@ export class SqliteStore implements SharedStore {
     sid: string,
     token: string,
     record: SessionRecord | undefined,
-  ): Promise<Committed> {
+  ): Promise<CommitResult> {
     const committed = await this.#file.run(() =>
-      this.#file.transaction((): Committed => {
+      this.#file.transaction((): CommitResult => {
         const row = this.#sessions.find(sid, Date.now());
         const lease = this.#leases.find(sid);
         if (lease?.token === token) this.#leases.release(sid);

@@ -4,7 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
-import type { Acquired, SharedStore, StoredRecord } from "../api/store.ts";
+import type { AcquireResult, SharedStore, StoredRecord } from "../api/store.ts";
 import { counted, id, within } from "./rule.ts";
 
 /** A hold, and a wait, that nobody reaches, in ms. */
@@ -30,7 +30,7 @@ export async function hold(
   return { token, record: granted(acquired) };
 }
 
-export function granted(acquired: Acquired): StoredRecord {
+export function granted(acquired: AcquireResult): StoredRecord {
   assert.equal(acquired.status, "granted");
   return (acquired as { record: StoredRecord }).record;
 }

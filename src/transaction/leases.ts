@@ -7,7 +7,11 @@ import type { SessionGate } from "./session_gate.ts";
 import { SessionTimeoutError } from "../api/errors.ts";
 import { generateUid } from "../base/ids.ts";
 import { toStoreError, waitAtMost } from "../base/async.ts";
-import type { Acquired, SessionRecord, SharedStore } from "../api/store.ts";
+import type {
+  AcquireResult,
+  SessionRecord,
+  SharedStore,
+} from "../api/store.ts";
 import type { CloseResult, OpenResult } from "./session_lock.ts";
 
 /** How long somebody may have to wait for a lease, in ms, and is not yet counted among those who wait. */
@@ -67,9 +71,9 @@ export class SessionLeases {
     };
   }
 
-  async #acquire(sid: string, token: string): Promise<Acquired> {
+  async #acquire(sid: string, token: string): Promise<AcquireResult> {
     const limit = this.#lockTimeout;
-    let acquiring: Promise<Acquired> | undefined;
+    let acquiring: Promise<AcquireResult> | undefined;
     try {
       return await this.#door.call(
         "read",
@@ -94,7 +98,10 @@ export class SessionLeases {
    * To wait for others looks the same as a store that says nothing: who waits
    * for long asks it something else from time to time.
    */
-  async #heard(sid: string, acquiring: Promise<Acquired>): Promise<Acquired> {
+  async #heard(
+    sid: string,
+    acquiring: Promise<AcquireResult>,
+  ): Promise<AcquireResult> {
     const limit = this.#storeTimeout;
     const until = Date.now() + this.#lockTimeout + limit;
     while (Date.now() < until) {

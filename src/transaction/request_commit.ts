@@ -19,7 +19,7 @@ import {
 import type { TransactionScope } from "./scope.ts";
 import type {
   Awaitable,
-  Begun,
+  BeginResult,
   SessionRecord,
   StoredRecord,
   Version,
@@ -170,9 +170,9 @@ export class RequestCommits {
     sid: string,
     record: SessionRecord,
     ctx: unknown,
-  ): Awaitable<Begun | undefined> {
+  ): Awaitable<BeginResult | undefined> {
     const { door, ending } = this.#parts;
-    let landing: Awaitable<Begun | undefined>;
+    let landing: Awaitable<BeginResult | undefined>;
     const asked = door.call(
       "write",
       (records) => landing = records.begin(sid, record, ctx),

@@ -20,7 +20,7 @@ import {
   type ExternalKey,
   type Finding,
   generateUid,
-  type Missing,
+  type MissingResult,
   type NativeSession,
   type OnSessionEnd,
   type OriginOption,
@@ -184,12 +184,12 @@ interface OldStore {
 }
 
 export type OnMissing = [
-  Expect<Equals<Missing<Error>, never>>,
-  Expect<Equals<Missing<RangeError>, never>>,
-  Expect<Equals<Missing<() => number>, number>>,
-  Expect<Equals<Missing<() => Promise<"guest">>, "guest">>,
-  Expect<Equals<Missing<undefined>, undefined>>,
-  Expect<Equals<Missing<{ ok: false }>, { ok: false }>>,
+  Expect<Equals<MissingResult<Error>, never>>,
+  Expect<Equals<MissingResult<RangeError>, never>>,
+  Expect<Equals<MissingResult<() => number>, number>>,
+  Expect<Equals<MissingResult<() => Promise<"guest">>, "guest">>,
+  Expect<Equals<MissingResult<undefined>, undefined>>,
+  Expect<Equals<MissingResult<{ ok: false }>, { ok: false }>>,
 ];
 
 compile(() => {

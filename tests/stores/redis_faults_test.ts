@@ -1,4 +1,4 @@
-import type { Acquired } from "@koa-io/session";
+import type { AcquireResult } from "@koa-io/session";
 import {
   assert,
   assertEquals,
@@ -36,7 +36,7 @@ describe("RedisStore at its limits", () => {
   for (const name of PACKAGES) describe(`with ${name}`, () => faults(name));
 });
 
-function granted(acquired: Acquired) {
+function granted(acquired: AcquireResult) {
   assert(acquired.status === "granted", acquired.status);
   return acquired.record;
 }

@@ -1,4 +1,4 @@
-import type { Acquired } from "@koa-io/session";
+import type { AcquireResult } from "@koa-io/session";
 import type { RedisStore } from "@koa-io/session/redis";
 import {
   assert,
@@ -48,7 +48,7 @@ describe("RedisStore's leases", () => {
   for (const name of PACKAGES) describe(`with ${name}`, () => leases(name));
 });
 
-function granted(acquired: Acquired) {
+function granted(acquired: AcquireResult) {
   assert(acquired.status === "granted", acquired.status);
   return acquired.record;
 }

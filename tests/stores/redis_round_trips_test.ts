@@ -1,4 +1,4 @@
-import type { Acquired } from "@koa-io/session";
+import type { AcquireResult } from "@koa-io/session";
 import { assert, assertEquals } from "@std/assert";
 import { afterAll, beforeAll, describe } from "@std/testing/bdd";
 import {
@@ -88,7 +88,7 @@ describe("RedisStore's round trips", () => {
   }
 });
 
-function granted(acquired: Acquired) {
+function granted(acquired: AcquireResult) {
   assert(acquired.status === "granted", acquired.status);
   return acquired.record;
 }

@@ -1,5 +1,5 @@
 /** For each rule of the shared tier, what is wrong with a store that breaks it. */
-import type { Acquired, StoredRecord } from "@koa-io/session";
+import type { AcquireResult, StoredRecord } from "@koa-io/session";
 import { type Breakage, careless, type Faults, later } from "./broken.ts";
 import type { ReferenceStore } from "./reference_store.ts";
 import { pause } from "./wait.ts";
@@ -33,7 +33,7 @@ const unforgetting = (good: ReferenceStore): Faults => ({
   acquire: (sid, token, holdMs, waitMs) =>
     Promise.race([
       good.acquire(sid, token, holdMs, 60_000),
-      pause(waitMs > 5_000 ? 1 : waitMs).then((): Acquired => ({
+      pause(waitMs > 5_000 ? 1 : waitMs).then((): AcquireResult => ({
         status: "timeout",
       })),
     ]),

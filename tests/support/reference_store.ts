@@ -3,7 +3,7 @@
  * what the conformance kit is held against.
  */
 import type {
-  Acquired,
+  AcquireResult,
   BasicStore,
   SessionData,
   SessionRecord,
@@ -27,7 +27,7 @@ interface Waiter {
   readonly token: string;
   readonly holdMs: number;
   readonly timer: ReturnType<typeof setTimeout>;
-  settle(acquired: Acquired): void;
+  settle(acquired: AcquireResult): void;
 }
 
 interface World {
@@ -71,7 +71,7 @@ export function referenceStore(world: World = emptyWorld()): ReferenceStore {
     timers.add(timer);
     return timer;
   };
-  const give = (sid: string, token: string, holdMs: number): Acquired => {
+  const give = (sid: string, token: string, holdMs: number): AcquireResult => {
     leases.set(sid, { token, until: Date.now() + holdMs });
     later(holdMs + 1, () => serve(sid));
     return { status: "granted", record: { ...find(sid)! } };

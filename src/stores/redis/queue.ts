@@ -5,7 +5,7 @@
  * @module
  */
 import { randomBytes } from "node:crypto";
-import type { Acquired } from "../../api/store.ts";
+import type { AcquireResult } from "../../api/store.ts";
 import { Inbox } from "./subscription.ts";
 import { decode, whole } from "./record.ts";
 import { ACQUIRE, LEAVE } from "./scripts.ts";
@@ -40,7 +40,7 @@ export class Queue {
     holder: string,
     holdMs: number,
     waitMs: number,
-  ): Promise<Acquired> {
+  ): Promise<AcquireResult> {
     if (this.#closed) throw closedError();
     const deadline = performance.now() + waitMs;
     // Before it asks: being told may overtake the answer.
@@ -60,7 +60,7 @@ export class Queue {
     holder: string,
     holdMs: number,
     deadline: number,
-  ): Promise<Acquired> {
+  ): Promise<AcquireResult> {
     for (let turn = 0;; turn++) {
       const wait = deadline - performance.now();
       const opening = this.#inbox.open();

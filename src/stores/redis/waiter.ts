@@ -3,10 +3,10 @@
  *
  * @module
  */
-import type { Acquired } from "../../api/store.ts";
+import type { AcquireResult } from "../../api/store.ts";
 
 /** What one who waits is told. */
-export type News = Exclude<Acquired, { readonly status: "timeout" }>;
+export type News = Exclude<AcquireResult, { readonly status: "timeout" }>;
 
 /** The longest delay of `setTimeout`; a longer one fires at once. */
 const MAX_DELAY = 2 ** 31 - 1;

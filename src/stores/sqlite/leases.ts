@@ -5,7 +5,7 @@
  * @module
  */
 import { generateUid } from "../../base/ids.ts";
-import type { Acquired } from "../../api/store.ts";
+import type { AcquireResult } from "../../api/store.ts";
 import { isBusy, type SqliteFile, type Statement, toColumn } from "./file.ts";
 import { type Identity, type SqliteSessions, toRecord } from "./sessions.ts";
 
@@ -25,7 +25,7 @@ interface Waiter {
   tried: boolean;
   /** Of the session that it waits for; undefined before it stands in line. */
   birth: string | undefined;
-  resolve(acquired: Acquired): void;
+  resolve(acquired: AcquireResult): void;
   reject(reason: unknown): void;
 }
 
@@ -115,7 +115,7 @@ export class SqliteLeases {
     token: string,
     holdMs: number,
     waitMs: number,
-  ): Promise<Acquired> {
+  ): Promise<AcquireResult> {
     const deadline = Date.now() + waitMs;
     return new Promise((resolve, reject) => {
       const waiter: Waiter = {
@@ -169,7 +169,7 @@ export class SqliteLeases {
     }
   }
 
-  #attempt(waiter: Waiter): Acquired | undefined {
+  #attempt(waiter: Waiter): AcquireResult | undefined {
     try {
       return this.#file.transaction(() => this.#turn(waiter));
     } finally {
@@ -178,7 +178,7 @@ export class SqliteLeases {
   }
 
   /** One look, in a transaction: what became of the waiter, or `undefined` if it must wait. */
-  #turn(waiter: Waiter): Acquired | undefined {
+  #turn(waiter: Waiter): AcquireResult | undefined {
     const { sid, token } = waiter;
     const now = Date.now();
     const row = this.#sessions.find(sid, now);
@@ -226,7 +226,7 @@ export class SqliteLeases {
     this.#schedule();
   }
 
-  #settle(waiter: Waiter, acquired: Acquired): void {
+  #settle(waiter: Waiter, acquired: AcquireResult): void {
     const line = this.#waiting.get(waiter.sid) ?? [];
     const rest = line.filter((other) => other !== waiter);
     if (rest.length > 0) this.#waiting.set(waiter.sid, rest);
