@@ -24,6 +24,7 @@
  */
 import { describe as nodeDescribe, it as nodeIt } from "node:test";
 import type { SharedStore } from "./api/store.ts";
+import { chain } from "./base/async.ts";
 import { ACQUIRE_RULES } from "./testing/acquire_rules.ts";
 import { basicRules } from "./testing/basic_rules.ts";
 import { COMMIT_RULES } from "./testing/commit_rules.ts";
@@ -191,10 +192,7 @@ export function testStore<S extends TestableStore>(
     }
   };
 
-  const example = factory();
-  return example instanceof Promise
-    ? example.then(register).then(() => {})
-    : Promise.resolve(register(example)).then(() => {});
+  return Promise.resolve(chain(factory(), register)).then(() => {});
 }
 
 function closeStore(store: TestableStore): unknown {

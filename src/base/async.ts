@@ -29,12 +29,20 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
     typeof (value as { then?: unknown }).then === "function";
 }
 
-/** Goes on with a value at once, with a promise when it is there. */
+/**
+ * Continues with a value: synchronously if it is there, else when its promise
+ * settles. Takes any thenable.
+ *
+ * @param failed replaces a rejection of `value`; errors of `next` pass it by
+ */
 export function chain<T, R>(
   value: Awaitable<T>,
   next: (value: T) => Awaitable<R>,
+  failed?: (error: unknown) => Awaitable<R>,
 ): Awaitable<R> {
-  return isThenable(value) ? Promise.resolve(value).then(next) : next(value);
+  return isThenable(value)
+    ? Promise.resolve(value).then(next, failed)
+    : next(value);
 }
 
 export function withTimeout<T>(

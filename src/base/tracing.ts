@@ -8,6 +8,7 @@
  */
 import { channel } from "node:diagnostics_channel";
 import { debuglog } from "node:util";
+import { chain } from "./async.ts";
 import { hashId } from "./ids.ts";
 import type { Awaitable } from "../api/store.ts";
 
@@ -127,7 +128,7 @@ export class Trace {
     } catch (error) {
       return failed(error);
     }
-    return result instanceof Promise ? result.then(done, failed) : done(result);
+    return chain(result, done, failed);
   }
 
   #finish(span: Span, began: number): void {
