@@ -1,6 +1,6 @@
 /**
- * How an argument or an option is refused: named, with what was expected and
- * what came.
+ * Checks of arguments and options. A wrong one is refused by name, with what
+ * was expected and what was received.
  *
  * @module
  */
@@ -10,17 +10,39 @@ export function refuse(
   action: string,
   name: string,
   expected: string,
-  came: unknown,
+  received: unknown,
   Refusal: typeof TypeError | typeof RangeError = TypeError,
 ): never {
   throw new Refusal(
     `Cannot ${action} as ${name} must be ${expected}: received ${
-      describeValue(came)
+      describeValue(received)
     }`,
   );
 }
 
-/** A `TypeError` for what is no number, a `RangeError` for one that does not fit. */
+/** Throws a `TypeError` unless the value is an object; an array counts as one. */
+export function requireObject(
+  action: string,
+  name: string,
+  value: unknown,
+): asserts value is object {
+  if (typeof value !== "object" || value === null) {
+    refuse(action, name, "an object", value);
+  }
+}
+
+/** Throws a `TypeError` unless the value is a boolean, or `null` or `undefined`: left out. */
+export function optionalBoolean(
+  action: string,
+  name: string,
+  value: unknown,
+): boolean | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value !== "boolean") refuse(action, name, "a boolean", value);
+  return value;
+}
+
+/** Throws a `TypeError` for a value that is no number, a `RangeError` for one that does not fit. */
 export function requireNumber(
   action: string,
   name: string,
@@ -33,7 +55,7 @@ export function requireNumber(
   return value;
 }
 
-/** Short, and no way to look into an object: it may hold a secret. */
+/** Describes a value in a few characters. Objects are never looked into: they may hold secrets. */
 export function describeValue(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return "an array";

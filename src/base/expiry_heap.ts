@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { MAX_TIMER } from "./timers.ts";
 
 /** A place in the heap, kept by the item itself so that removal needs no search. */
 export interface Scheduled {
@@ -12,9 +13,6 @@ export interface Scheduled {
   /** When it really ends, ms since the epoch. It may have moved since it was scheduled. */
   readonly expires: number;
 }
-
-/** The longest delay of `setTimeout`; a longer one fires at once. */
-const MAX_DELAY = 2 ** 31 - 1;
 
 /** A min-heap of items by the time they were scheduled for. */
 export class ExpiryHeap<T extends Scheduled> {
@@ -136,7 +134,7 @@ export class Alarm {
     if (this.#timer !== undefined && this.#at <= at) return;
     this.stop();
     this.#at = at;
-    const delay = Math.min(Math.max(at - Date.now(), 1), MAX_DELAY);
+    const delay = Math.min(Math.max(at - Date.now(), 1), MAX_TIMER);
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       this.#ring();

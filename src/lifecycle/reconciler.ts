@@ -11,13 +11,11 @@ import type {
 } from "../identity/registry.ts";
 import { unref } from "../base/expiry_heap.ts";
 import { withTimeout } from "../base/async.ts";
+import { RETRY } from "../base/timers.ts";
 import type { SharedStore, Version } from "../api/store.ts";
 
 /** How many sessions are asked for in one go. */
 const BATCH = 500;
-
-/** How soon to look again when the store was away, in ms. */
-const RETRY = 1_000;
 
 /** How long the store may take for an answer, in ms. */
 const STORE_TIMEOUT = 5_000;

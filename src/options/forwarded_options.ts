@@ -1,38 +1,10 @@
 /**
- * The options that go on to others: to koa-session, and to the cookies.
+ * The options that are forwarded: to koa-session, and to the cookies.
  *
  * @module
  */
 import type { CookieOptions } from "../api/koa.ts";
 import type { OptionReader } from "./option_reader.ts";
-
-/** The bridge's own options: everything else is koa-session's, or a cookie's. */
-const OWN = new Set([
-  "store",
-  "ContextStore",
-  "externalKey",
-  "autoCleanup",
-  "autoCleanupMs",
-  "clientKey",
-  "clientMaxAge",
-  "clientAlwaysRoll",
-  "appKeys",
-  "onSessionEnd",
-  "onConflict",
-  "absoluteMaxAge",
-  "touchInterval",
-  "user",
-  "origin",
-  "lockTimeout",
-  "storeTimeout",
-  "reconcileInterval",
-  "maxEntries",
-  "allowRndAppKeys",
-  "view",
-  "expiringNotice",
-  "schema",
-  "onInvalid",
-]);
 
 /** koa-session's options that are no cookie attributes. */
 const NOT_ATTRIBUTES = new Set([
@@ -50,8 +22,19 @@ const NOT_ATTRIBUTES = new Set([
   "beforeSave",
 ]);
 
-/** Checks those that nobody here reads. */
-export function checkPassedOn(o: OptionReader): void {
+/** Cookie attributes that are checked; unknown ones are forwarded unchecked. */
+const ATTRIBUTES = new Set([
+  "signed",
+  "httpOnly",
+  "secure",
+  "overwrite",
+  "domain",
+  "path",
+  "sameSite",
+]);
+
+/** Checks the options that only koa-session and the cookies use. */
+export function checkForwarded(o: OptionReader): void {
   for (const name of ["valid", "beforeSave", "encode", "decode"]) {
     o.callable(name);
   }
@@ -72,37 +55,43 @@ export function checkPassedOn(o: OptionReader): void {
   );
 }
 
-/** What koa-session is handed: the options that are its own, with those `set` that were filled in. */
-export function nativeOptions(
-  given: Record<string, unknown>,
-  set: Record<string, unknown>,
+/**
+ * The options of koa-session: its own and those of its cookie.
+ *
+ * @param o has read all options of the bridge
+ * @param resolved options with their defaults, which replace those given
+ */
+export function koaSessionOptions(
+  o: OptionReader,
+  resolved: Record<string, unknown>,
 ): Record<string, unknown> {
-  const native: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(given)) {
-    if (!OWN.has(name) && name !== "maxage" && value != null) {
-      native[name] = value;
-    }
-  }
-  return Object.freeze({ ...native, ...set });
+  const given = o.select((name) =>
+    name !== "maxage" && (NOT_ATTRIBUTES.has(name) || isAttribute(o, name))
+  );
+  return Object.freeze({ ...given, ...resolved });
 }
 
-/** The attributes of the client cookie. */
+/**
+ * The attributes of the client cookie.
+ *
+ * @param o has read all options of the bridge
+ */
 export function clientCookie(
-  given: Record<string, unknown>,
+  o: OptionReader,
   signed: boolean,
   maxAge: number,
 ): CookieOptions {
-  const attributes: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(given)) {
-    if (!OWN.has(name) && !NOT_ATTRIBUTES.has(name) && value != null) {
-      attributes[name] = value;
-    }
-  }
   return Object.freeze({
     httpOnly: true,
     overwrite: true,
-    ...attributes,
+    ...o.select((name) => isAttribute(o, name)),
     signed,
     maxAge,
   });
+}
+
+/** Options that the bridge did not read are attributes as well: cookies may have others in future. */
+function isAttribute(o: OptionReader, name: string): boolean {
+  return ATTRIBUTES.has(name) ||
+    !o.wasRead(name) && !NOT_ATTRIBUTES.has(name);
 }

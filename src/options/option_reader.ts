@@ -1,41 +1,58 @@
 /**
- * Reads one option of the bridge after the other.
+ * Reads the options of the bridge, one by one.
  *
  * @module
  */
-import { refuse, requireNumber } from "../base/arguments.ts";
+import { optionalBoolean, refuse, requireNumber } from "../base/arguments.ts";
+import { MAX_TIMER } from "../base/timers.ts";
 
-/** The longest delay of a timer. */
-export const MAX_TIMER = 2 ** 31 - 1;
 /** A cookie's name is a token (RFC 6265, 4.1.1; RFC 9110, 5.6.2). */
 const TOKEN = /^[\w!#$%&'*+.^`|~-]+$/;
 const BRIDGING = "bridge sessions";
 
-/** Reads one option after the other; what is wrong is refused by name. */
+/**
+ * Checks options as they are read, and remembers which were: the options that
+ * were not read go on to koa-session and to the cookies. An option of the
+ * bridge must therefore be read whatever the others are.
+ */
 export class OptionReader {
   readonly #given: Readonly<Record<string, unknown>>;
+  readonly #read = new Set<string>();
 
   constructor(given: Readonly<Record<string, unknown>>) {
     this.#given = given;
   }
 
+  /** The value of an option; `null` counts as left out. */
   get(name: string): unknown {
+    this.#read.add(name);
     return this.#given[name] ?? undefined;
+  }
+
+  /** Whether the option was read so far. */
+  wasRead(name: string): boolean {
+    return this.#read.has(name);
+  }
+
+  /** The options that were given, read or not, and pass the test. */
+  select(isWanted: (name: string) => boolean): Record<string, unknown> {
+    return Object.fromEntries(
+      Object.entries(this.#given)
+        .filter(([name, value]) => value != null && isWanted(name)),
+    );
   }
 
   wrong(
     name: string,
     expected: string,
-    came: unknown,
+    received: unknown,
     Refusal = TypeError,
   ): never {
-    refuse(BRIDGING, `the option ${name}`, expected, came, Refusal);
+    refuse(BRIDGING, `the option ${name}`, expected, received, Refusal);
   }
 
   boolean(name: string): boolean | undefined {
-    const value = this.get(name);
-    if (value === undefined || typeof value === "boolean") return value;
-    this.wrong(name, "a boolean", value);
+    return optionalBoolean(BRIDGING, `the option ${name}`, this.get(name));
   }
 
   string(name: string): string | undefined {
@@ -71,7 +88,7 @@ export class OptionReader {
     return this.number(name, expected, value, (ms) => ms > 0 && ms <= max);
   }
 
-  /** A number that fits: an option, or what stands in one. */
+  /** Checks a number: an option's value, or a part of it. */
   number(
     name: string,
     expected: string,
@@ -81,7 +98,7 @@ export class OptionReader {
     return requireNumber(BRIDGING, `the option ${name}`, expected, value, fits);
   }
 
-  /** An object, or a class's prototype, that has these methods. */
+  /** Checks that an object, or the prototype of a class, has these methods. */
   methods(name: string, holder: object, methods: readonly string[]): void {
     const missing = methods.filter((method) =>
       typeof (holder as Record<string, unknown>)[method] !== "function"
@@ -95,22 +112,32 @@ export class OptionReader {
     }
   }
 
+  /** One of some strings. */
+  oneOf<T extends string>(name: string, values: readonly T[]): T | undefined;
+  /** One of some strings, or what else passes a test. */
   oneOf<T extends string>(
     name: string,
     values: readonly T[],
     more: string,
     isMore: (value: unknown) => boolean,
-  ): T | object | undefined {
+  ): T | object | undefined;
+  oneOf(
+    name: string,
+    values: readonly string[],
+    more?: string,
+    isMore?: (value: unknown) => boolean,
+  ): unknown {
     const value = this.get(name);
-    if (value === undefined || values.includes(value as T) || isMore(value)) {
-      return value as T | object | undefined;
-    }
-    const expected = `${
-      values.map((one) => JSON.stringify(one)).join(", ")
-    } or ${more}`;
+    if (
+      value === undefined || values.includes(value as string) ||
+      isMore?.(value)
+    ) return value;
+    const expected = values.map((one) => JSON.stringify(one));
+    if (more !== undefined) expected.push(more);
+    const last = expected.pop();
     this.wrong(
       name,
-      expected,
+      `${expected.join(", ")} or ${last}`,
       value,
       typeof value === "string" ? RangeError : TypeError,
     );

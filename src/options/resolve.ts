@@ -1,11 +1,12 @@
 /**
- * What the caller gave, checked once and made whole.
+ * Checks the options of the bridge once and fills in the defaults.
  *
  * @module
  */
 import { refuse } from "../base/arguments.ts";
 import { generateUid } from "../base/ids.ts";
-import { MAX_TIMER, OptionReader } from "./option_reader.ts";
+import { MAX_TIMER } from "../base/timers.ts";
+import { OptionReader } from "./option_reader.ts";
 import type {
   ExternalKey,
   OnSessionEnd,
@@ -13,12 +14,13 @@ import type {
   ResolvedOptions,
 } from "../api/options.ts";
 import {
-  checkPassedOn,
+  checkForwarded,
   clientCookie,
-  nativeOptions,
+  koaSessionOptions,
 } from "./forwarded_options.ts";
 import { ONE_DAY } from "../api/store.ts";
-import { defaultStore, readStores } from "./store_option.ts";
+import { SessionStore } from "../stores/memory.ts";
+import { defaultStoreOptions, readStores } from "./store_option.ts";
 import { isSchema, type SessionSchema } from "../api/schema.ts";
 
 const MINUTE = 60_000;
@@ -42,7 +44,7 @@ const TAKEN_EVENTS: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Checks the options and fills in what was left out. The object given is not changed.
+ * Checks the options and fills in the defaults. The object given is not changed.
  *
  * @throws {TypeError} for an option of the wrong type
  * @throws {RangeError} for one out of range
@@ -69,12 +71,12 @@ export function resolveOptions(given: unknown): ResolvedOptions {
   const { store, ContextStore } = readStores(o);
   const prefix = o.string("prefix") ?? "";
   const genid = o.callable("genid") as ((ctx: never) => string) | undefined;
-  checkPassedOn(o);
-  o.boolean("autoCleanup");
-  o.ms("autoCleanupMs", MAX_TIMER);
+  checkForwarded(o);
+  const storeOptions = defaultStoreOptions(o, maxAge);
   const rolling = o.boolean("rolling") ?? false;
+  const clientMaxAge = o.ms("clientMaxAge") ?? ONE_YEAR;
   const makeId = genid ?? (() => prefix + generateUid(SESSION_ID_LENGTH));
-  return Object.freeze({
+  const own: Omit<ResolvedOptions, "native" | "clientCookie"> = {
     key,
     clientKey,
     randomKey: o.get("key") === undefined,
@@ -84,7 +86,7 @@ export function resolveOptions(given: unknown): ResolvedOptions {
     rolling,
     appKeys: readAppKeys(o),
     allowRndAppKeys: o.boolean("allowRndAppKeys") ?? false,
-    store: ContextStore ? undefined : store ?? defaultStore(o, maxAge),
+    store: ContextStore ? undefined : store ?? new SessionStore(storeOptions),
     ownStore: !ContextStore && !store,
     ContextStore,
     externalKey: readExternalKey(o),
@@ -107,19 +109,19 @@ export function resolveOptions(given: unknown): ResolvedOptions {
     view: o.callable("view") as ResolvedOptions["view"],
     expiringNotice: o.ms("expiringNotice"),
     schema: readSchema(o),
-    onInvalid: readOnInvalid(o),
-    native: nativeOptions(options as Record<string, unknown>, {
+    onInvalid: o.oneOf("onInvalid", ["end", "throw"]) ?? "throw",
+  };
+  // last: what is forwarded depends on which options were read
+  return Object.freeze({
+    ...own,
+    native: koaSessionOptions(o, {
       key,
       maxAge,
       signed,
       rolling,
       genid: makeId,
     }),
-    clientCookie: clientCookie(
-      options as Record<string, unknown>,
-      signed,
-      o.ms("clientMaxAge") ?? ONE_YEAR,
-    ),
+    clientCookie: clientCookie(o, signed, clientMaxAge),
   });
 }
 
@@ -178,7 +180,7 @@ function readOnSessionEnd(o: OptionReader): OnSessionEnd {
   return (value ?? "keep") as OnSessionEnd;
 }
 
-/** Socket.IO throws at some of these names, and clients would take the others for our own. */
+/** Socket.IO throws at some of these names; clients would confuse the others with the bridge's own events. */
 function checkEndEvent(o: OptionReader, event: unknown): void {
   if (event === undefined) return;
   const name = "onSessionEnd.event";
@@ -193,13 +195,6 @@ function readSchema(o: OptionReader): SessionSchema | undefined {
   const value = o.get("schema");
   if (value === undefined || isSchema(value)) return value;
   o.wrong("schema", "a Standard Schema validator (version 1)", value);
-}
-
-function readOnInvalid(o: OptionReader): "end" | "throw" {
-  const value = o.get("onInvalid") ?? "throw";
-  if (value === "end" || value === "throw") return value;
-  const Refusal = typeof value === "string" ? RangeError : TypeError;
-  o.wrong("onInvalid", '"end" or "throw"', value, Refusal);
 }
 
 function readOrigin(o: OptionReader): OriginOption {

@@ -1,11 +1,12 @@
 /**
- * Where sessions are to be kept: the options that say so.
+ * The options that say where sessions are stored.
  *
  * @module
  */
 import type { OptionReader } from "./option_reader.ts";
 import type { ContextStoreClass } from "../api/options.ts";
-import { SessionStore } from "../stores/memory.ts";
+import { MAX_TIMER } from "../base/timers.ts";
+import type { SessionStoreOptions } from "../stores/memory/options.ts";
 import { type AtomicStore, type BasicStore, isAtomic } from "../api/store.ts";
 
 const BASIC = ["get", "set", "destroy"];
@@ -21,7 +22,7 @@ const ATOMIC = [
 ];
 const SHARED = ["acquire", "commit", "byHash", "versions", "close"];
 
-/** The store that was given, or the class that makes one for each Koa context. */
+/** The store that was given, or the class whose instances are the store of each Koa context. */
 export function readStores(o: OptionReader): {
   store: BasicStore | AtomicStore | undefined;
   ContextStore: ContextStoreClass | undefined;
@@ -66,15 +67,15 @@ export function readStores(o: OptionReader): {
   };
 }
 
-/** The store where none was given. */
-export function defaultStore(
+/** The options of the default store. They are read, and so not forwarded, even where another is given. */
+export function defaultStoreOptions(
   o: OptionReader,
   maxAge: number | "session",
-): SessionStore {
-  return new SessionStore({
+): SessionStoreOptions {
+  return {
     maxAge,
     autoCleanup: o.boolean("autoCleanup"),
-    autoCleanupMs: o.ms("autoCleanupMs"),
+    autoCleanupMs: o.ms("autoCleanupMs", MAX_TIMER),
     maxEntries: o.get("maxEntries") as number | undefined,
-  });
+  };
 }

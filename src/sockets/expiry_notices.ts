@@ -6,10 +6,8 @@
 import type { SessionRegistry, TrackedSession } from "../identity/registry.ts";
 import { Alarm, ExpiryHeap, type Scheduled } from "../base/expiry_heap.ts";
 import { type Awaitable, isAlive, type StoredRecord } from "../api/store.ts";
+import { RETRY } from "../base/timers.ts";
 import type { Socket } from "socket.io";
-
-/** How soon the store is asked again when it failed, in ms. */
-const RETRY = 1_000;
 
 /** When a session is to be looked at. */
 class Notice implements Scheduled {

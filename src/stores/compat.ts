@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { refuse } from "../base/arguments.ts";
 import { type BasicStore, ONE_DAY, type SessionData } from "../api/store.ts";
 
 export type {
@@ -240,11 +241,7 @@ function needs(what: string, value: object, methods: readonly string[]): void {
   for (const name of methods) {
     const method = (value as Record<string, unknown> | null)?.[name];
     if (typeof method !== "function") {
-      throw new TypeError(
-        `Cannot adapt the ${what} as ${name} must be a function: received ${
-          method === undefined ? "undefined" : typeof method
-        }`,
-      );
+      refuse(`adapt the ${what}`, name, "a function", method);
     }
   }
 }

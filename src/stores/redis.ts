@@ -22,8 +22,9 @@ import {
   type StoredRecord,
   type Version,
 } from "../api/store.ts";
-import { connection, type RedisClient } from "./redis/client.ts";
+import { connection } from "./redis/client.ts";
 import { Index, suffice } from "./redis/index.ts";
+import { checkOptions, type RedisStoreOptions } from "./redis/options.ts";
 import { Queue } from "./redis/queue.ts";
 import { decode, decodeBinding, encode, whole } from "./redis/record.ts";
 import * as scripts from "./redis/scripts.ts";
@@ -51,21 +52,7 @@ export type {
   RedisEvents,
 } from "./redis/client.ts";
 
-/** The options of {@linkcode RedisStore}. */
-export interface RedisStoreOptions {
-  /**
-   * A connected client or cluster of `redis` (node-redis) or `ioredis`. It
-   * stays yours to close, and to listen to for errors. The store opens one
-   * more connection with `client.duplicate()` when a session is first locked.
-   */
-  readonly client: RedisClient;
-  /**
-   * What the names of all keys and channels begin with; no braces.
-   *
-   * @default {"koa-io:"}
-   */
-  readonly prefix?: string | null | undefined;
-}
+export type { RedisStoreOptions };
 
 /** How many holds are remembered to spare their commits an index entry. */
 const MAX_HOLDS = 10_000;
@@ -121,28 +108,9 @@ export class RedisStore implements SharedStore {
    * @throws {RangeError} when the prefix has braces in it
    */
   constructor(options: RedisStoreOptions) {
-    if (typeof options !== "object" || options === null) {
-      throw new TypeError(
-        `Cannot make a RedisStore as options must be an object: received ${
-          options === null ? "null" : typeof options
-        }`,
-      );
-    }
-    const prefix = options.prefix ?? "koa-io:";
-    if (typeof prefix !== "string") {
-      throw new TypeError(
-        `Cannot make a RedisStore as prefix must be a string: received ${typeof prefix}`,
-      );
-    }
-    if (/[{}]/.test(prefix)) {
-      throw new RangeError(
-        `Cannot make a RedisStore as prefix must be a string without braces: received ${
-          JSON.stringify(prefix)
-        }`,
-      );
-    }
+    const { client, prefix } = checkOptions(options);
     this.prefix = prefix;
-    this.#space = new Space(connection(options.client), prefix);
+    this.#space = new Space(connection(client), prefix);
     this.#index = new Index(this.#space);
     this.#queue = new Queue(this.#space);
   }

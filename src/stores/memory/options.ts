@@ -4,7 +4,11 @@
  *
  * @module
  */
-import { refuse, requireNumber } from "../../base/arguments.ts";
+import {
+  optionalBoolean,
+  requireNumber,
+  requireObject,
+} from "../../base/arguments.ts";
 import { ONE_DAY } from "../../api/store.ts";
 
 const THIRTY_DAYS = 30 * ONE_DAY;
@@ -47,18 +51,15 @@ export interface CheckedOptions {
   readonly maxEntries: number;
 }
 
+/** Checks the options and fills in the defaults. */
 export function checkOptions(options: SessionStoreOptions): CheckedOptions {
   const making = "make a SessionStore";
-  if (typeof options !== "object" || options === null) {
-    refuse(making, "options", "an object", options);
-  }
+  requireObject(making, "options", options);
   const maxAge = life("maxAge", options.maxAge) ?? THIRTY_DAYS;
   const maxEntries = positive("maxEntries", options.maxEntries, true) ??
     Infinity;
-  const autoCleanup = options.autoCleanup ?? true;
-  if (typeof autoCleanup !== "boolean") {
-    refuse(making, "autoCleanup", "a boolean", autoCleanup);
-  }
+  const autoCleanup =
+    optionalBoolean(making, "autoCleanup", options.autoCleanup) ?? true;
   const autoCleanupMs = positive("autoCleanupMs", options.autoCleanupMs);
   return { maxAge, autoCleanup, autoCleanupMs, maxEntries };
 }

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { refuse } from "../../base/arguments.ts";
 import type { Script } from "./scripts.ts";
 
 /** What is listened to on a second connection. */
@@ -90,6 +91,9 @@ export interface Connection {
   subscriber(channel: string, hear: (message: string) => void): Subscriber;
 }
 
+/** The action in messages that refuse an option. */
+export const MAKING = "make a RedisStore";
+
 /**
  * Tells the clients apart and checks that what is needed is there.
  *
@@ -97,19 +101,14 @@ export interface Connection {
  */
 export function connection(client: RedisClient): Connection {
   if (typeof client !== "object" || client === null) {
-    throw new TypeError(
-      `Cannot make a RedisStore as client must be a client of redis or ioredis: received ${
-        client === null ? "null" : typeof client
-      }`,
-    );
+    refuse(MAKING, "client", "a client of redis or ioredis", client);
   }
   const ioredis = "evalsha" in client && !("evalSha" in client);
   for (const method of [ioredis ? "evalsha" : "evalSha", "eval", "duplicate"]) {
     const value = (client as unknown as Record<string, unknown>)[method];
     if (typeof value !== "function") {
-      throw new TypeError(
-        `Cannot make a RedisStore as client.${method} must be a function, as in redis and ioredis: received ${typeof value}`,
-      );
+      const expected = "a function, as in redis and ioredis";
+      refuse(MAKING, `client.${method}`, expected, value);
     }
   }
   return ioredis ? ofIoredis(client) : ofNodeRedis(client as NodeRedisClient);

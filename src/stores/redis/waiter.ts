@@ -3,13 +3,11 @@
  *
  * @module
  */
+import { MAX_TIMER } from "../../base/timers.ts";
 import type { AcquireResult } from "../../api/store.ts";
 
 /** What one who waits is told. */
 export type News = Exclude<AcquireResult, { readonly status: "timeout" }>;
-
-/** The longest delay of `setTimeout`; a longer one fires at once. */
-const MAX_DELAY = 2 ** 31 - 1;
 
 /** One who waits, from the first question to the answer. */
 export class Waiter {
@@ -82,7 +80,7 @@ export class Waiter {
         settle(() => this.#error ? reject(this.#error) : resolve(undefined));
       const timer = setTimeout(
         () => settle(() => resolve(undefined)),
-        Math.min(ms, MAX_DELAY),
+        Math.min(ms, MAX_TIMER),
       );
       if (this.#error) this.#wake();
       other?.then(

@@ -4,6 +4,12 @@
  * @module
  */
 import { fileURLToPath } from "node:url";
+import {
+  optionalBoolean,
+  refuse,
+  requireNumber,
+  requireObject,
+} from "../../base/arguments.ts";
 
 /** The options of {@linkcode SqliteStore}. */
 export interface SqliteStoreOptions {
@@ -55,51 +61,39 @@ export interface CheckedOptions {
   readonly synchronous: "normal" | "full";
 }
 
+const MAKING = "make a SqliteStore";
+
+/** Checks the options and fills in the defaults. */
 export function checkOptions(options: SqliteStoreOptions): CheckedOptions {
-  if (typeof options !== "object" || options === null) {
-    throw refusal("options", "an object", options);
-  }
-  const { path, autoCleanup, synchronous } = options;
+  requireObject(MAKING, "options", options);
+  const { path, synchronous } = options;
   if (!(path instanceof URL) && (typeof path !== "string" || path === "")) {
-    throw refusal("path", "a path or a file: URL", path);
-  }
-  if (autoCleanup != null && typeof autoCleanup !== "boolean") {
-    throw refusal("autoCleanup", "a boolean", autoCleanup);
+    refuse(MAKING, "path", "a path or a file: URL", path);
   }
   if (
     synchronous != null && synchronous !== "normal" && synchronous !== "full"
   ) {
-    throw refusal("synchronous", '"normal" or "full"', synchronous);
+    refuse(MAKING, "synchronous", '"normal" or "full"', synchronous);
   }
   return {
     path: path instanceof URL ? fileURLToPath(path) : path,
-    autoCleanup: autoCleanup ?? true,
-    autoCleanupMs: milliseconds("autoCleanupMs", options.autoCleanupMs, 60_000),
-    busyTimeout: milliseconds("busyTimeout", options.busyTimeout, 5_000),
+    autoCleanup: optionalBoolean(MAKING, "autoCleanup", options.autoCleanup) ??
+      true,
+    autoCleanupMs: milliseconds("autoCleanupMs", options.autoCleanupMs) ??
+      60_000,
+    busyTimeout: milliseconds("busyTimeout", options.busyTimeout) ?? 5_000,
     synchronous: synchronous ?? "normal",
   };
 }
 
-function milliseconds(name: string, value: unknown, otherwise: number): number {
-  if (value === undefined || value === null) return otherwise;
+function milliseconds(name: string, value: unknown): number | undefined {
+  if (value === undefined || value === null) return undefined;
   const expected = "a number of ms above 0";
-  if (typeof value !== "number") throw refusal(name, expected, value);
-  if (!(value > 0 && value < Infinity)) {
-    throw refusal(name, expected, value, RangeError);
-  }
-  return value;
-}
-
-function refusal(
-  name: string,
-  expected: string,
-  value: unknown,
-  Refusal: typeof TypeError | typeof RangeError = TypeError,
-): TypeError | RangeError {
-  const shown = typeof value === "string"
-    ? JSON.stringify(value)
-    : String(value);
-  return new Refusal(
-    `Cannot make a SqliteStore as ${name} must be ${expected}: received ${shown}`,
+  return requireNumber(
+    MAKING,
+    name,
+    expected,
+    value,
+    (ms) => ms > 0 && ms < Infinity,
   );
 }

@@ -1,0 +1,40 @@
+/**
+ * The options of {@linkcode RedisStore}, checked once.
+ *
+ * @module
+ */
+import { refuse, requireObject } from "../../base/arguments.ts";
+import { MAKING, type RedisClient } from "./client.ts";
+
+/** The options of {@linkcode RedisStore}. */
+export interface RedisStoreOptions {
+  /**
+   * A connected client or cluster of `redis` (node-redis) or `ioredis`. It
+   * stays yours to close, and to listen to for errors. The store opens one
+   * more connection with `client.duplicate()` when a session is first locked.
+   */
+  readonly client: RedisClient;
+  /**
+   * What the names of all keys and channels begin with; no braces.
+   *
+   * @default {"koa-io:"}
+   */
+  readonly prefix?: string | null | undefined;
+}
+
+/** The options, complete. */
+export interface CheckedOptions {
+  readonly client: RedisClient;
+  readonly prefix: string;
+}
+
+/** Checks all options but the client, see `connection`, and fills in the defaults. */
+export function checkOptions(options: RedisStoreOptions): CheckedOptions {
+  requireObject(MAKING, "options", options);
+  const prefix: unknown = options.prefix ?? "koa-io:";
+  if (typeof prefix !== "string") refuse(MAKING, "prefix", "a string", prefix);
+  if (/[{}]/.test(prefix)) {
+    refuse(MAKING, "prefix", "a string without braces", prefix, RangeError);
+  }
+  return { client: options.client, prefix };
+}
