@@ -1,8 +1,8 @@
 /**
- * Messages from user to user, each to all tabs and devices of both.
+ * Messages between users, each sent to all tabs and devices of both.
  *
  * Run `deno run -A examples/chat.ts` and open http://localhost:3000 in two
- * browsers. Give each another name, and write.
+ * browsers. Log in under two names, and send messages.
  */
 import { createServer } from "node:http";
 import process from "node:process";
@@ -47,7 +47,7 @@ io.on("connection", (raw) => {
   const socket = raw as SessionSocket<Session>;
   socket.on("message", async (to: string, text: string) => {
     const from = await socket.withSession(({ session }) => session.user, "");
-    // the rooms of both users, on every process: nobody else hears it
+    // to the rooms of both users only, on every process
     if (!from) return;
     bridge.toUser(from).emit("message", { from, to, text });
     if (to !== from) bridge.toUser(`${to}`).emit("message", { from, to, text });

@@ -2,7 +2,7 @@
  * A page that follows its session with `@koa-io/session/client`.
  *
  * Run `deno run -A examples/client.ts` and open http://localhost:3000 in two
- * tabs. Log in in one, log out in the other: both tell, and come back.
+ * tabs. Log in in one, log out in the other: both show it, and reconnect.
  */
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -28,7 +28,7 @@ const bridge = bridgeSession<Session>(app, io, {
 
 const file = new URL(import.meta.resolve("@koa-io/session/client"));
 let script = await readFile(file, "utf8");
-// npm's file is JavaScript already
+// the file in the npm package is JavaScript
 if (/ts$/.test(file.href)) script = nodeModule.stripTypeScriptTypes(script);
 
 const page = `<button id="login">Log in</button>
@@ -37,11 +37,11 @@ const page = `<button id="login">Log in</button>
   <script type="module">
     import { followSession } from "/client.js";
     const client = followSession(io(), { refresh: "/refresh" });
-    const tell = (text) => document.querySelector("ol")
+    const log = (text) => document.querySelector("ol")
       .appendChild(document.createElement("li")).textContent = text;
-    client.on("view", ({ user }) => tell("hello " + user));
+    client.on("view", ({ user }) => log("hello " + user));
     client.on("expiring", () => client.refresh());
-    client.on("ended", ({ reason }) => tell("ended: " + reason));
+    client.on("ended", ({ reason }) => log("ended: " + reason));
     onclick = ({ target: { id } }) => id && fetch(id, { method: "POST" });
   </script>`;
 

@@ -1,6 +1,5 @@
 /**
- * A store that was written for express-session: any of them will do, for one
- * process.
+ * A store of express-session. Any such store works, within one process.
  *
  * Run `deno run -A examples/express_store.ts` and open http://localhost:3000
  * in two tabs: requests and sockets count together.

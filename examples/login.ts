@@ -1,9 +1,10 @@
 /**
- * A login that leaves nothing to whoever had the session before it, and a log
- * out everywhere.
+ * A login that revokes access with ids from before the login, and a logout on
+ * all devices.
  *
  * Run `deno run -A examples/login.ts`, open http://localhost:3000 in two
- * browsers, log in in both, log out everywhere in one: the other is told.
+ * browsers, log in in both, log out everywhere in one: the other receives
+ * `session:end`.
  */
 import { createServer } from "node:http";
 import process from "node:process";
@@ -28,9 +29,9 @@ app.use(async (ctx) => {
   const user = ctx.session?.user ?? "";
   switch (`${ctx.method} ${ctx.path}`) {
     case "POST /login":
-      // where a password is checked
+      // a real login checks a password here
       ctx.session = { user: "ada" };
-      // a new session id, and a new client id: sockets from before stay outside
+      // a new session id and a new client id: earlier sockets lose the session
       await ctx.regenerateSession({ sockets: "leave" });
       return ctx.redirect("/");
     case "POST /logout":

@@ -1,9 +1,9 @@
 /**
- * The session in every namespace, also in those that are made while the server
- * runs: one for the staff only, and one for each room.
+ * Sessions in every namespace, including dynamic ones: one for the staff only,
+ * and one for each room.
  *
  * Run `deno run -A examples/namespaces.ts`, open http://localhost:3000, and
- * press the buttons. `/staff` lets nobody in who is not of the staff.
+ * press the buttons. `/staff` refuses visitors.
  */
 import { createServer } from "node:http";
 import process from "node:process";

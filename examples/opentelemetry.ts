@@ -1,10 +1,10 @@
 /**
- * Spans for OpenTelemetry: what the bridge does, how long it waits for a
- * session, and what comes of it. No id and no data is in them.
+ * Spans for OpenTelemetry: the operations of the bridge, their waits and their
+ * outcomes. They contain no ids and no data.
  *
  * Register an SDK first, for instance with `node --import ./telemetry.js`, as
- * its own guide tells. Then run `deno run -A examples/opentelemetry.ts` and
- * open http://localhost:3000: each load of the page is a count.
+ * its guide describes. Then run `deno run -A examples/opentelemetry.ts` and
+ * open http://localhost:3000: each load of the page counts.
  */
 import { subscribe } from "node:diagnostics_channel";
 import { createServer } from "node:http";
@@ -20,24 +20,24 @@ const tracer = trace.getTracer("koa-io-session");
 const spans = new WeakMap<SessionTrace, Span>();
 
 function watch(name: string): void {
-  const on = (step: string, act: (told: SessionTrace) => void) =>
+  const on = (step: string, act: (trace: SessionTrace) => void) =>
     subscribe(
       `tracing:koa-io-session:${name}:${step}`,
-      (told) => act(told as SessionTrace),
+      (trace) => act(trace as SessionTrace),
     );
-  on("start", (told) => {
-    const { source, session = "none" } = told;
+  on("start", (trace) => {
+    const { source, session = "none" } = trace;
     const attributes = { "session.source": source, "session.hash": session };
-    spans.set(told, tracer.startSpan(`session.${name}`, { attributes }));
+    spans.set(trace, tracer.startSpan(`session.${name}`, { attributes }));
   });
-  on("error", (told) =>
-    spans.get(told)?.setStatus({
+  on("error", (trace) =>
+    spans.get(trace)?.setStatus({
       code: SpanStatusCode.ERROR,
-      message: told.outcome ?? "",
+      message: trace.outcome ?? "",
     }));
-  on("asyncEnd", (told) => {
-    const { outcome = "", wait } = told;
-    spans.get(told)
+  on("asyncEnd", (trace) => {
+    const { outcome = "", wait } = trace;
+    spans.get(trace)
       ?.setAttributes({ "session.outcome": outcome, "session.wait_ms": wait })
       .end();
   });

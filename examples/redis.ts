@@ -1,11 +1,11 @@
 /**
- * One session on many processes: sessions in Redis, and an adapter that lets
- * the processes talk to each other.
+ * One session on several processes: sessions in Redis, and an adapter that
+ * connects the processes.
  *
  * Run `PORT=3000 deno run -A examples/redis.ts` and the same with `PORT=3001`,
- * against the Redis of `REDIS_URL`, else the one on this machine. Open both
- * ports in tabs of one browser: they share the count, and what one counts the
- * other shows.
+ * against the Redis of `REDIS_URL`, by default the one on this machine. Open
+ * both ports in tabs of one browser: they share the counter, and each shows the
+ * counts of the other.
  */
 import { createServer } from "node:http";
 import process from "node:process";

@@ -1,9 +1,9 @@
 /**
- * Sessions in one file, which survive the end of the process.
+ * Sessions in one file, which survive a restart of the process.
  *
- * Run `deno run -A examples/sqlite.ts`, open http://localhost:3000, count a
- * little, end the process however you like, and start it again: the count goes
- * on, in the open tab too. `FILE` says which file, `sessions.db` unless set.
+ * Run `deno run -A examples/sqlite.ts`, open http://localhost:3000, count, kill
+ * the process, and start it again: the counter continues, in the open tab too.
+ * `FILE` is the path of the file, by default `sessions.db`.
  */
 import { createServer } from "node:http";
 import process from "node:process";
@@ -22,7 +22,7 @@ const app = new Koa<Koa.DefaultState, SessionContext<Session>>();
 const io = new Server();
 const store = new SqliteStore({ path: process.env.FILE ?? "sessions.db" });
 const bridge = bridgeSession<Session>(app, io, {
-  // both must outlive the process too, or no cookie is known again
+  // both must be the same after a restart, or the cookies are not accepted
   key: "sqlite",
   appKeys: ["a long secret that stays the same"],
   store,

@@ -1,6 +1,6 @@
 /**
- * Types all the way: what a session holds is said once, and `ctx.session`,
- * `withSession`, the options and the events of sockets follow.
+ * Types: the session data is declared once, and `ctx.session`, `withSession`,
+ * the options and the socket events are typed by it.
  *
  * Run `deno run -A examples/typed.ts` and open http://localhost:3000. Then
  * misspell `items` below, or add a number to them, and run `deno check`.

@@ -1,22 +1,22 @@
-/** The processes that the example starts, and how they come to their end. */
+/** Starts and stops the processes of the example. */
 import { spawn } from "node:child_process";
 import process from "node:process";
 
-/** How long a process may take to end when it is asked to, in ms. */
-const PATIENCE = 5_000;
+/** Time limit for a process to stop after SIGTERM, in ms. */
+const STOP_TIMEOUT = 5_000;
 
 /** A process. */
 export interface Child {
   /** Resolves with its first line, rejects when it ends without one. */
   readonly ready: Promise<void>;
   readonly ended: Promise<void>;
-  /** What it said first. */
+  /** The first line of its output. */
   says(): string;
   running(): boolean;
   end(): Promise<void>;
 }
 
-/** Starts a process that says one line on stdout when it is ready. */
+/** Starts a process that prints one line to stdout when it is ready. */
 export function start(
   command: string,
   args: readonly string[],
@@ -51,9 +51,9 @@ export function start(
     running,
     async end() {
       if (child.pid === undefined || !running()) return;
-      // Deno's child.kill() takes it for ended from then on
+      // after child.kill(), Deno reports the child as ended at once
       process.kill(child.pid, "SIGTERM");
-      const timer = setTimeout(() => child.kill("SIGKILL"), PATIENCE);
+      const timer = setTimeout(() => child.kill("SIGKILL"), STOP_TIMEOUT);
       await ended;
       clearTimeout(timer);
     },

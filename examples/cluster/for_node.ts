@@ -1,4 +1,4 @@
-/** What Node needs to run the server: JavaScript, and the packages. */
+/** Prepares the server for Node: compiles it to JavaScript and installs packages. */
 import { spawnSync } from "node:child_process";
 import {
   mkdirSync,
@@ -25,15 +25,15 @@ const PACKAGES = [
   "socket.io",
 ];
 
-/** How the server is started on Node. */
+/** The command that starts the server on Node. */
 export interface NodeProgram {
   readonly command: string;
   readonly args: readonly string[];
-  /** Removes what was made for it. */
+  /** Removes the temporary files. */
   remove(): void;
 }
 
-/** Makes the server ready for Node; or says why not. */
+/** Prepares the server for Node, or returns the reason why it cannot. */
 export function prepareNode(): NodeProgram | string {
   const { stdout, error } = spawnSync("node", ["--version"]);
   if (error) return "There is no Node here";
@@ -49,7 +49,7 @@ export function prepareNode(): NodeProgram | string {
     join(dir, "package.json"),
     JSON.stringify(packageJson(config), null, 2),
   );
-  // takes what the other two servers have brought already
+  // the packages are in Deno's cache already
   const installed = spawnSync(process.execPath, ["install", "--quiet"], {
     cwd: dir,
     encoding: "utf8",
@@ -64,7 +64,7 @@ export function prepareNode(): NodeProgram | string {
   return { command: "node", args, remove };
 }
 
-/** So that the package finds itself under its own name. */
+/** A package.json with exports, so that the package can be imported by name. */
 function packageJson(
   { name, imports, exports }: {
     readonly name: string;

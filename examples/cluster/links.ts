@@ -1,11 +1,11 @@
-/** The bar by which the page switches between the processes. */
+/** A bar with links to the processes. */
 import type { Routed } from "../demo/routes.ts";
 
 /**
- * Puts links to all processes on the demo's page. Browsers give a cookie to
- * all ports of a host: who is logged in on one is so on the others.
+ * Adds links to all processes to the demo's page. Browsers send a cookie to all
+ * ports of a host, so one login is valid for all processes.
  *
- * @param name says which process this is
+ * @param name describes this process
  */
 export function linkProcesses(
   app: Routed,
@@ -31,7 +31,7 @@ export function linkProcesses(
   });
 }
 
-/** The host's name comes from outside. */
+/** Escapes HTML: the host name is input. */
 function escape(text: string): string {
   return text.replace(/[&<>"]/g, (sign) => `&#${sign.charCodeAt(0)};`);
 }

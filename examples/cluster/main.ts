@@ -1,7 +1,7 @@
 /**
  * The demo on three processes: `deno task example:cluster` serves it on
  * http://localhost:3000, 3001 and 3002. Two run on Deno and one on Node, if
- * there is one; all keep their sessions in the Redis on port 6379, which is
+ * Node is installed; all keep their sessions in the Redis on port 6379, which is
  * started if it does not answer. `PORT` and `REDIS_PORT` change the ports.
  */
 import { randomBytes } from "node:crypto";
@@ -51,7 +51,7 @@ async function serve(): Promise<void> {
     console.log(`${node}: the third process runs on Deno, too`);
   } else removeLeftovers = node.remove;
 
-  // signs the cookies of all three
+  // signs the cookies of all three processes
   const key = randomBytes(32).toString("base64url");
   for (const [i, own] of ports.entries()) {
     const env = {

@@ -1,9 +1,9 @@
-/** Sees to it that there is a Redis. */
+/** Starts Redis where none is running. */
 import { spawnSync } from "node:child_process";
 import { connect } from "node:net";
 import { type Child, start } from "./children.ts";
 
-/** How long a Redis that was started may take to answer, in ms. */
+/** Time limit for the first answer of a new Redis, in ms. */
 const PATIENCE = 10_000;
 
 /** Starts redis-server, unless a Redis answers on this port. */

@@ -33,7 +33,7 @@ const io = new Server({
   adapter: createAdapter(client, {
     streamName: "demo:stream",
     channelPrefix: "demo",
-    // it looks up only then whether it was closed
+    // the adapter checks at this interval whether it was closed
     blockTimeInMs: 1_000,
   }),
 });
@@ -67,7 +67,7 @@ server.listen(Number(OWN_PORT), "127.0.0.1", () => console.log(name));
 
 let closing = false;
 process.on("SIGTERM", () => void close());
-// whoever started it is gone
+// the parent process has ended
 process.stdin.on("end", () => void close()).on("error", () => void close())
   .resume();
 

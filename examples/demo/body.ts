@@ -1,10 +1,10 @@
-/** Reads a small JSON body, and refuses every other one. */
+/** Reads a small JSON body and refuses all others. */
 import { Buffer } from "node:buffer";
 import type { Context } from "./routes.ts";
 
 const MOST_BYTES = 1_024;
 
-/** The JSON body of a request; 415, 413 or 400 where it has none that will do. */
+/** The JSON body of a request; responds with 415, 413 or 400 if it is not valid. */
 export async function readJson(ctx: Context): Promise<unknown> {
   if (!ctx.is("application/json")) ctx.throw(415, "Only JSON will do here");
   const chunks: Uint8Array[] = [];
@@ -12,7 +12,7 @@ export async function readJson(ctx: Context): Promise<unknown> {
   for await (const chunk of ctx.req) {
     size += chunk.length;
     if (size > MOST_BYTES) {
-      // what is still on its way is not worth reading
+      // the rest of the body is not read
       ctx.set("connection", "close");
       ctx.throw(413, `A body has ${MOST_BYTES} bytes at most`);
     }

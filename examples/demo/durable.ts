@@ -1,15 +1,15 @@
-/** Sessions that outlive the process: a SQLite file, and the key that goes with it. */
+/** Sessions that survive a restart: a SQLite file, and the key of the cookies. */
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import type { SqliteStore } from "@koa-io/session/sqlite";
 
-/** What a server needs to go on where another one ended. */
+/** The state that survives a restart. */
 export interface Durable {
   readonly store: SqliteStore;
   readonly appKeys: readonly string[];
 }
 
-/** Opens the file, and the key beside it: cookies signed with another would be worth nothing. */
+/** Opens the file and the key beside it: with another key, the cookies would be invalid. */
 export async function openDurable(path: string): Promise<Durable> {
   // loaded on demand: Node 20 has no node:sqlite
   const { SqliteStore } = await import("@koa-io/session/sqlite");

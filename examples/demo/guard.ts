@@ -1,7 +1,7 @@
-/** What stands before the routes: errors become JSON, foreign pages stay out. */
+/** Middleware before the routes: JSON errors, and no writes from foreign pages. */
 import type { Context, Next } from "./routes.ts";
 
-/** The headers of every answer. */
+/** The headers of every response. */
 const HEADERS = {
   "content-security-policy":
     "default-src 'self'; connect-src 'self' ws: wss:; frame-ancestors 'self'; base-uri 'none'; form-action 'self'",
@@ -10,10 +10,10 @@ const HEADERS = {
   "cache-control": "no-cache",
 };
 
-/** The connection went away under the answer: nothing to report. */
-const GONE = new Set(["ECONNRESET", "EPIPE", "ECANCELED"]);
+/** Codes of errors after the client closed the connection; not reported. */
+const CLIENT_CLOSED = new Set(["ECONNRESET", "EPIPE", "ECANCELED"]);
 
-/** What the guard uses of the application. */
+/** The members of the application that the guard uses. */
 interface Guarded {
   use(middleware: (ctx: Context, next: Next) => Promise<void>): unknown;
   on(event: "error", listener: (error: HttpError) => void): unknown;
@@ -28,7 +28,7 @@ type HttpError = Error & {
 /** Sets headers, refuses writes from foreign pages, and answers errors as JSON. */
 export function guardRequests(app: Guarded): void {
   app.on("error", (error) => {
-    if (error.code && GONE.has(error.code)) return;
+    if (error.code && CLIENT_CLOSED.has(error.code)) return;
     console.error(error);
   });
   app.use(async (ctx, next) => {
@@ -55,7 +55,7 @@ function answer(ctx: Context, error: HttpError): void {
   };
 }
 
-/** `SameSite=Lax` keeps the cookie from other sites' POSTs; this also tells them why. */
+/** `SameSite=Lax` keeps the cookie out of POSTs from other sites; this adds an explicit 403. */
 function isForeignWrite(ctx: Context): boolean {
   if (ctx.method === "GET" || ctx.method === "HEAD") return false;
   const site = ctx.get("sec-fetch-site");

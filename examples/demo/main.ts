@@ -1,7 +1,7 @@
 /**
  * The demo: `deno task example` serves it on http://localhost:3000.
- * `PORT` changes the port, `HOST=0.0.0.0` lets other machines in, and with
- * `FILE=demo.db` the sessions are kept in a SQLite file: they survive a kill.
+ * `PORT` sets the port, `HOST=0.0.0.0` accepts other machines, and with
+ * `FILE=demo.db` the sessions are kept in a SQLite file and survive a crash.
  */
 import process from "node:process";
 import { startDemo } from "./server.ts";
@@ -19,7 +19,7 @@ if (!Number.isInteger(port) || port < 0 || port > 65_535) {
 try {
   const demo = await startDemo({ port, host, file });
   const stop = () => {
-    // a second signal ends the process the hard way
+    // a second signal kills the process
     process.off("SIGINT", stop);
     process.off("SIGTERM", stop);
     void demo.close();

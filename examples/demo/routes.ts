@@ -1,4 +1,4 @@
-/** The HTTP half: log in and out, and one of the two ways to move the counter. */
+/** The HTTP routes: login, logout, and counting over HTTP. */
 // @ts-types="@types/koa"
 import type Koa from "koa";
 import type { SessionBridge, SessionContext } from "@koa-io/session";
@@ -17,7 +17,7 @@ export type Context = Koa.ParameterizedContext<
 >;
 export type Next = () => Promise<void>;
 
-/** The application that the routes are for. */
+/** The members of the application that the routes use. */
 export interface Routed {
   use(middleware: (ctx: Context, next: Next) => Promise<void>): unknown;
 }
@@ -51,8 +51,8 @@ export function serveApi(app: Routed, bridge: Bridge): void {
   });
 }
 
-/** Tells every socket of a user on how many devices the user is logged in. */
-export async function tellDevices(bridge: Bridge, user: string): Promise<void> {
+/** Sends the number of devices that a user is logged in on to every socket of the user. */
+export async function sendDevices(bridge: Bridge, user: string): Promise<void> {
   const { length } = await bridge.sessionsOf(user);
   bridge.toUser(user).emit("devices", length);
 }
@@ -68,17 +68,17 @@ function showMe(ctx: Context): void {
 
 async function logIn(ctx: Context, bridge: Bridge): Promise<void> {
   const user = userName(ctx, await readJson(ctx));
-  // whoever is logged in already goes on under a new id, and the open tabs with it;
-  // where a guest's sockets are not to be trusted, { sockets: "leave" } leaves them behind
+  // an existing session gets a new id, and its open tabs follow; where sockets
+  // from before the login are not trusted, use { sockets: "leave" }
   if (ctx.sessionId) await ctx.regenerateSession();
   const before = ctx.session?.user;
   ctx.session = { user, count: 0 };
   ctx.body = { user };
   afterwards(ctx, async () => {
     if (before !== undefined && before !== user) {
-      await tellDevices(bridge, before);
+      await sendDevices(bridge, before);
     }
-    await tellDevices(bridge, user);
+    await sendDevices(bridge, user);
   });
 }
 
@@ -86,13 +86,13 @@ function logOut(ctx: Context, bridge: Bridge): void {
   const user = needUser(ctx);
   ctx.session = null;
   ctx.body = {};
-  afterwards(ctx, () => tellDevices(bridge, user));
+  afterwards(ctx, () => sendDevices(bridge, user));
 }
 
 async function logOutEverywhere(ctx: Context, bridge: Bridge): Promise<void> {
   const user = needUser(ctx);
   const others = await bridge.destroyUser(user, { except: ctx.sessionId });
-  // this browser's own session goes the usual way, its cookie with it
+  // the session of this browser ends with the response, which deletes the cookie
   ctx.session = null;
   ctx.body = { ended: others + 1 };
 }
@@ -103,26 +103,26 @@ async function regenerate(ctx: Context): Promise<void> {
   ctx.body = { sessionId: shorten(ctx.sessionId) };
 }
 
-/** Plain koa-session: good for a click, but two at once would both read the same value. */
+/** Plain koa-session: two concurrent requests would both read the same value. */
 function countInSession(ctx: Context, bridge: Bridge): void {
   needUser(ctx);
   const session = ctx.session!;
   const value = session.count = (session.count ?? 0) + 1;
   ctx.body = { value };
-  afterwards(ctx, () => tellCount(ctx, bridge, value, "ctx.session"));
+  afterwards(ctx, () => sendCount(ctx, bridge, value, "ctx.session"));
 }
 
-/** A transaction: however many at once, none is lost. */
+/** A transaction: no concurrent increment is lost. */
 async function countInTransaction(ctx: Context, bridge: Bridge): Promise<void> {
   needUser(ctx);
   const value = await ctx.withSession(({ session }) =>
     session.count = (session.count ?? 0) + 1
   );
   ctx.body = { value };
-  tellCount(ctx, bridge, value, "ctx.withSession");
+  sendCount(ctx, bridge, value, "ctx.withSession");
 }
 
-function tellCount(
+function sendCount(
   ctx: Context,
   bridge: Bridge,
   value: number,
@@ -132,10 +132,12 @@ function tellCount(
   if (ctx.sessionId) bridge.toSession(ctx.sessionId).emit("counter", event);
 }
 
-/** koa-session writes after the handler: what others are told of it has to wait for that. */
-function afterwards(ctx: Context, tell: () => void | Promise<void>): void {
+/** Runs a notification after the response: koa-session writes after the handler. */
+function afterwards(ctx: Context, notify: () => void | Promise<void>): void {
   ctx.res.once("finish", () => {
-    Promise.resolve().then(tell).catch((error) => ctx.app.emit("error", error));
+    Promise.resolve().then(notify).catch((error) =>
+      ctx.app.emit("error", error)
+    );
   });
 }
 

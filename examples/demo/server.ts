@@ -13,20 +13,20 @@ import type { DemoSession } from "./session.ts";
 import { answerSockets } from "./sockets.ts";
 import { servePage } from "./static.ts";
 
-/** A demo that runs. */
+/** A running demo. */
 export interface Demo {
-  /** Where to point a browser. */
+  /** The address of the page. */
   readonly url: string;
-  /** Ends connections, server and bridge. */
+  /** Closes connections, server and bridge. */
   close(): Promise<void>;
 }
 
-/** Where the demo listens, and where it keeps its sessions. */
+/** Address, port and storage of the demo. */
 export interface DemoOptions {
-  /** `0` takes any port that is free. */
+  /** `0` selects a free port. */
   readonly port: number;
   readonly host: string;
-  /** A SQLite file; left out, sessions live in memory. */
+  /** A SQLite file; without it, sessions are kept in memory. */
   readonly file?: string | undefined;
 }
 
@@ -39,7 +39,7 @@ export async function startDemo(
   const io = new Server();
   const bridge = bridgeSession<DemoSession>(app, io, {
     store: durable?.store,
-    // keys need not outlive sessions that live in memory
+    // sessions in memory end with the process, so its keys can be random
     appKeys: durable?.appKeys ?? [randomUUID()],
     key: "demo.sid",
     sameSite: "lax",
@@ -56,7 +56,7 @@ export async function startDemo(
   servePage(app);
   answerSockets(io, bridge);
 
-  // Koa takes its middleware at app.callback(): the bridge and the routes come first
+  // app.callback() copies the middleware: the bridge and the routes come before it
   const server = createServer(app.callback());
   io.attach(server);
   await new Promise<void>((resolve, reject) => {

@@ -1,12 +1,12 @@
-/** What the demo keeps in a session, and what of it a page gets to see. */
+/** The demo's session data, and the part of it that the page receives. */
 
-/** The session: it begins with a login. */
+/** The session data; a session begins with a login. */
 export interface DemoSession {
   user?: string;
   count?: number;
 }
 
-/** How a page is told who it is, over HTTP and over the socket alike. */
+/** The identity that the page shows, over HTTP and over the socket. */
 export interface Me {
   readonly clientId: string | undefined;
   readonly sessionId: string | undefined;
@@ -14,23 +14,23 @@ export interface Me {
   readonly count: number | undefined;
 }
 
-/** What every tab hears when the counter moved. */
+/** The event that every tab receives when the counter changed. */
 export interface CounterEvent {
   readonly value: number;
   readonly via: "ctx.session" | "ctx.withSession" | "socket.withSession";
-  /** The tab that asked for it, as it named itself. */
+  /** The name of the tab that counted. */
   readonly tab: string | undefined;
 }
 
 /**
- * Makes an id fit to be looked at: both ids open the session to whoever knows
- * them, so no more than their beginning leaves the server.
+ * Shortens an id for display: either id gives access to the session, so only
+ * the first characters are sent to the page.
  */
 export function shorten(id: string | undefined): string | undefined {
   return id === undefined ? undefined : `${id.slice(0, 6)}…`;
 }
 
-/** A tab's name for itself, if it is one. */
+/** The name of a tab, if it is valid. */
 export function tabName(value: unknown): string | undefined {
   return typeof value === "string" && /^[a-z0-9]{1,8}$/.test(value)
     ? value

@@ -1,4 +1,4 @@
-/** The socket half: who am I, and the other way to move the counter. */
+/** The socket events: identity, devices, and counting over the socket. */
 import type { Server } from "socket.io";
 import type { SessionBridge, SessionSocket } from "@koa-io/session";
 import {
@@ -22,7 +22,7 @@ export function answerSockets(io: Server, bridge: Bridge): void {
   });
 }
 
-/** `undefined` stands for "no session": a guest's socket is no error. */
+/** `undefined` as `onMissing`: a socket without a session is not an error. */
 async function me(socket: DemoSocket): Promise<Me> {
   const session = await socket.withSession(
     ({ session }): DemoSession => ({ ...session }),
@@ -60,7 +60,7 @@ async function count(
   return value;
 }
 
-/** Acknowledges with `{ value }` or `{ error, code }`; who wants no answer gets none. */
+/** Acknowledges with `{ value }` or `{ error, code }`, if the client asked for it. */
 function answer(
   socket: DemoSocket,
   event: string,
@@ -73,7 +73,7 @@ function answer(
       reply({ value: await handler(args[0]) });
     } catch (error) {
       const { message, code } = error as Error & { code?: string };
-      // an error without a code is none of the bridge's: its text stays here
+      // an error without a code is not from the bridge: its text is not sent
       if (code === undefined) console.error(error);
       reply({ error: code ? message : "Something went wrong", code });
     }

@@ -11,7 +11,7 @@ const TYPES: Readonly<Record<string, string>> = {
   svg: "image/svg+xml",
 };
 
-/** Adds the page; its files are read once, so that no path can lead elsewhere. */
+/** Adds the page; its files are read at the start, so that no path can reach other files. */
 export function servePage(app: Routed): void {
   const files = new Map<string, { type: string; text: string }>();
   for (const name of readdirSync(PAGE)) {

@@ -1,9 +1,9 @@
-/** Talks to the server, over HTTP and over the socket, and takes the time. */
+/** Requests to the server, over HTTP and over the socket, with their latencies. */
 
-// the page loads the client that the Socket.IO server brings along
+// the page loads the client that the Socket.IO server serves
 const { io } = globalThis;
 
-/** How long the socket may take for an answer, ms. */
+/** Time limit for an acknowledgement, ms. */
 const PATIENCE = 15_000;
 
 export class Api {
@@ -31,7 +31,7 @@ export class Api {
     });
   }
 
-  /** Asks over the socket. */
+  /** Emits an event with an acknowledgement. */
   async ask(event, argument) {
     const { value, error } = await this.socket.timeout(PATIENCE)
       .emitWithAck(event, argument);

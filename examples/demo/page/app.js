@@ -1,4 +1,4 @@
-/** Puts the page together: what the server says comes in here, and goes to the parts. */
+/** The main module: receives events of the server and passes them to the other modules. */
 import { Api } from "./api.js";
 import { hammer } from "./hammer.js";
 import { Plot } from "./plot.js";
@@ -6,10 +6,10 @@ import { setUpTheme } from "./theme.js";
 import { Timeline } from "./timeline.js";
 import { View } from "./view.js";
 
-/** How soon to ask again where the two sides differ. */
+/** Delay before another look-up when HTTP and socket differ, ms. */
 const RETRY_MS = 100;
 
-/** This tab's name for itself. */
+/** A random name for this tab. */
 const tab = Math.random().toString(36).slice(2, 5);
 
 const plot = new Plot();
@@ -18,7 +18,7 @@ const view = new View(tab);
 const api = new Api(tab, plot);
 const { socket } = api;
 
-/** Asks both ways who we are. The last question's answer counts. */
+/** Looks up the user over HTTP and the socket. Only the last look-up is shown. */
 async function refresh(tries = 30) {
   const round = view.nextRound();
   try {
@@ -28,7 +28,7 @@ async function refresh(tries = 30) {
       api.ask("devices"),
     ]);
     if (!view.show(round, { http, socket: overSocket, devices })) return;
-    // a socket hears of a login before its answer, and the cookie in it, are here
+    // session:start can arrive before the login's response and its cookie
     if (http.sessionId !== overSocket.sessionId && tries > 0) {
       setTimeout(refresh, RETRY_MS, tries - 1);
     }
@@ -41,8 +41,8 @@ let renewed = false;
 socket.on("connect", async () => {
   view.connected(true);
   timeline.add("connect", "the socket is open");
-  // a WebSocket can't set a cookie: where the server knows us no more (it was
-  // started anew), one HTTP request brings a client id, and a new socket takes it along
+  // a WebSocket cannot set a cookie: after a restart of the server, an HTTP
+  // request gets a client id, and a new socket presents it
   const { clientId } = await api.ask("me").catch(() => ({}));
   if (!clientId && !renewed) {
     renewed = true;
@@ -82,7 +82,7 @@ socket.on("conflict", ({ keys, resolution }) => {
 });
 socket.on("devices", (devices) => view.devices(devices));
 
-/** Runs what a button is for; what goes wrong is told. */
+/** Runs an action at each click, and shows its errors. */
 function onClick(selector, action) {
   for (const button of document.querySelectorAll(selector)) {
     button.addEventListener("click", async () => {

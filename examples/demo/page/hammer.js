@@ -26,7 +26,7 @@ export async function hammer(api, view) {
   const values = answers.flatMap(({ status, value }) =>
     status === "fulfilled" ? [value] : []
   );
-  // a lost update is a value that two were given
+  // a value that was returned twice is a lost update
   const counted = new Set(values).size;
   view.result({
     wanted: 2 * EACH,

@@ -18,12 +18,12 @@ export class Plot {
     this.#draw();
   }
 
-  /** Notes how long one answer took, in ms. */
+  /** Adds a latency, in ms. */
   add(way, ms) {
     this.#points.push({ way, ms });
     if (this.#points.length > KEPT) this.#points.shift();
     if (this.#due) return;
-    // a hammer brings 200 at once: one drawing does for all of a frame
+    // the hammer adds 200 at once: draw once per frame
     this.#due = true;
     requestAnimationFrame(() => {
       this.#due = false;

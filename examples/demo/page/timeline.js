@@ -1,7 +1,7 @@
-/** The events as they come, the newest first. */
+/** The list of events, the newest first. */
 
 const KEPT = 100;
-/** Counts that come this close together share a row, ms. */
+/** Counts within this interval share a row, ms. */
 const TOGETHER = 600;
 
 export class Timeline {
@@ -19,7 +19,7 @@ export class Timeline {
     this.#row(name, kind).textContent = text;
   }
 
-  /** Adds a count; many in a row become one line with a sum. */
+  /** Adds a count; consecutive counts share one row with a sum. */
   count({ value, via, tab }) {
     const now = performance.now();
     const from = tab === this.#tab ? "this tab" : `tab ${tab ?? "?"}`;

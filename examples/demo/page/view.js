@@ -1,4 +1,4 @@
-/** What the page shows of the session. */
+/** The parts of the page that show the session. */
 
 const ALERT_MS = 5_000;
 const IDS = ["clientId", "sessionId"];
@@ -22,12 +22,12 @@ export class View {
     $("#link").textContent = is ? "connected" : why ?? "disconnected";
   }
 
-  /** Numbers the questions, so that a late answer to an old one shows nothing. */
+  /** Numbers the look-ups, so that the late result of an old one is not shown. */
   nextRound() {
     return ++this.#round;
   }
 
-  /** Shows what both sides answered; says whether nobody asked again meanwhile. */
+  /** Shows the two results; returns false if a newer look-up has started. */
   show(round, { http, socket, devices }) {
     if (round !== this.#round) return false;
     const sides = { http, socket };
@@ -36,7 +36,7 @@ export class View {
         $(`#${side}-${id.slice(0, -2)}`).textContent = ids[id] ?? "–";
       }
     }
-    // the buttons go over HTTP: they are of use once both sides are logged in
+    // the buttons use HTTP: they are enabled once both sides are logged in
     this.#user = http.user;
     this.devices(devices);
     if (http.user !== undefined) this.count(socket.count ?? http.count);
@@ -44,7 +44,7 @@ export class View {
     return true;
   }
 
-  /** A counter only rises while its session lives: what comes late is lower. */
+  /** Within a session the counter only rises: a lower value is outdated. */
   count(value) {
     this.#count = Math.max(this.#count ?? 0, value);
     $("#count").textContent = this.#count;
@@ -67,7 +67,7 @@ export class View {
       : `logged in on ${devices} devices`;
   }
 
-  /** Runs the hammer; meanwhile there is no second one. */
+  /** Runs the hammer; its button is disabled until it has finished. */
   async hammering(run) {
     this.#busy = true;
     delete $("#result").dataset.state;
@@ -114,7 +114,7 @@ export class View {
       button.disabled = guest;
     }
     $("#hammer").disabled = guest || this.#busy;
-    // whoever came by keyboard is not sent back to the top of the page
+    // keep the keyboard focus in this section of the page
     if (focused?.closest("#session") && focused.closest("[hidden]")) {
       (guest ? $("#name") : $("#logout")).focus();
     }
