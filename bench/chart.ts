@@ -6,7 +6,7 @@ import type { Results } from "./results.ts";
 const TARGETS = ["bare", "koa-session", "express-session", "ours"];
 const COLOURS = ["#b8c0cc", "#e8a33d", "#8f7bd6", "#1f7a5c"];
 
-/** The scenarios that all targets, or all with sockets, take part in. */
+/** The scenarios of all targets, or of all targets with sockets. */
 const CHARTED = [
   "HTTP, read",
   "HTTP, change",
@@ -15,7 +15,7 @@ const CHARTED = [
   "socket, increment",
 ];
 
-/** Draws the runs side by side, a column for each runtime. */
+/** Draws the runs, one column per runtime. */
 export async function chart(all: readonly Results[]): Promise<string> {
   const values = all.flatMap(({ runtime, figures }) =>
     figures

@@ -1,10 +1,10 @@
-/** Starts the processes of the benchmark and talks to them; see control.ts. */
+/** Starts the processes of the benchmark and sends them commands; see control.ts. */
 import { createInterface } from "node:readline";
 import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 import type { Answer, Commands } from "./control.ts";
 
-/** How a file of bench/ is run: the program, and what goes before the file's name. */
+/** The command that runs a file of bench/: the program, and its flags before the file name. */
 export interface Runtime {
   readonly name: string;
   readonly version: string;
@@ -14,15 +14,15 @@ export interface Runtime {
   path(file: string): string;
 }
 
-/** How long a command may take before the child counts as hung, in ms. */
-const PATIENCE = 300_000;
+/** Time limit for a command, in ms; after it, the child is killed. */
+const COMMAND_TIMEOUT = 300_000;
 
 /** A process that serves commands. */
 export class Child<C extends Commands> {
   readonly #process: ChildProcess;
   readonly #lines: AsyncIterator<string>;
 
-  /** @param core the CPU that the process is kept on; left out, it runs where it likes */
+  /** @param core the CPU that the process is pinned to; without it, the process is not pinned */
   constructor(
     runtime: Runtime,
     file: string,
@@ -44,13 +44,13 @@ export class Child<C extends Commands> {
     this.#lines = lines[Symbol.asyncIterator]();
   }
 
-  /** Gives a command and waits for the answer. */
+  /** Sends a command and waits for the result. */
   async call<K extends keyof C & string>(
     name: K,
     ...[argument]: Parameters<C[K]>
   ): Promise<Answer<C, K>> {
     this.#process.stdin!.write(JSON.stringify({ name, argument }) + "\n");
-    const hung = AbortSignal.timeout(PATIENCE);
+    const hung = AbortSignal.timeout(COMMAND_TIMEOUT);
     const abort = () => this.#process.kill("SIGKILL");
     hung.addEventListener("abort", abort);
     const line = await this.#lines.next();
@@ -63,11 +63,11 @@ export class Child<C extends Commands> {
 
   /** Ends the process. */
   async stop(): Promise<void> {
-    const gone = new Promise((resolve) => this.#process.once("exit", resolve));
+    const ended = new Promise((resolve) => this.#process.once("exit", resolve));
     this.#process.stdin!.end();
     const timer = setTimeout(() => this.#process.kill("SIGKILL"), 2_000);
     if (this.#process.exitCode === null && !this.#process.signalCode) {
-      await gone;
+      await ended;
     }
     clearTimeout(timer);
   }

@@ -1,6 +1,6 @@
 /**
- * The process that finds out how long the event loop stands still while
- * sessions that have expired are removed from among many.
+ * The process that measures how long the event loop is blocked while expired
+ * sessions are removed from a large store.
  */
 import { SessionStore } from "@koa-io/session";
 import { serveCommands } from "./control.ts";
@@ -21,7 +21,7 @@ async function longestStall(done: () => boolean): Promise<number> {
 }
 
 const commands = {
-  /** Lets one in a hundred of `count` sessions expire at the same time. */
+  /** Lets 1 % of `count` sessions expire at the same time. */
   async expire(count: number): Promise<{ stall: number; quiet: number }> {
     using store = new SessionStore({ autoCleanupMs: 1_000 });
     const expiring = Math.ceil(count / 100);
@@ -32,7 +32,7 @@ const commands = {
       store.set(`session-${i}`, session, i % 100 === 0 ? left : LONG);
     }
     (globalThis as { gc?: () => void }).gc?.();
-    // without any clean-up, for what the machine does to everybody
+    // without clean-up, as a baseline for the machine
     const until = performance.now() + 1_000;
     const quiet = await longestStall(() => performance.now() > until);
     const left = count - expiring;

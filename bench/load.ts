@@ -1,4 +1,4 @@
-/** The process that makes the load, the same for all targets. */
+/** The process that generates the load, the same for all targets. */
 import { serveCommands } from "./control.ts";
 import { EngineSocket } from "./load/engine.ts";
 import { CookieJar, HttpConnection } from "./load/http.ts";
@@ -12,7 +12,7 @@ import {
 } from "./load/run.ts";
 import { percentile } from "./statistics.ts";
 
-/** How many clients log in, or connect, at once. */
+/** Number of concurrent logins or connects. */
 const AT_ONCE = 16;
 
 /** The Cookie headers of the clients that have logged in, by the server's port. */
@@ -21,18 +21,18 @@ const cookiesOf = new Map<number, string[]>();
 /** Open sockets, by the server's port. */
 const socketsOf = new Map<number, EngineSocket[]>();
 
-/** What a load is put on: a path, an event, or handshakes. */
+/** The kind of load: a path, an event, or handshakes. */
 export interface Work {
   readonly port: number;
   /** Requests for this path. */
   readonly path?: string;
   /** This event on the open sockets. */
   readonly event?: string;
-  /** How many clients at once, at most; left out, all there are. */
+  /** Maximum number of concurrent clients; default: all. */
   readonly clients?: number;
-  /** How many clients take turns with their requests; left out, those at once. */
+  /** Number of clients that send requests in turn; default: the concurrent ones. */
   readonly among?: number;
-  /** How many events are under way on each socket. */
+  /** Number of open events per socket. */
   readonly window?: number;
   readonly ms: number;
 }
@@ -70,7 +70,7 @@ async function each(
 }
 
 const commands = {
-  /** Begins sessions, and comes back to each as a browser would. */
+  /** Begins sessions, and makes a second request in each, as a browser does. */
   async login(
     { port, count }: { port: number; count: number },
   ): Promise<void> {
@@ -86,7 +86,7 @@ const commands = {
     }, port);
     cookiesOf.set(port, cookies);
   },
-  /** Opens sockets; `sessions` says among how many of the clients they are shared out. */
+  /** Opens sockets; `sessions` is the number of clients that they are distributed over. */
   async open(
     { port, count, sessions }: {
       port: number;
@@ -112,14 +112,14 @@ const commands = {
     socketsOf.delete(port);
     await Promise.all(sockets.map((socket) => socket.close()));
   },
-  /** As much as the server takes. */
+  /** Load at the maximum rate of the server. */
   async saturate(work: Work): Promise<Done> {
     const { clients, close } = operations(work);
     const done = await saturate(clients, work.ms);
     close();
     return done;
   },
-  /** So many operations a second. */
+  /** Load at a constant number of operations per second. */
   async pace(work: Work & { rate: number }): Promise<Latency> {
     const { clients, close } = operations(work);
     const latencies = await pace(clients, work.rate, work.ms);

@@ -1,5 +1,5 @@
 /**
- * `deno task bench`: what the bridge costs, beside what others cost.
+ * `deno task bench`: the cost of the bridge compared with other packages.
  *
  *     deno task bench [--quick] [--runtime=node,deno] [--node=/path/to/node]
  *                     [--only=throughput,memory,growth,cleanup,stores]
@@ -59,7 +59,7 @@ async function hasNode(): Promise<boolean> {
   return await outputOf(options.node, ["--version"]) !== undefined;
 }
 
-/** Both, if nothing else was asked for; one is enough for a quick run. */
+/** By default both runtimes; one for a quick run. */
 async function runtimes(): Promise<string[]> {
   if (options.runtime) return options.runtime.split(",");
   if (!options.quick) return ["node", "deno"];

@@ -18,13 +18,13 @@ export const PARTS = [
   "stores",
 ] as const;
 
-/** One of them. */
+/** A part of a run. */
 export type Part = typeof PARTS[number];
 
-/** What to run, and on what. */
+/** The parameters of a run. */
 export interface Run {
   readonly runtime: Runtime;
-  /** The same runtime with another state of the package, to compare with. */
+  /** The same runtime with other sources of the package, for comparison. */
   readonly before: Runtime | undefined;
   readonly load: Runtime;
   readonly parts: readonly Part[];
@@ -32,7 +32,7 @@ export interface Run {
   readonly quick: boolean;
 }
 
-/** Measures everything that was asked for. */
+/** Measures the requested parts. */
 export async function measureAll(run: Run): Promise<Results> {
   const { runtime, load, parts, plan, quick } = run;
   const cores = await pinning();
@@ -87,7 +87,7 @@ function entrantsOf({ runtime, before }: Run): Entrant[] {
   return entrants;
 }
 
-/** One CPU for the server and another for the load, where there are two and `taskset`. */
+/** One CPU for the server and another for the load, if there are two and `taskset` is installed. */
 async function pinning(): Promise<Cores> {
   const possible = cpus().length > 1 &&
     await outputOf("taskset", ["--version"]) !== undefined;

@@ -1,24 +1,24 @@
-/** How long and how often things are measured. */
+/** Durations and repetitions of the measurements. */
 
 /** The sizes of a run. */
 export interface Plan {
-  /** How often each target has its turn in a scenario, after one that only warms up. */
+  /** Number of turns per target and scenario, after the warm-up turn. */
   readonly rounds: number;
-  /** How long that one is, in ms: code that is still being compiled costs a multiple. */
+  /** Length of the warm-up turn, in ms: before compilation, code is several times slower. */
   readonly warmMs: number;
-  /** How long a turn is, in ms. */
+  /** Length of a turn, in ms. */
   readonly turnMs: number;
-  /** How long latency is measured at a steady pace, in ms. */
+  /** Duration of a latency measurement at a constant rate, in ms. */
   readonly paceMs: number;
-  /** How many clients take turns where none is to find its cookies remembered. */
+  /** Number of clients in turn in the scenario where no cookie is cached. */
   readonly manyClients: number;
-  /** How many sessions, and sockets, memory is measured with. */
+  /** Number of sessions and sockets in the memory measurement. */
   readonly memory: { readonly sessions: number; readonly sockets: number };
-  /** How many sessions are in the store when it is cleaned up. */
+  /** Number of sessions in the store at the clean-up. */
   readonly cleanup: number;
-  /** How long each store is asked, in ms. */
+  /** Duration of the measurement of each store, in ms. */
   readonly storeMs: number;
-  /** How many sessions, and sockets, there are while others are used. */
+  /** Numbers of other sessions and sockets in the growth measurement. */
   readonly growth: {
     readonly sessions: readonly number[];
     readonly sockets: readonly number[];
@@ -41,7 +41,7 @@ export const FULL: Plan = {
   },
 };
 
-/** Under 90 seconds for one runtime: shows that all works, and large effects. */
+/** Under 90 seconds for one runtime: a smoke test that shows large effects only. */
 export const QUICK: Plan = {
   rounds: 3,
   warmMs: 250,
@@ -54,11 +54,11 @@ export const QUICK: Plan = {
   growth: { sessions: [1_000, 10_000], sockets: [100, 500] },
 };
 
-/** Sessions, and as many connections, that HTTP is measured with. */
+/** Number of sessions, and of connections, in the HTTP scenarios. */
 export const HTTP_CLIENTS = 16;
 
-/** Sockets that events are measured with. */
+/** Number of sockets in the event scenarios. */
 export const SOCKETS = 50;
 
-/** Events that are under way on each of them. */
+/** Number of open events per socket. */
 export const WINDOW = 8;

@@ -3,7 +3,7 @@ import { figure, type Results } from "./results.ts";
 
 const COLUMNS = ["bare", "koa-session", "express-session", "ours", "before"];
 
-/** One row for each scenario, one column for each target, and what ours is beside the others. */
+/** One row per scenario, one column per target, and the ratio of ours to the others. */
 export function table(results: Results): string {
   const { figures } = results;
   const columns = COLUMNS.filter((target) =>

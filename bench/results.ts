@@ -1,14 +1,14 @@
-/** What was measured, as it is kept. */
+/** The format of the results. */
 
 /** One figure of one target. */
 export interface Figure {
-  /** What was measured: a row of the table. */
+  /** The scenario: a row of the table. */
   readonly scenario: string;
-  /** Who was measured: a column. */
+  /** The target: a column of the table. */
   readonly target: string;
   readonly value: number;
   readonly unit: string;
-  /** Operations per second, where they were counted. */
+  /** Operations per second, if measured. */
   readonly rate?: number;
 }
 

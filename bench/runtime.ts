@@ -1,21 +1,21 @@
-/** What the measured processes run on: Deno from the sources, Node from what they compile to. */
+/** The runtimes of the measured processes: Deno runs the sources, Node their compiled form. */
 import { type Config, npmPackages, readConfig } from "../scripts/config.ts";
 import { exists, filesBelow, must, outputOf } from "../scripts/project.ts";
 import { projectDir } from "../scripts/project.ts";
 import ts from "typescript";
 import type { Runtime } from "./child.ts";
 
-/** What only the benchmark needs, by the version that its imports name. */
+/** Packages that only the benchmark needs, with the versions in its imports. */
 const OWN_PACKAGES = /"npm:((?:@[^/"]+\/)?[^@"]+)@([^"]+)"/g;
 
-/** What the measured processes import of the project's own packages. */
+/** Packages of deno.json that the measured processes import. */
 const NEEDED = ["koa", "koa-session", "socket.io", "redis"];
 
 /**
- * Deno, with the package from a directory.
+ * Deno, with the sources of a directory.
  *
- * @param source where mod.ts is: this project, or another state of it
- * @param dir for the import map
+ * @param source the directory of mod.ts: this project, or another version of it
+ * @param dir directory for the import map
  */
 export async function denoRuntime(
   source: string,
@@ -49,11 +49,11 @@ async function importMap(source: string): Promise<object> {
 }
 
 /**
- * Node, in a project where the package and the benchmark lie compiled.
+ * Node, in a project with the compiled package and benchmark.
  *
- * @param node the program
- * @param source where mod.ts is
- * @param dir for the project
+ * @param node the executable
+ * @param source the directory of mod.ts
+ * @param dir directory for the project
  */
 export async function nodeRuntime(
   node: string,

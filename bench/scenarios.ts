@@ -1,4 +1,4 @@
-/** What is measured under load: throughput, latency, memory, growth. */
+/** The measurements under load: throughput, latency, memory, growth. */
 import type { Work } from "./load.ts";
 import { HTTP_CLIENTS, type Plan, SOCKETS, WINDOW } from "./plan.ts";
 import type { Figure } from "./results.ts";
@@ -117,7 +117,7 @@ async function latency(
   return figures;
 }
 
-/** Bytes per live session, and per idle socket with a session of its own, on fresh servers. */
+/** Bytes per live session, and per idle socket with a separate session, on fresh servers. */
 export async function memory(
   stand: Stand,
   entrants: readonly Entrant[],
@@ -148,7 +148,7 @@ export async function memory(
   return figures;
 }
 
-/** What an operation costs while there are many more sessions, or sockets, than are at work. */
+/** The cost of an operation while many other sessions or sockets exist. */
 export async function growth(
   stand: Stand,
   entrant: Entrant,

@@ -1,4 +1,4 @@
-/** The process that is measured: one target, and what it says of itself. */
+/** The measured process: a server with one target, which reports its CPU time and memory. */
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import process from "node:process";
@@ -23,7 +23,7 @@ server.keepAliveTimeout = 600_000;
 
 const collect = (globalThis as { gc?: () => void }).gc;
 
-/** What a server can be told. */
+/** Command handlers of the server. */
 const commands = {
   async port(): Promise<number> {
     if (!server.listening) {
@@ -50,7 +50,7 @@ const commands = {
   },
 };
 
-/** The commands of a server. */
+/** The type of the server's commands. */
 export type ServerCommands = typeof commands;
 
 await serveCommands(commands);

@@ -1,4 +1,4 @@
-/** The servers that are compared, and the load, all of them running side by side. */
+/** The compared servers and the load generator, which run at the same time. */
 import { Child, type Runtime } from "./child.ts";
 import type { LoadCommands, Work } from "./load.ts";
 import type { Plan } from "./plan.ts";
@@ -11,7 +11,7 @@ export interface Measured {
   readonly port: number;
 }
 
-/** What one turn, or the median of several, cost. */
+/** The cost of one turn, or the median of several. */
 export interface Cost {
   /** CPU time of the server, in µs per operation. */
   readonly cpu: number;
@@ -19,26 +19,26 @@ export interface Cost {
   readonly rate: number;
 }
 
-/** Where the processes run. */
+/** The CPUs that the processes are pinned to. */
 export interface Cores {
   readonly server: number | undefined;
   readonly load: number | undefined;
 }
 
-/** A target under a name of its own: the same one may stand there in two states of the sources. */
+/** A named target: one target can be measured with two versions of the sources. */
 export interface Entrant {
   readonly name: string;
   readonly target: TargetName;
   readonly runtime: Runtime;
 }
 
-/** Servers and load; dispose of it to end them. */
+/** Servers and load generator; disposing of it ends them. */
 export class Stand {
   readonly load: Child<LoadCommands>;
   readonly servers = new Map<string, Measured>();
   readonly #cores: Cores;
 
-  /** @param loadRuntime what the load runs on, the same for whatever is measured */
+  /** @param loadRuntime the runtime of the load generator, the same for every target */
   constructor(loadRuntime: Runtime, cores: Cores) {
     this.#cores = cores;
     this.load = new Child(loadRuntime, "load", [], cores.load);
@@ -79,7 +79,7 @@ export class Stand {
     return { cpu: used / operations, rate: operations / ms * 1000 };
   }
 
-  /** Interleaved turns of all the servers named, after one each to warm up. */
+  /** Interleaved turns of the named servers, after a warm-up turn of each. */
   async compare(
     names: readonly string[],
     work: Omit<Work, "port" | "ms">,

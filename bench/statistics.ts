@@ -1,4 +1,4 @@
-/** Numbers of many, told in one. */
+/** Percentile and median. */
 
 /** The value below which `percent` of the values lie. */
 export function percentile(values: readonly number[], percent: number): number {

@@ -1,4 +1,4 @@
-/** The process that asks stores through a bridge: how fast, and in how many round trips. */
+/** The process that measures stores through a bridge: speed and round trips. */
 import { type BridgeOptions, bridgeSession } from "@koa-io/session";
 // @ts-types="@types/koa"
 import Koa from "koa";
@@ -13,21 +13,21 @@ import { Server } from "socket.io";
 import { serveCommands } from "./control.ts";
 import { fresh, KEYS } from "./targets/target.ts";
 
-/** How many sessions are used, and how many calls are under way at once. */
+/** Number of sessions, and of concurrent calls. */
 const SESSIONS = 500;
 const AT_ONCE = 50;
 
 type Store = NonNullable<BridgeOptions["store"]>;
 
-/** A store to be asked. */
+/** A store to measure. */
 interface Opened {
   readonly store: Store;
-  /** How many commands went to the server so far, if there is one. */
+  /** Number of commands sent to the server so far, if there is one. */
   readonly roundTrips?: () => number;
   close(): Promise<void>;
 }
 
-/** What came of asking a store. */
+/** The result of a measurement. */
 export interface StoreCost {
   /** CPU time of this process per call, in µs, and calls per second. */
   readonly cpu: number;
@@ -78,7 +78,7 @@ const stores = {
   },
 } as const;
 
-/** A server of its own, on a free port, that keeps nothing. */
+/** A separate Redis on a free port, without persistence. */
 async function startRedis(): Promise<{ port: number; stop(): void }> {
   const probe = createServer().listen(0, "127.0.0.1");
   await new Promise((resolve) => probe.once("listening", resolve));
@@ -120,7 +120,7 @@ async function measure(
 }
 
 const commands = {
-  /** Reads, and increments, sessions in a store; says why where there is none. */
+  /** Reads and increments sessions in a store; returns the reason if the store is not available. */
   async ask({ name, ms }: { name: keyof typeof stores; ms: number }) {
     let opened: Opened;
     try {
@@ -156,7 +156,7 @@ const commands = {
   },
 };
 
-/** Somebody listens to the transactions: what stands beside it is what watching costs when nobody does. */
+/** Runs with a subscriber on the transaction channel; the difference to the other figure is the cost of tracing. */
 async function whileWatched<T>(act: () => Promise<T>): Promise<T> {
   const channel = "tracing:koa-io-session:transaction:asyncEnd";
   const listener = () => {};
@@ -184,7 +184,7 @@ async function fill(store: Store): Promise<void> {
   }
 }
 
-/** The commands of this process. */
+/** The type of the commands of this process. */
 export type StoreCommands = typeof commands;
 
 await serveCommands(commands);

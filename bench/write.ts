@@ -1,10 +1,10 @@
-/** Writes what was measured to bench/results/. */
+/** Writes the results to bench/results/. */
 import { projectDir } from "../scripts/project.ts";
 import { chart } from "./chart.ts";
 import { table } from "./report.ts";
 import type { Results } from "./results.ts";
 
-/** Writes JSON for each runtime, and a Markdown file and a chart of all. */
+/** Writes JSON per runtime, and one Markdown file and one chart for all. */
 export async function writeResults(
   all: readonly Results[],
   name: string,

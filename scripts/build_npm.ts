@@ -1,6 +1,6 @@
 /**
- * Builds npm/ with dnt, or with `deno pack` where JSR, from which dnt comes,
- * does not answer. Either way npm/ can be packed and published by npm.
+ * Builds npm/ with dnt. dnt is on JSR; if JSR is not reachable, `deno pack` is
+ * used instead. Both results can be packed and published with npm.
  */
 import { type Config, npmPackages, readConfig } from "./config.ts";
 import { jsrAnswers } from "./jsr.ts";
@@ -38,7 +38,7 @@ async function buildWithDnt(specifier: string, config: Config): Promise<void> {
       path: projectDir + path.replace(/^\.\//, ""),
     })),
     outDir: OUT_DIR,
-    // discovered by itself only since dnt 0.42
+    // dnt finds it without this option since 0.42
     importMap: `${projectDir}deno.json`,
     shims: {},
     test: false,
@@ -68,7 +68,7 @@ async function buildWithDenoPack(): Promise<void> {
     await must(Deno.execPath(), [
       "pack",
       "--allow-dirty",
-      // they would carry the sources, and the paths of the machine that packs
+      // source maps would contain the sources and local paths
       "--no-source-maps",
       "-o",
       tarball,
@@ -76,7 +76,7 @@ async function buildWithDenoPack(): Promise<void> {
     await must("tar", ["-xzf", tarball, "-C", dir]);
     await Deno.remove(OUT_DIR, { recursive: true }).catch(() => {});
     await must("cp", ["-r", `${dir}/package`, OUT_DIR]);
-    // modules that no export reaches are packed as they are
+    // deno pack includes modules that no export reaches, uncompiled
     for (const path of await filesBelow(OUT_DIR)) {
       if (/(?<!\.d)\.ts$/.test(path)) await Deno.remove(path);
     }

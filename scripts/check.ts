@@ -1,4 +1,4 @@
-/** `deno task check`: everything that can be said of the code without running it. */
+/** `deno task check`: format, lint, types, docs and a dry run of publishing. */
 import { readConfig } from "./config.ts";
 import { resolutionFlags } from "./jsr.ts";
 import { exists, filesBelow, projectDir, run } from "./project.ts";

@@ -1,7 +1,7 @@
-/** What deno.json says, which is the only place where it is said. */
+/** Reads deno.json, the only place for name, version, exports and imports. */
 import { fromFileUrl, projectUrl } from "./project.ts";
 
-/** The parts of deno.json that the scripts use. */
+/** The fields of deno.json that the scripts use. */
 export interface Config {
   readonly name: string;
   readonly version: string;

@@ -1,4 +1,4 @@
-/** Finds out whether JSR answers, and does without it when it does not. */
+/** Checks whether JSR is reachable, and provides replacements if it is not. */
 import { npmPackages, readConfig } from "./config.ts";
 import { projectUrl } from "./project.ts";
 
@@ -13,14 +13,14 @@ const STAND_INS: Readonly<Record<string, string>> = {
 
 let answer: Promise<boolean> | undefined;
 
-/** Whether JSR answers. `JSR=yes` or `JSR=no` in the environment decides it without asking. */
+/** Whether JSR is reachable. `JSR=yes` or `JSR=no` in the environment skips the request. */
 export function jsrAnswers(): Promise<boolean> {
   return answer ??= ask();
 }
 
 async function ask(): Promise<boolean> {
-  const told = Deno.env.get("JSR");
-  if (told === "yes" || told === "no") return told === "yes";
+  const setting = Deno.env.get("JSR");
+  if (setting === "yes" || setting === "no") return setting === "yes";
   try {
     const signal = AbortSignal.timeout(PROBE_TIMEOUT);
     const response = await fetch(PROBE, { signal });
@@ -32,8 +32,9 @@ async function ask(): Promise<boolean> {
 }
 
 /**
- * The flags that let `deno test`, `deno check` and their like resolve the bare
- * specifiers: none where JSR answers, else an import map made from deno.json.
+ * The flags with which `deno test`, `deno check` and similar commands resolve
+ * the bare specifiers: none if JSR is reachable, otherwise an import map made
+ * from deno.json.
  */
 export async function resolutionFlags(dir: string): Promise<string[]> {
   if (await jsrAnswers()) {
@@ -52,7 +53,7 @@ async function offlineMap() {
   const config = await readConfig();
   const imports: Record<string, string> = {};
   for (const [name, range] of Object.entries(npmPackages(config))) {
-    // deno.json covers subpaths by itself, a plain import map does not
+    // deno.json covers subpaths, a plain import map does not
     imports[name] = `npm:${name}@${range}`;
     imports[`${name}/`] = `npm:/${name}@${range}/`;
   }

@@ -1,9 +1,9 @@
-/** An npm project with the package installed, and the tests made ready for Node. */
+/** An npm project with the installed package and the tests compiled for Node. */
 import ts from "typescript";
 import { npmPackages, readConfig } from "./config.ts";
 import { exists, filesBelow, must, outputOf, projectDir } from "./project.ts";
 
-/** What of tests/ Node does not run: Deno's own tests, and what needs the sources. */
+/** Tests that do not run on Node: they need Deno or the sources. */
 const DENO_ONLY = [
   /^tests\/unit\//,
   /^tests\/offline\//,
@@ -18,7 +18,7 @@ export interface NodeProject {
   readonly tests: readonly string[];
 }
 
-/** Packs npm/, installs the tarball and what the tests import into `dir`, and brings the tests along. */
+/** Packs npm/, installs the tarball and the tests' packages into `dir`, and copies the tests. */
 export async function nodeProject(dir: string): Promise<NodeProject> {
   const config = await readConfig();
   await must("npm", ["pack", "--silent", "--pack-destination", dir], {
@@ -81,8 +81,15 @@ async function copyTests(dir: string): Promise<string[]> {
     await transpile(projectDir + path, `${dir}/${target}`);
     if (path.endsWith("_test.ts")) tests.push(target);
   }
-  // tests of documents and examples read them beside tests/, as in the sources
-  const top = ["README.md", "SECURITY.md", "CHANGELOG.md", "bench/README.md"];
+  // tests of documents and examples read these files beside tests/
+  const top = [
+    "README.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "ARCHITECTURE.md",
+    "bench/README.md",
+  ];
   const folders = ["docs", "examples", "bench/results"];
   const beside = (await Promise.all(folders.map(below))).flat()
     .filter((path) => !/^examples\/.*\//.test(path));
@@ -113,7 +120,7 @@ async function transpile(from: string, to: string): Promise<void> {
     },
   });
   await Deno.mkdir(to.replace(/\/[^/]*$/, ""), { recursive: true });
-  // children are started by URL, which the compiler leaves alone
+  // children are started by URL, which the compiler does not rewrite
   await Deno.writeTextFile(
     to,
     outputText.replace(

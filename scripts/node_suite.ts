@@ -4,13 +4,13 @@ import { nodeMajor, nodeProject } from "./node_project.ts";
 import { exists, FILES_AT_ONCE, run } from "./project.ts";
 import { add, emptyTally, type Tally, tallyOfTap } from "./tally.ts";
 
-/** Besides the Node at hand, the newest one that is supported. */
+/** The newest supported Node; tested in addition to the installed one. */
 const NEWEST_NODE = 24;
 
-/** A test that takes longer hangs; in milliseconds. */
+/** Time limit for a test; in milliseconds. */
 const TEST_TIMEOUT = 90_000;
 
-/** Runs the tests on every Node there is. What is missing is skipped, aloud. */
+/** Runs the tests on each available Node. A missing Node is reported as skipped. */
 export async function nodeSuite(dir: string): Promise<Tally> {
   const total = emptyTally();
   const atHand = await nodeMajor("node");
@@ -55,7 +55,7 @@ async function runNode(
   return tally;
 }
 
-/** Compiles a program that imports every export, as a user of tsc without `skipLibCheck` does. */
+/** Compiles a program that imports every export, with tsc and without `skipLibCheck`. */
 async function consumerCompiles(dir: string): Promise<Tally> {
   const { name, exports } = await readConfig();
   const lines = Object.keys(exports).map((subpath, i) =>

@@ -1,7 +1,7 @@
-/** What package.json says beside what dnt or `deno pack` found out. */
+/** The fields of package.json that dnt or `deno pack` cannot derive. */
 import { type Config, npmPackages } from "./config.ts";
 
-/** What the user brings along, and from which version on. */
+/** Peer dependencies and their minimum versions. */
 const PEERS: Readonly<Record<string, string>> = {
   "koa": ">=2.15.0",
   "socket.io": ">=4.7.0",
@@ -13,7 +13,7 @@ const OPTIONAL_PEERS: Readonly<Record<string, string>> = {
   "redis": ">=4.6.0",
 };
 
-/** The fields of package.json that are ours to say. */
+/** The fields of package.json that are set here. */
 export function packageFields({ name, version, license }: Config) {
   return {
     name,
@@ -26,7 +26,7 @@ export function packageFields({ name, version, license }: Config) {
   };
 }
 
-/** package.json as it is published, from the one that was generated. */
+/** The published package.json, derived from the generated one. */
 export function publishedPackage(
   generated: Record<string, unknown>,
   config: Config,
@@ -41,8 +41,8 @@ export function publishedPackage(
     main: exports["."]?.default,
     types: exports["."]?.types,
     exports,
-    // the peers are only ever imported as types, but each builder counts
-    // what it finds in the code as a dependency
+    // peers are imported as types only, but both builders add every import to
+    // the dependencies
     dependencies: { "koa-session": npmPackages(config)["koa-session"] },
     peerDependencies: peers,
     peerDependenciesMeta: Object.fromEntries(
@@ -51,7 +51,7 @@ export function publishedPackage(
   };
 }
 
-// dnt and `deno pack` put different conditions around the same two files
+// dnt and `deno pack` write different conditions for the same two files
 function publishedExports(generated: unknown) {
   const exports: Record<string, { types: string; default: string }> = {};
   for (const [subpath, entry] of Object.entries(generated as object)) {

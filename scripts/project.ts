@@ -1,4 +1,4 @@
-/** Where things are, and how other programs are run. */
+/** Paths of the project, and helpers that run other programs. */
 
 const root = new URL("../", import.meta.url);
 
@@ -33,18 +33,18 @@ export async function filesBelow(dir: string): Promise<string[]> {
   return found.sort();
 }
 
-/** How many test files run at once: most of their time they wait, for Redis, for ends, for nodes that are frozen. */
+/** Number of test files that run in parallel: they mostly wait, for Redis, for expiry, for stopped nodes. */
 export const FILES_AT_ONCE = 4;
 
-/** After this time a program hangs and is ended; in milliseconds. */
-const PATIENCE = 300_000;
+/** Time limit for a program, which is then ended; in milliseconds. */
+const TIMEOUT = 300_000;
 
 export interface RunOptions {
   readonly cwd?: string;
   readonly env?: Record<string, string>;
 }
 
-/** Runs a program and streams what it says. Resolves to whether it succeeded. */
+/** Runs a program and passes its output through. Resolves to whether it succeeded. */
 export async function run(
   command: string,
   args: readonly string[],
@@ -57,7 +57,7 @@ export async function run(
       cwd,
       env,
       stdin: "null",
-      signal: AbortSignal.timeout(PATIENCE),
+      signal: AbortSignal.timeout(TIMEOUT),
     });
     return (await child.spawn().status).success;
   } catch (error) {
@@ -67,7 +67,7 @@ export async function run(
   }
 }
 
-/** As {@linkcode run}, for a program without which there is no going on. */
+/** As {@linkcode run}, but throws if the program fails. */
 export async function must(
   command: string,
   args: readonly string[],
@@ -78,7 +78,7 @@ export async function must(
   }
 }
 
-/** What a program writes to stdout, or undefined when it is not there or fails. */
+/** The output of a program on stdout, or undefined if it is missing or fails. */
 export async function outputOf(
   command: string,
   args: readonly string[],
@@ -101,7 +101,7 @@ function program(command: string): string {
   return command === "npm" && Deno.build.os === "windows" ? "npm.cmd" : command;
 }
 
-// `npx deno` leaves no deno on PATH, so children are started by their path
+// with `npx deno`, deno is not on PATH, so children are started by their path
 function shortName(command: string): string {
   return command === Deno.execPath() ? "deno" : command.replace(/^.*\//, "");
 }

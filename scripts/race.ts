@@ -1,6 +1,6 @@
 /**
- * Counts lost updates: many writers at once on one session, from both sides.
- * Prints a table; ends with 1 when anything was lost.
+ * Counts lost updates: many concurrent writers on one session, over HTTP and
+ * from sockets. Prints a table; exits with 1 if an update was lost.
  *
  * deno task race
  */
@@ -18,14 +18,14 @@ import {
   type TestContext,
 } from "../tests/support/harness.ts";
 
-/** How many writes one row makes, and how many of them are under way at once. */
+/** Number of writes per row, and of concurrent writes. */
 const WRITES = Number(process.env.RACE_WRITES ?? 400);
 const AT_ONCE = 50;
 const SOCKETS = 8;
 
 interface Row {
   readonly name: string;
-  /** Does the i-th write; `key` is what it must have counted up. */
+  /** Does the i-th write; resolves to the key that it incremented. */
   readonly write: (race: Race, i: number) => Promise<string>;
 }
 
@@ -71,7 +71,7 @@ const rows: readonly Row[] = [
   {
     name: "mixed, disjoint keys",
     write: async (race, i) => {
-      // plain requests without a lock, each with a key of its own, beside transactions
+      // plain requests without a lock, each with a separate key, and transactions
       if (i % 2) {
         await emit(race, i, "n");
         return "n";
@@ -121,7 +121,7 @@ function start(): Promise<Stand> {
   });
 }
 
-/** Makes all writes of a row and returns how many of them the session lacks, and how long it took. */
+/** Makes all writes of a row and returns the number of lost updates and the duration. */
 async function run(row: Row): Promise<{ lost: number; ms: number }> {
   await using stand = await start();
   const browser = stand.browser();

@@ -1,6 +1,6 @@
 /**
- * Takes the pictures of the demo in docs/img/ with a real Chromium:
- * `deno run -A scripts/screenshots.ts`. `CHROMIUM_PATH` says where it is.
+ * Takes the pictures of the demo in docs/img/ with Chromium:
+ * `deno run -A scripts/screenshots.ts`. `CHROMIUM_PATH` is the path of Chromium.
  */
 import { type BrowserContext, chromium, type Page } from "playwright-core";
 import { startDemo } from "../examples/demo/server.ts";
@@ -26,9 +26,9 @@ interface Shot {
   readonly width: number;
   readonly height: number;
   readonly colorScheme: "light" | "dark";
-  /** How many device pixels a pixel has. */
+  /** Device pixels per CSS pixel. */
   readonly scale: number;
-  /** Whether the picture shows all of the page, or what fits into the window. */
+  /** Whether the picture shows the whole page, or only the window. */
   readonly fullPage: boolean;
 }
 
@@ -69,7 +69,7 @@ try {
 
 async function take(shot: Shot): Promise<void> {
   const { width, height, colorScheme, scale } = shot;
-  // a new one for each picture: nobody else is logged in
+  // a new server for each picture, without other logins
   const demo = await startDemo({ port: 0, host: "127.0.0.1" });
   const context = await browser.newContext({
     viewport: { width, height },
@@ -90,7 +90,7 @@ async function take(shot: Shot): Promise<void> {
   await demo.close();
 }
 
-/** Plays a little with the demo, so that there is something to see. */
+/** Uses the demo, so that the pictures have content. */
 async function play(context: BrowserContext, page: Page): Promise<void> {
   const [pane = page.mainFrame()] = page.frames().slice(1);
   await pane.locator("[data-state=on]").first().waitFor();

@@ -1,4 +1,4 @@
-/** Counts tests over several programs, each of which has its own way to tell. */
+/** Counts test results of several programs with different report formats. */
 
 export interface Tally {
   passed: number;
@@ -16,7 +16,7 @@ export function add(to: Tally, more: Tally): void {
   to.skipped += more.skipped;
 }
 
-/** The line everything ends with. */
+/** The last line of the output. */
 export function summary({ passed, failed, skipped }: Tally): string {
   const tail = skipped > 0 ? `, ${skipped} skipped` : "";
   return `${passed} passed, ${failed} failed${tail}`;

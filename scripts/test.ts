@@ -1,4 +1,4 @@
-/** `deno task test`: every suite there is, and one line that sums them up. */
+/** `deno task test`: every suite, and a line with the totals. */
 import { buildNpm } from "./build_npm.ts";
 import { denoSuite } from "./deno_suite.ts";
 import { resolutionFlags } from "./jsr.ts";

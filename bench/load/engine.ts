@@ -1,6 +1,6 @@
 /**
- * A Socket.IO client that costs next to nothing: Engine.IO over a WebSocket
- * written by hand on a TCP connection, masked with zeros.
+ * A Socket.IO client that needs little CPU: Engine.IO over a minimal WebSocket
+ * implementation on a TCP connection, masked with zeros.
  */
 import { Buffer } from "node:buffer";
 import { connect, type Socket } from "node:net";
@@ -22,7 +22,7 @@ export function frame(text: string): Buffer {
   return Buffer.concat([head, body]);
 }
 
-/** Event packets for ids 0 to `window` - 1, ready to be sent again and again. */
+/** Event packets for ids 0 to `window` - 1, built once and sent repeatedly. */
 export function events(event: string, window: number): readonly Buffer[] {
   return Array.from(
     { length: window },
@@ -65,7 +65,7 @@ export class EngineSocket {
     this.#socket.write(lines.join("\r\n") + "\r\n\r\n");
   }
 
-  /** Sends a frame; those of one turn go out together. */
+  /** Sends a frame; the frames of one turn of the event loop are sent together. */
   send(bytes: Buffer): void {
     if (this.#out.length === 0) queueMicrotask(() => this.#flush());
     this.#out.push(bytes);

@@ -1,8 +1,8 @@
-/** An HTTP client that costs next to nothing: keep-alive, one request at a time. */
+/** An HTTP client that needs little CPU: keep-alive, one request at a time. */
 import { Buffer } from "node:buffer";
 import { connect, type Socket } from "node:net";
 
-/** An answer, as far as the load needs to know it. */
+/** The parts of a response that the load generator uses. */
 export interface Answer {
   readonly status: number;
   readonly cookies: readonly string[];
@@ -33,13 +33,13 @@ export class HttpConnection {
     this.#socket.on("close", () => failed());
   }
 
-  /** Sends a request and calls back with the head of the answer. */
+  /** Sends a request and calls back with the head of the response. */
   send(bytes: Buffer, answered: (head: string) => void): void {
     this.#answered = answered;
     this.#socket.write(bytes);
   }
 
-  /** Sends a request and waits for the answer. */
+  /** Sends a request and waits for the response. */
   get(path: string, cookie: string): Promise<Answer> {
     return new Promise((resolve, reject) => {
       this.#failed = reject;
@@ -71,7 +71,7 @@ export class HttpConnection {
   }
 }
 
-/** The status of an answer, from its head. */
+/** The status of a response, from its head. */
 export function statusOf(head: string): number {
   return Number(head.slice(9, 12));
 }
@@ -84,7 +84,7 @@ function bodyLength(text: string, end: number): number {
   return parseInt(text.slice(at + 18));
 }
 
-/** What a client was given to come back with. */
+/** The cookies that a client has received. */
 export class CookieJar {
   readonly #pairs = new Map<string, string>();
 

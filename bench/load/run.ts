@@ -1,19 +1,19 @@
-/** The ways to put load on a server: as much as it takes, or at a steady pace. */
+/** Load on a server: at its maximum rate, or at a constant rate. */
 import type { Buffer } from "node:buffer";
 import { type EngineSocket, events } from "./engine.ts";
 import { EngineSocket as Socket } from "./engine.ts";
 import { HttpConnection, request, statusOf } from "./http.ts";
 
-/** What was done in how many ms. */
+/** The number of operations, and their time in ms. */
 export interface Done {
   readonly operations: number;
   readonly ms: number;
 }
 
-/** One operation of one client; calls back when the server has answered. */
+/** One operation of one client; calls back after the response. */
 export type Operation = (done: () => void) => void;
 
-/** Keeps every client busy for `ms`, then waits for what is under way. */
+/** Keeps every client busy for `ms`, then waits for the open operations. */
 export function saturate(
   clients: readonly Operation[],
   ms: number,
@@ -39,8 +39,8 @@ export function saturate(
 }
 
 /**
- * Starts an operation every `1000 / rate` ms, whether or not those before were
- * answered, and measures each from the time it was due.
+ * Starts an operation every `1000 / rate` ms, independent of earlier responses,
+ * and measures each from its scheduled start.
  *
  * @returns latencies in ms
  */
@@ -80,7 +80,7 @@ export function pace(
   });
 }
 
-/** Requests for `path`: the cookies are dealt out to the connections, each of which takes its own in turn. */
+/** Requests for `path`: the cookies are distributed over the connections, and each connection uses its share in turn. */
 export function httpClients(
   port: number,
   path: string,
@@ -106,7 +106,7 @@ export function httpClients(
   return { clients, close };
 }
 
-/** Events of open sockets, `window` of them under way on each. */
+/** Events of open sockets, `window` open events on each. */
 export function socketClients(
   sockets: readonly EngineSocket[],
   event: string,
@@ -123,7 +123,7 @@ export function socketClients(
   });
 }
 
-/** Handshakes: a socket is opened, and closed again. */
+/** Handshakes: a socket is opened and closed. */
 export function handshakeClients(
   port: number,
   cookies: readonly string[],

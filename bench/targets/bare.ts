@@ -1,10 +1,10 @@
-/** The physical limit: Koa and Socket.IO, and no session at all. */
+/** The lower bound: Koa and Socket.IO without sessions. */
 // @ts-types="@types/koa"
 import Koa from "koa";
 import { Server } from "socket.io";
 import type { Ack, Target } from "./target.ts";
 
-/** Its clients bring as many bytes as those of the others, and it makes nothing of them. */
+/** Cookies of the same size as those of the other targets; they are ignored. */
 const COOKIES = ["sid", "sid.cid"].flatMap((name) => [
   `${name}=${"x".repeat(24)}; path=/`,
   `${name}.sig=${"x".repeat(27)}; path=/`,

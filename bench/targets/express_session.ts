@@ -29,7 +29,7 @@ export function expressSession(): Target {
   const io = new Server();
   io.on("connection", (socket) => {
     const request = socket.request as IncomingMessage & { session: Session };
-    // what the handshake loaded is a copy: each event has to load it anew
+    // the handshake's session is a copy: each event has to reload it
     const loaded = (use: () => void) => {
       request.session.reload((error: unknown) => {
         if (error) throw error;

@@ -1,4 +1,4 @@
-/** What HTTP users have today: koa-session with a store in a Map. */
+/** koa-session with a store in a Map: HTTP only. */
 // @ts-types="@types/koa"
 import Koa from "koa";
 import createSession from "koa-session";

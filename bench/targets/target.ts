@@ -1,26 +1,26 @@
-/** What every target is: an HTTP listener, and a Socket.IO server beside it. */
+/** The interface of a target: an HTTP listener and a Socket.IO server. */
 import type { RequestListener } from "node:http";
 import type { Server } from "socket.io";
 
-/** One way to have sessions. */
+/** One implementation of sessions. */
 export interface Target {
   /** Answers `/read`, `/change`, `/untouched` and `/login`. */
   readonly listener: RequestListener;
-  /** Answers `echo`, `read` and `increment`; `undefined` where sockets have no part. */
+  /** Answers `echo`, `read` and `increment`; `undefined` for targets without sockets. */
   readonly io: Server | undefined;
   /** Called when `io` is attached to the HTTP server. */
   readonly attached?: () => void;
-  /** Puts this many sessions of nobody into the store, where growth is measured. */
+  /** Adds this many unused sessions to the store, for the growth measurement. */
   readonly fill?: (count: number) => void | Promise<void>;
 }
 
-/** The session that every target keeps. */
+/** The session data of every target. */
 export interface Data {
   user: string;
   count: number;
 }
 
-/** What a new session begins with. */
+/** The data of a new session. */
 export function fresh(): Data {
   return { user: "ada", count: 1 };
 }
