@@ -3,8 +3,7 @@
  * all devices.
  *
  * Run `deno run -A examples/login.ts`, open http://localhost:3000 in two
- * browsers, log in in both, log out everywhere in one: the other receives
- * `session:end`.
+ * browsers, log in in both, log out everywhere in one: both are logged out.
  */
 import { createServer } from "node:http";
 import process from "node:process";
