@@ -99,7 +99,7 @@ export class SessionBridge<S extends object = SessionData>
     assertBridgeable(app, io);
     const resolved = resolveOptions(options);
     this.#randomKeys = ensureAppKeys(app, resolved);
-    this.#io = io as Server;
+    this.#io = io;
     this.#options = resolved;
     this.#parts = new BridgeParts(
       app,

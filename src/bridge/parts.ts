@@ -34,8 +34,11 @@ import { SocketSessions } from "../sockets/sockets.ts";
 import type { SharedStore } from "../api/store.ts";
 import { Transactions } from "../transaction/transactions.ts";
 import {
+  allowsCorsCredentials,
+  engineOfSocket,
   hasClusterAdapter,
   hasConnectionRecovery,
+  httpServerOf,
 } from "../sockets/socket_io.ts";
 
 /** A handshake whose cookies do not count. */
@@ -136,10 +139,7 @@ export class BridgeParts implements LifecycleDeps {
       app,
       options.origin,
       (req) => new ServerResponse(req),
-      () =>
-        this.setup.watch(
-          (io as unknown as { httpServer?: unknown }).httpServer,
-        ),
+      () => this.setup.watch(httpServerOf(io)),
     );
     const { view, expiringNotice } = options;
     if (view) this.membership.enable();
@@ -165,9 +165,6 @@ export class BridgeParts implements LifecycleDeps {
 
   /** What the doctor is to look at. */
   setupReport(randomKeys: boolean): SetupReport {
-    const { engine } = this.#io as unknown as {
-      engine?: { opts?: { cors?: { credentials?: boolean } } };
-    };
     return {
       options: this.#options,
       randomKeys,
@@ -176,7 +173,7 @@ export class BridgeParts implements LifecycleDeps {
       recovery: hasConnectionRecovery(this.#io),
       ran: this.http.ran,
       missed: this.setup.missed,
-      corsCredentials: engine?.opts?.cors?.credentials === true,
+      corsCredentials: allowsCorsCredentials(this.#io),
     };
   }
 
@@ -219,8 +216,8 @@ export class BridgeParts implements LifecycleDeps {
             socket.request,
             () => equipment.contextOf(socket) as KoaContext,
           ),
-      admit: ({ conn, request }) =>
-        this.#origin.admit(Reflect.get(conn, "server"), request),
+      admit: (socket) =>
+        this.#origin.admit(engineOfSocket(socket), socket.request),
       byHash: this.byHash,
       known: (sid, record) => this.lifecycle.track(sid, record),
       feed: this.feed,

@@ -8,19 +8,23 @@ import { refuse } from "../base/arguments.ts";
 import { generateUid } from "../base/ids.ts";
 import type { KoaApplication } from "../api/koa.ts";
 import type { ResolvedOptions } from "../api/options.ts";
+import { isSocketServer } from "../sockets/socket_io.ts";
+
 const bridgedApps = new WeakSet<object>();
 const bridgedServers = new WeakSet<object>();
 
 /** Refuses what is no application and no server, and those that have a session already. */
-export function assertBridgeable(app: unknown, io: unknown): void {
+export function assertBridgeable(
+  app: unknown,
+  io: unknown,
+): asserts io is Server {
   const koa = app as KoaApplication | undefined | null;
   if (
     typeof koa?.use !== "function" || typeof koa.createContext !== "function"
   ) {
     refuse("bridge sessions", "app", "a Koa application", app);
   }
-  const server = io as Server | undefined | null;
-  if (typeof server?.of !== "function" || !(server._nsps instanceof Map)) {
+  if (!isSocketServer(io)) {
     refuse("bridge sessions", "io", "a Socket.IO server", io);
   }
   if (bridgedApps.has(koa)) {
@@ -28,7 +32,7 @@ export function assertBridgeable(app: unknown, io: unknown): void {
       "Cannot bridge sessions as app has a bridge already: one is enough",
     );
   }
-  if (bridgedServers.has(server)) {
+  if (bridgedServers.has(io)) {
     throw new TypeError(
       "Cannot bridge sessions as io has a bridge already: one is enough",
     );

@@ -7,7 +7,7 @@
  */
 import type { Server } from "socket.io";
 import type { EndReason } from "../api/events.ts";
-import { isClusterAdapter } from "../sockets/socket_io.ts";
+import { isClusterAdapter, onServerSideEvent } from "../sockets/socket_io.ts";
 
 /** What happened to a session, by the hash of its id. */
 export type ClusterMessage =
@@ -37,7 +37,7 @@ const REASONS: ReadonlySet<unknown> = new Set<EndReason>([
 export class ClusterMessenger {
   readonly #io: Server;
   readonly #failed: (error: unknown) => void;
-  readonly #receive: (message: unknown) => void;
+  readonly #unsubscribe: () => void;
 
   /**
    * @param receive is called with each message that makes sense
@@ -50,10 +50,9 @@ export class ClusterMessenger {
   ) {
     this.#io = io;
     this.#failed = failed;
-    this.#receive = (message) => {
+    this.#unsubscribe = onServerSideEvent(io, EVENT, (message) => {
       if (isMessage(message)) receive(message).catch(failed);
-    };
-    io.on(EVENT as never, this.#receive as never);
+    });
   }
 
   /** Tells the other nodes, if there can be any. */
@@ -68,7 +67,7 @@ export class ClusterMessenger {
   }
 
   close(): void {
-    this.#io.off(EVENT as never, this.#receive as never);
+    this.#unsubscribe();
   }
 }
 

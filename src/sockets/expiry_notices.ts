@@ -8,6 +8,7 @@ import { Alarm, ExpiryHeap, type Scheduled } from "../base/expiry_heap.ts";
 import { type Awaitable, isAlive, type StoredRecord } from "../api/store.ts";
 import { RETRY } from "../base/timers.ts";
 import type { Socket } from "socket.io";
+import { emitTo } from "./client_events.ts";
 
 /** When a session is to be looked at. */
 class Notice implements Scheduled {
@@ -103,7 +104,7 @@ export class ExpiryNotices {
     if (notice.told !== record.expires) {
       notice.told = record.expires;
       for (const socket of client.sockets) {
-        socket.emit("session:expiring", { inMs });
+        emitTo(socket, "session:expiring", { inMs });
       }
     }
     // if it lives on then, there is another end to tell of

@@ -17,6 +17,7 @@ import { chain } from "../base/async.ts";
 import type { Awaitable } from "../api/store.ts";
 import { HANDSHAKE } from "../base/tracing.ts";
 import type { Socket } from "socket.io";
+import type { Middleware } from "./socket_io.ts";
 
 /** What handshakes need from the others. */
 export interface HandshakeDeps {
@@ -33,12 +34,6 @@ export interface HandshakeDeps {
   /** Whether a handshake may be looked at; rejects where it may not. */
   admit(socket: Socket): Promise<void> | undefined;
 }
-
-/** A middleware of Socket.IO. */
-export type Middleware = (
-  socket: Socket,
-  next: (error?: Error) => void,
-) => void;
 
 /** The middleware that gives sockets their sessions. */
 export function handshakeMiddleware(host: HandshakeDeps): Middleware {

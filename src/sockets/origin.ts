@@ -1,94 +1,82 @@
 /**
- * Who may open a socket with cookies. CORS does not ask about WebSockets: a
- * page from anywhere can open one, and the browser sends the cookies along.
+ * Which origins may open a socket with cookies. CORS does not cover
+ * WebSockets: a page of any origin can open one, and the browser sends the
+ * cookies along.
  *
  * @module
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import type { KoaApplication, KoaContext } from "../api/koa.ts";
 import type { OriginOption } from "../api/options.ts";
+import type { Server } from "socket.io";
+import {
+  type AllowRequest,
+  type EngineServer,
+  watchEngines,
+} from "./socket_io.ts";
 
-/** `"guest"`: admitted, but its cookies do not count. */
+/** `"guest"`: admitted, but its cookies are ignored. */
 type Verdict = "session" | "guest" | "refused";
 
-/** The options of the npm package `cors`, as far as origins go. */
+/** The options of the npm package `cors` that concern origins. */
 interface CorsPolicy {
   readonly origin?: unknown;
   readonly credentials?: boolean;
 }
 
-type AllowRequest = (
-  req: IncomingMessage,
-  fn: (err: string | null | undefined, success: boolean) => void,
-) => unknown;
-
-/** The engine under Socket.IO, as far as it is touched. */
-interface Engine {
-  readonly opts: { allowRequest?: AllowRequest; cors?: unknown };
-}
-
-interface EngineHost {
-  readonly engine?: Engine;
-  bind(engine: never): unknown;
-}
-
 const REFUSAL = "Origin not allowed";
 
-/** Stands before every handshake, on every transport, before any session is read. */
+/** Checks the origin of every handshake, on every transport, before any session is read. */
 export class OriginGate {
   readonly #app: KoaApplication;
   readonly #option: OriginOption;
   readonly #makeResponse: (req: IncomingMessage) => ServerResponse;
   readonly #judged = new WeakSet<IncomingMessage>();
   readonly #guests = new WeakSet<IncomingMessage>();
-  readonly #guarded = new WeakSet<Engine>();
+  readonly #guarded = new WeakSet<EngineServer>();
   readonly #undo: (() => void)[] = [];
-  readonly #bound: () => void;
+  readonly #onEngine: () => void;
   #warned = false;
 
-  /** @param bound is called when `io` has an engine, and so may have an HTTP server */
+  /** @param onEngine is called when `io` has an engine, and so may have an HTTP server */
   constructor(
     app: KoaApplication,
     option: OriginOption,
     makeResponse: (req: IncomingMessage) => ServerResponse,
-    bound: () => void,
+    onEngine: () => void,
   ) {
-    this.#bound = bound;
+    this.#onEngine = onEngine;
     this.#app = app;
     this.#option = option;
     this.#makeResponse = makeResponse;
   }
 
-  /** Takes its place in the engine there is, and in each one that `io` is bound to later. */
-  attach(io: object): void {
-    const host = io as EngineHost;
-    if (host.engine) this.#guard(host.engine);
-    const bind = host.bind;
-    const guard = (engine: Engine) => this.#guard(engine);
-    Reflect.set(io, "bind", function (this: unknown, engine: Engine) {
-      guard(engine);
-      return Reflect.apply(bind, this, [engine]);
-    });
-    this.#undo.push(() => Reflect.deleteProperty(io, "bind"));
+  /** Guards the engine of `io`, and each one that it is bound to later. */
+  attach(io: Server): void {
+    this.#undo.push(watchEngines(io, (engine) => this.#guard(engine)));
   }
 
-  /** Whether the cookies of this request do not count. */
+  /** Whether the cookies of this request are ignored. */
   isGuest(req: IncomingMessage): boolean {
     return this.#guests.has(req);
   }
 
   /**
-   * For a socket whose request nobody judged: it came through an engine that
-   * `io` was attached to before its last one, and that nothing leads to but
-   * its sockets. That engine is guarded from then on.
+   * Judges the request of a socket that was not judged yet: such a socket
+   * belongs to an engine that `io` was attached to before its present one, and
+   * that is reachable only through its sockets. That engine is guarded from
+   * then on.
    *
-   * @returns nothing where the request was judged
+   * @returns nothing where the request was judged before
    * @throws (as a rejection) when the socket is refused
    */
-  admit(engine: object, req: IncomingMessage): Promise<void> | undefined {
+  admit(
+    engine: EngineServer,
+    req: IncomingMessage,
+  ): Promise<void> | undefined {
     if (this.#judged.has(req)) return undefined;
-    this.#guard(engine as Engine);
-    return this.#decide(req, (engine as Engine).opts.cors, (allowed) => {
+    this.#guard(engine);
+    return this.#decide(req, engine.opts.cors, (allowed) => {
       if (allowed) return;
       throw Object.assign(new Error(REFUSAL), { code: "SESSION_HANDSHAKE" });
     });
@@ -98,29 +86,31 @@ export class OriginGate {
     for (const undo of this.#undo.splice(0)) undo();
   }
 
-  #guard(engine: Engine): void {
+  #guard(engine: EngineServer): void {
     if (this.#guarded.has(engine)) return;
     this.#guarded.add(engine);
     const { opts } = engine;
-    const users = opts.allowRequest;
+    const original = opts.allowRequest;
     const guarded: AllowRequest = (req, fn) => {
       this.#decide(
         req,
         opts.cors,
         (allowed) =>
-          allowed ? askUser(users, opts, req, fn) : fn(REFUSAL, false),
+          allowed
+            ? askApplication(original, opts, req, fn)
+            : fn(REFUSAL, false),
       ).catch(() => fn(REFUSAL, false));
     };
     opts.allowRequest = guarded;
-    this.#bound();
+    this.#onEngine();
     this.#undo.push(() => {
       if (opts.allowRequest !== guarded) return;
-      if (users) opts.allowRequest = users;
+      if (original) opts.allowRequest = original;
       else delete opts.allowRequest;
     });
   }
 
-  /** Judges a request, and takes note of it; goes on without a detour. */
+  /** Judges a request and records the verdict; calls `next` within the same promise reaction. */
   #decide<T>(
     req: IncomingMessage,
     cors: unknown,
@@ -141,7 +131,7 @@ export class OriginGate {
 
   async #judge(req: IncomingMessage, cors: unknown): Promise<Verdict> {
     const origin = req.headers.origin;
-    // only browsers say where a page came from, and only pages need to be asked
+    // only browsers send an origin, and only pages in a browser have to be checked
     if (origin === undefined) return "session";
     const option = this.#option;
     if (option === "any") return "session";
@@ -167,9 +157,9 @@ export class OriginGate {
       return "refused";
     }
     const forwarded = this.#app.proxy && req.headers["x-forwarded-proto"];
-    // without TLS here, a proxy before us may have ended it: the scheme is not known
-    const known = ctx.secure || Boolean(forwarded);
-    return allow(!known || from.protocol === `${ctx.protocol}:`);
+    // without TLS here, a proxy in front may have terminated it: the scheme is uncertain
+    const schemeIsCertain = ctx.secure || Boolean(forwarded);
+    return allow(!schemeIsCertain || from.protocol === `${ctx.protocol}:`);
   }
 
   #warn(): void {
@@ -185,22 +175,22 @@ function allow(allowed: boolean): Verdict {
   return allowed === true ? "session" : "refused";
 }
 
-/** A RegExp that is found somewhere inside says nothing: the whole origin must match. */
+/** The whole origin must match: a match of a part of it proves nothing. */
 function matchesWhole(pattern: RegExp, origin: string): boolean {
   const flags = pattern.flags.replace(/[gy]/g, "");
   return new RegExp(`^(?:${pattern.source})$`, flags).test(origin);
 }
 
-/** The user's own check, which may be async although it takes a callback. */
-function askUser(
-  users: AllowRequest | undefined,
+/** Calls the application's own check, which may be async although it takes a callback. */
+function askApplication(
+  original: AllowRequest | undefined,
   opts: object,
   req: IncomingMessage,
   fn: (err: string | null | undefined, success: boolean) => void,
 ): Promise<void> {
-  if (!users) return Promise.resolve(fn(null, true));
+  if (!original) return Promise.resolve(fn(null, true));
   return new Promise((resolve, reject) => {
-    const answer = Reflect.apply(users, opts, [
+    const answer = Reflect.apply(original, opts, [
       req,
       (err: string | null | undefined, success: boolean) => {
         fn(err, success);
@@ -211,7 +201,7 @@ function askUser(
   });
 }
 
-/** What the npm package `cors` would answer to this origin. */
+/** The verdict of the npm package `cors` on this origin. */
 async function corsVerdict(
   cors: unknown,
   origin: string,
@@ -219,16 +209,16 @@ async function corsVerdict(
 ): Promise<Verdict> {
   const policy =
     await (typeof cors === "function"
-      ? called<CorsPolicy>((fn) => cors(req, fn))
+      ? callbackResult<CorsPolicy>((fn) => cors(req, fn))
       : cors as CorsPolicy);
   let allowed: unknown = policy?.origin === undefined ? "*" : policy.origin;
   if (typeof allowed === "function") {
     const decide = allowed;
-    allowed = await called((fn) => decide(origin, fn));
+    allowed = await callbackResult((fn) => decide(origin, fn));
   }
   if (!allowed) return "refused";
-  const anyone = allowed === "*" || allowed === true;
-  if (anyone) return policy?.credentials ? "session" : "guest";
+  const any = allowed === "*" || allowed === true;
+  if (any) return policy?.credentials ? "session" : "guest";
   return allow(isAllowed(origin, allowed));
 }
 
@@ -243,7 +233,7 @@ function isAllowed(origin: string, allowed: unknown): boolean {
   return typeof allowed === "string" ? origin === allowed : Boolean(allowed);
 }
 
-function called<T>(
+function callbackResult<T>(
   call: (fn: (error: unknown, value?: T) => void) => unknown,
 ): Promise<T | undefined> {
   return new Promise((resolve, reject) => {

@@ -1,7 +1,7 @@
 /**
- * The gate at an adapter's `restoreSession`. Socket.IO's connection state
- * recovery goes past every middleware and sends what was missed before anybody
- * is asked, so the question is put here: does the session still stand?
+ * A check in an adapter's `restoreSession`. Socket.IO's connection state
+ * recovery bypasses every middleware and sends the missed packets before any
+ * listener runs, so this is the place to check that the session still stands.
  *
  * @module
  */
@@ -9,26 +9,16 @@ import type { Namespace } from "socket.io";
 import { waitAtMost } from "../base/async.ts";
 import type { TrackedSession } from "../identity/registry.ts";
 import { belongTo, hashInRooms } from "./rooms.ts";
+import { interceptRestore, type RestoredSocket } from "./socket_io.ts";
 
-/** What an adapter restores. */
-interface Restored {
-  readonly sid: string;
-  readonly pid: string;
-  readonly rooms: Iterable<unknown>;
-}
-
-interface RestoringAdapter {
-  restoreSession(pid: string, offset: string): Promise<Restored | null> | null;
-  readonly sessions?: { delete?(pid: string): unknown };
-}
-
-/** How many sockets may stand between the gate and their connection. */
+/** How many sockets may be restored and not yet connected. */
 const MAX_ADMITTED = 10_000;
 
-/** See the module's text. */
+/** Lets a socket be recovered only into a session that still stands. */
 export class RecoveryGate {
   readonly #limit: number;
   readonly #standing: (hash: string) => Promise<TrackedSession | undefined>;
+  /** By socket id. */
   readonly #admitted = new Map<string, TrackedSession>();
 
   /**
@@ -46,69 +36,38 @@ export class RecoveryGate {
   /**
    * Guards the adapter that the namespace has, and each that it is given.
    *
-   * @param guarded is told of each of them
+   * @param onAdapter is called with each of them
+   * @returns removes the guard
    */
   guard(
     namespace: Namespace,
-    guarded: (adapter: object) => void,
+    onAdapter: (adapter: object) => void,
   ): () => void {
-    const wrap = <A extends object>(adapter: A): A => {
-      guarded(adapter);
-      return this.#wrap(adapter);
-    };
-    let adapter = wrap(namespace.adapter);
-    Object.defineProperty(namespace, "adapter", {
-      configurable: true,
-      enumerable: true,
-      get: () => adapter,
-      set: (next) => adapter = wrap(next),
-    });
-    return () => {
-      Reflect.deleteProperty(adapter, "restoreSession");
-      Object.defineProperty(namespace, "adapter", {
-        configurable: true,
-        enumerable: true,
-        writable: true,
-        value: adapter,
-      });
-    };
+    return interceptRestore(
+      namespace,
+      onAdapter,
+      (answer) => this.#restore(answer),
+    );
   }
 
-  /** What a recovered socket was let through with; asked once. */
+  /** The session that a recovered socket was admitted with; returned once. */
   admitted(socketId: string): TrackedSession | undefined {
     const session = this.#admitted.get(socketId);
     this.#admitted.delete(socketId);
     return session;
   }
 
-  #wrap<A>(adapter: A): A {
-    const restoring = adapter as unknown as RestoringAdapter;
-    const restore = restoring.restoreSession;
-    if (typeof restore !== "function") return adapter;
-    Object.defineProperty(adapter, "restoreSession", {
-      configurable: true,
-      writable: true,
-      value: (pid: string, offset: string) => {
-        const restored = restore.call(adapter, pid, offset);
-        // the adapter in memory would restore the same one again, to whoever asks meanwhile
-        restoring.sessions?.delete?.(pid);
-        return this.#restore(restored);
-      },
-    });
-    return adapter;
-  }
-
   async #restore(
-    answer: Promise<Restored | null> | null,
-  ): Promise<Restored | null> {
-    // what is not there in time is as good as nothing: the client connects anew
+    answer: Promise<RestoredSocket | null> | null,
+  ): Promise<RestoredSocket | null> {
+    // an answer that is late counts as none: the client then connects without recovery
     const restored = await waitAtMost(Promise.resolve(answer), this.#limit);
     if (!restored) return null;
     const hash = hashInRooms(restored.rooms);
     const session = hash === undefined ? undefined : await this.#standing(hash);
     if (hash === undefined) return restored;
     if (!session) return null;
-    // it may be somebody else's by now, who did not miss what was sent
+    // bound to another client or user by now: the missed packets were not meant for that one
     const { clientId, user } = session;
     if (!belongTo(restored.rooms, clientId, user)) return null;
     if (this.#admitted.size >= MAX_ADMITTED) {

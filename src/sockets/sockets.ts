@@ -15,15 +15,18 @@ import type { EndReason } from "../api/events.ts";
 import type { ViewPublisher } from "./view_publisher.ts";
 import { unref } from "../base/expiry_heap.ts";
 import {
+  emitTo,
   sendSessionEnd,
   sendSessionNone,
   sendSessionStart,
 } from "./client_events.ts";
+import { type HandshakeDeps, handshakeMiddleware } from "./handshake.ts";
 import {
-  type HandshakeDeps,
-  handshakeMiddleware,
+  addAnyListener,
   type Middleware,
-} from "./handshake.ts";
+  namespacesOf,
+  prependMiddleware,
+} from "./socket_io.ts";
 import type { SessionRooms } from "./rooms.ts";
 import type { OnSessionEnd } from "../api/options.ts";
 import { RecoveryGate } from "./recovery.ts";
@@ -86,11 +89,11 @@ export class SocketSessions {
       (hash) => this.#standing(hash),
     );
     const install = (namespace: Namespace) => this.#install(namespace);
-    for (const namespace of io._nsps.values()) install(namespace);
+    for (const namespace of namespacesOf(io)) install(namespace);
     io.on("new_namespace", install);
     this.#undo.push(() => {
       io.off("new_namespace", install);
-      for (const namespace of io._nsps.values()) {
+      for (const namespace of namespacesOf(io)) {
         this.#installed.get(namespace)?.();
       }
     });
@@ -109,7 +112,7 @@ export class SocketSessions {
     const client = clients.client(clientId);
     if (!client || client.session === known) return;
     this.#enter(client, known);
-    for (const socket of client.sockets) socket.emit("session:start");
+    for (const socket of client.sockets) emitTo(socket, "session:start");
     this.#entered(known, [...client.sockets]);
   }
 
@@ -139,7 +142,7 @@ export class SocketSessions {
       this.#enter(client, to);
     }
     for (const socket of client.sockets) {
-      socket.emit("session:rotated", { sockets });
+      emitTo(socket, "session:rotated", { sockets });
     }
   }
 
@@ -169,18 +172,15 @@ export class SocketSessions {
   }
 
   #install(namespace: Namespace): void {
-    const middleware = this.#handshake;
     const onConnect = (socket: Socket) => this.#connected(socket);
-    const { _fns } = namespace as unknown as { _fns: Middleware[] };
-    _fns.unshift(middleware);
+    const removeMiddleware = prependMiddleware(namespace, this.#handshake);
     namespace.prependListener("connect", onConnect);
     const unguard = this.#gate.guard(
       namespace,
       (adapter) => this.#host.membership.enableFor(adapter),
     );
     this.#installed.set(namespace, () => {
-      const at = _fns.indexOf(middleware);
-      if (at >= 0) _fns.splice(at, 1);
+      removeMiddleware();
       namespace.off("connect", onConnect);
       unguard();
     });
@@ -198,7 +198,9 @@ export class SocketSessions {
     const { clientId } = following;
     const known = this.#host.equipment.sessionOf(socket);
     socket.on("disconnect", this.#gone);
-    if (this.#host.touchInterval !== false) listen(socket, this.#activity);
+    if (this.#host.touchInterval !== false) {
+      addAnyListener(socket, this.#activity);
+    }
     let aside: readonly Socket[] = [];
     if (this.#admission) {
       const now = clients.client(clientId)?.session;
@@ -221,7 +223,7 @@ export class SocketSessions {
     if (client.session) membership.join([socket], client.session);
     else this.#enter(client, known!);
     for (const guest of guests) {
-      if (guest !== socket) guest.emit("session:start");
+      if (guest !== socket) emitTo(guest, "session:start");
     }
     sendSessionStart(socket);
     this.#entered(client.session!, guests.length > 0 ? guests : [socket]);
@@ -239,7 +241,7 @@ export class SocketSessions {
       if (!now) return this.onStart(known, record);
       const admitted = this.#admission!.resume(sockets, record);
       membership.join(admitted, known);
-      for (const socket of admitted) socket.emit("session:start");
+      for (const socket of admitted) emitTo(socket, "session:start");
       this.#entered(known, admitted);
     }).catch(failed);
   }
@@ -393,11 +395,4 @@ function unfollowing(
     clients.removeSocket(client, this);
     if (client.session && client.sockets.length === 0) left(client.session);
   } as () => void;
-}
-
-/** As `socket.onAny`, with an array of one: a push into an empty array makes room for 17. */
-function listen(socket: Socket, listener: () => void): void {
-  const held = socket as unknown as { _anyListeners?: unknown };
-  held._anyListeners ??= [listener];
-  if (!socket.listenersAny().includes(listener)) socket.onAny(listener);
 }

@@ -10,7 +10,8 @@ import { hashId } from "../base/ids.ts";
 import { isAlive, type SessionData, type SessionRecord } from "../api/store.ts";
 import type { Transactions } from "../transaction/transactions.ts";
 import type { Server, Socket } from "socket.io";
-import { hasClusterAdapter } from "./socket_io.ts";
+import { emitTo } from "./client_events.ts";
+import { hasClusterAdapter, namespacesOf } from "./socket_io.ts";
 import { sessionRoom } from "./rooms.ts";
 
 /** What the feed needs of the others. */
@@ -107,8 +108,8 @@ export class ViewPublisher {
       if (this.#seen(before).text === text) return;
       if (known) this.#pushes.set(known, (this.#pushes.get(known) ?? 0) + 1);
       const rooms = hashes.map(sessionRoom);
-      for (const namespace of this.#io._nsps.values()) {
-        namespace.to(rooms).emit("session:view", view);
+      for (const namespace of namespacesOf(this.#io)) {
+        emitTo(namespace.to(rooms), "session:view", view);
       }
     } catch (error) {
       this.#host.failed(error);
@@ -132,7 +133,7 @@ export class ViewPublisher {
     for (const socket of sockets) {
       // one of them may have been put aside, or be gone
       const stays = clients.client(known.clientId)?.sockets.includes(socket);
-      if (stays) socket.emit("session:view", view);
+      if (stays) emitTo(socket, "session:view", view);
     }
   }
 
