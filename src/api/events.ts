@@ -1,14 +1,15 @@
 /**
- * What the bridge tells: the payloads of its events, and what clients hear.
+ * The events of the bridge with their payloads, and the events that clients
+ * receive.
  *
  * @module
  */
 
-/** How a session came to be known. */
+/** Why `sessionStart` is emitted. */
 export type StartCause =
   /** An HTTP request began it. */
   | "created"
-  /** It was in the store already, and was met again: after a restart, or begun by another process. */
+  /** It was in the store already and is new to this process: after a restart, or begun by another process. */
   | "rebuilt"
   /** It goes on under a new id. */
   | "rotated";
@@ -19,14 +20,28 @@ export type EndReason =
   | "logout"
   /** `destroy`, `destroyUser`, or the store's own `destroy`. */
   | "revoked"
-  /** Its time was over. */
+  /** Its lifetime was over. */
   | "expired"
   /** Its client began another session. */
   | "replaced"
   /** It goes on under a new id. */
   | "rotated"
-  /** The store needed the room. */
+  /** The store needed the space. */
   | "evicted";
+
+/** Every reason for an end; the compiler refuses a list that is not complete. */
+export const END_REASONS: ReadonlySet<unknown> = new Set(
+  Object.keys(
+    {
+      logout: true,
+      revoked: true,
+      expired: true,
+      replaced: true,
+      rotated: true,
+      evicted: true,
+    } satisfies Record<EndReason, true>,
+  ),
+);
 
 /** The payload of `sessionStart`. */
 export interface SessionStart {
@@ -34,7 +49,7 @@ export interface SessionStart {
   readonly clientId: string;
   /** The session's id. */
   readonly sessionId: string;
-  /** How it came to be known. */
+  /** Why the event is emitted. */
   readonly cause: StartCause;
   /** Whether it happened in this process. */
   readonly local: boolean;
@@ -44,7 +59,7 @@ export interface SessionStart {
 export interface SessionEnd {
   /** The client that the session was bound to. */
   readonly clientId: string;
-  /** The session's id; it is dead. */
+  /** The session's id; it is not valid any more. */
   readonly sessionId: string;
   /** Why it ended. */
   readonly reason: EndReason;
@@ -70,7 +85,7 @@ export interface SessionConflict {
   readonly sessionId: string;
   /** The keys in conflict. */
   readonly keys: readonly string[];
-  /** What became of it. */
+  /** How the conflict was resolved. */
   readonly resolution: "last" | "reject" | "custom";
 }
 
@@ -86,22 +101,22 @@ export interface SessionChange {
 
 /** The events of a `SessionBridge`, each with its arguments. */
 export interface BridgeEvents {
-  /** A session began, or was met again. */
+  /** A session began, or is tracked by this process from now on. */
   sessionStart: [event: SessionStart];
   /** A session ended. */
   sessionEnd: [event: SessionEnd];
   /**
-   * The data of a session was changed by a write in this process. Of writes in
-   * others only those are told that change whom it belongs to.
+   * The data of a session was changed by a write in this process. Of the writes
+   * in other processes, only those are reported that change the session's user.
    */
   sessionChange: [event: SessionChange];
   /** Two writers changed the same key to different values. */
   sessionConflict: [event: SessionConflict];
-  /** Something failed that no caller can be told of; emitted only while somebody listens. */
+  /** Something failed outside any call that could be rejected; emitted only while there is a listener. */
   error: [error: Error];
 }
 
-/** What clients hear, in every mode; never an id. */
+/** The events that clients receive, in every mode; none carries an id. */
 export interface ClientEvents {
   /** A session began for this client; the socket is in it. */
   "session:start": () => void;
@@ -111,11 +126,25 @@ export interface ClientEvents {
   "session:rotated": (event: { sockets: "follow" | "leave" }) => void;
   /**
    * The socket connected, and is in no session; for `./client`. `client`:
-   * whether it would hear of a later login, as its client is known.
+   * whether a later login will reach it, as its client is identified.
    */
   "session:none": (event: { client: boolean }) => void;
-  /** The session ends in so many ms, unless something happens; see the option `expiringNotice`. */
+  /** The session ends in `inMs` ms, unless there is activity; see the option `expiringNotice`. */
   "session:expiring": (event: { inMs: number }) => void;
-  /** What the client may see of the session, when it gets into one and when it changes; see the option `view`. */
+  /** What the client may see of the session, when the socket enters one and when it changes; see the option `view`. */
   "session:view": (view: unknown) => void;
 }
+
+/** The name of every event that clients receive; the compiler refuses a list that is not complete. */
+export const CLIENT_EVENTS: ReadonlySet<string> = new Set(
+  Object.keys(
+    {
+      "session:start": true,
+      "session:end": true,
+      "session:rotated": true,
+      "session:none": true,
+      "session:expiring": true,
+      "session:view": true,
+    } satisfies Record<keyof ClientEvents, true>,
+  ),
+);

@@ -1,5 +1,5 @@
 /**
- * A socket under a bridge, as its user sees it.
+ * The public members of a socket under a bridge, and of a Socket.IO server.
  *
  * @module
  */
@@ -28,17 +28,17 @@ export interface SocketSession<
   This = SocketIO.Socket,
   Ctx = SocketContext,
 > {
-  /** The client that opened the socket; `undefined` when it brought no genuine client cookie. */
+  /** The client that opened the socket; `undefined` when the handshake had no genuine client cookie. */
   readonly clientId: string | undefined;
   /** The session that the client has now: it changes when the client logs out and in again. */
   readonly sessionId: string | undefined;
-  /** The Koa context of the handshake, made when it is first asked for. */
+  /** The Koa context of the handshake, made at the first access. */
   readonly ctx: Ctx;
-  /** Runs a handler on the session, alone; see `SessionBridge.withSession`. */
+  /** Runs a handler on the session, exclusively; see `SessionBridge.withSession`. */
   withSession<R>(
     handler: (view: SessionView<S, This>) => R | Promise<R>,
   ): Promise<R>;
-  /** The same, with something to do when there is no session. */
+  /** The same, with a fallback for when there is no session. */
   withSession<R, M>(
     handler: (view: SessionView<S, This>) => R | Promise<R>,
     onMissing: M,

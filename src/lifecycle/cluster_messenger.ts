@@ -6,7 +6,7 @@
  * @module
  */
 import type { Server } from "socket.io";
-import type { EndReason } from "../api/events.ts";
+import { END_REASONS, type EndReason } from "../api/events.ts";
 import { isClusterAdapter, onServerSideEvent } from "../sockets/socket_io.ts";
 
 /** What happened to a session, by the hash of its id. */
@@ -23,15 +23,6 @@ export type ClusterMessage =
   | { readonly type: "change"; readonly hash: string };
 
 const EVENT = "koa-io-session";
-
-const REASONS: ReadonlySet<unknown> = new Set<EndReason>([
-  "logout",
-  "revoked",
-  "expired",
-  "replaced",
-  "rotated",
-  "evicted",
-]);
 
 /** The messenger. */
 export class ClusterMessenger {
@@ -84,7 +75,7 @@ function isMessage(message: unknown): message is ClusterMessage {
     case "change":
       return true;
     case "end":
-      return REASONS.has(reason);
+      return END_REASONS.has(reason);
     case "rotate":
       return typeof to === "string" &&
         (sockets === "follow" || sockets === "leave");

@@ -4,6 +4,7 @@
  * @module
  */
 import { refuse } from "../base/arguments.ts";
+import { CLIENT_EVENTS } from "../api/events.ts";
 import { generateUid } from "../base/ids.ts";
 import { MAX_TIMER } from "../base/timers.ts";
 import { OptionReader } from "./option_reader.ts";
@@ -28,6 +29,7 @@ const THIRTY_DAYS = 30 * ONE_DAY;
 const ONE_YEAR = 365 * ONE_DAY;
 /** The length of a session id: 144 random bits; OWASP ASVS 7.2.3 asks for 128. */
 const SESSION_ID_LENGTH = 24;
+/** Names that an event of the application must not have: those that Socket.IO reserves, and ours. */
 const TAKEN_EVENTS: ReadonlySet<string> = new Set([
   "connect",
   "connect_error",
@@ -35,12 +37,7 @@ const TAKEN_EVENTS: ReadonlySet<string> = new Set([
   "disconnecting",
   "newListener",
   "removeListener",
-  "session:start",
-  "session:end",
-  "session:rotated",
-  "session:none",
-  "session:expiring",
-  "session:view",
+  ...CLIENT_EVENTS,
 ]);
 
 /**
