@@ -194,7 +194,7 @@ export class BridgeParts implements LifecycleDeps {
   #bridgeSockets(app: KoaApplication): SocketSessions {
     const options = this.#options;
     const { clients, transactions } = this;
-    const equipment = new SocketExtension(clients, transactions, (socket) => {
+    const extension = new SocketExtension(clients, transactions, (socket) => {
       const { request, handshake } = socket;
       const ctx = app.createContext(request, new ServerResponse(request));
       return withoutSession(Object.assign(ctx as object, { handshake }));
@@ -203,9 +203,9 @@ export class BridgeParts implements LifecycleDeps {
       transactions,
       bindings: this.#bindings,
       clients,
-      equipment,
+      extension,
       wantsContext: transactions.wantsContext || options.valid !== undefined,
-      membership: this.membership,
+      rooms: this.membership,
       onSessionEnd: options.onSessionEnd,
       touchInterval: options.touchInterval,
       storeTimeout: options.storeTimeout,
@@ -214,13 +214,13 @@ export class BridgeParts implements LifecycleDeps {
           ? { sid: undefined, client: NO_CLIENT }
           : this.http.idsOfHandshake(
             socket.request,
-            () => equipment.contextOf(socket) as KoaContext,
+            () => extension.contextOf(socket) as KoaContext,
           ),
       admit: (socket) =>
         this.#origin.admit(engineOfSocket(socket), socket.request),
       byHash: this.byHash,
-      known: (sid, record) => this.lifecycle.track(sid, record),
-      feed: this.feed,
+      track: (sid, record) => this.lifecycle.track(sid, record),
+      views: this.feed,
       failed: this.#failed,
     });
   }

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import type SocketIO from "socket.io";
 import type { SessionRegistry } from "./registry.ts";
 import { generateUid } from "../base/ids.ts";
 import { chain } from "../base/async.ts";
@@ -39,7 +40,7 @@ export interface ClientClaim {
 export const CLIENT_ID_LENGTH = 24;
 
 /** See the module's text. */
-export class ClientBindings<Socket> {
+export class ClientBindings<Socket = SocketIO.Socket> {
   /** There only with the option `valid`. */
   readonly validity: SessionValidity | undefined;
   readonly #transactions: Transactions;

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type SocketIO from "socket.io";
 import type { SeenSessions } from "./seen_sessions.ts";
 import { Alarm, ExpiryHeap, type Scheduled } from "../base/expiry_heap.ts";
 import { hashId } from "../base/ids.ts";
@@ -37,7 +38,7 @@ export class TrackedSession implements Scheduled {
 }
 
 /** A client with sockets in this process. */
-export class TrackedClient<Socket> {
+export class TrackedClient<Socket = SocketIO.Socket> {
   /** The session that its sockets are in. */
   session: TrackedSession | undefined;
   readonly sockets: Socket[];
@@ -51,7 +52,7 @@ export class TrackedClient<Socket> {
 }
 
 /** See the module's text. */
-export class SessionRegistry<Socket> {
+export class SessionRegistry<Socket = SocketIO.Socket> {
   readonly #known = new Map<string, TrackedSession>();
   readonly #byHash = new Map<string, TrackedSession>();
   readonly #clients = new Map<string, TrackedClient<Socket>>();

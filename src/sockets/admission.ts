@@ -1,7 +1,7 @@
 /**
- * Who of a client's sockets may be in its session. They share it, yet each
- * came with a handshake of its own, and the option `valid` may turn one down
- * that it lets another pass. Such a socket is put aside: it follows no client.
+ * Which sockets of a client may be in its session. They share the session, but
+ * each has its own handshake, and the option `valid` may accept one and refuse
+ * another. A refused socket is suspended: it does not follow its client.
  *
  * @module
  */
@@ -10,17 +10,17 @@ import type { SessionRecord } from "../api/store.ts";
 import type { Socket } from "socket.io";
 import { type BridgedSocket, SOCKET_STATE } from "./socket_extension.ts";
 
-/** See the module's text. */
+/** Admits and suspends sockets by the option `valid`. */
 export class Admission {
-  readonly #clients: SessionRegistry<Socket>;
+  readonly #clients: SessionRegistry;
   readonly #valid: (socket: Socket, record: SessionRecord) => boolean;
   readonly #failed: (error: unknown) => void;
   /** By client id. */
-  readonly #aside = new Map<string, Set<BridgedSocket>>();
+  readonly #suspended = new Map<string, Set<BridgedSocket>>();
 
-  /** @param valid asks the option of this name about a socket's handshake */
+  /** @param valid applies the option of this name to a socket's handshake */
   constructor(
-    clients: SessionRegistry<Socket>,
+    clients: SessionRegistry,
     valid: (socket: Socket, record: SessionRecord) => boolean,
     failed: (error: unknown) => void,
   ) {
@@ -29,15 +29,15 @@ export class Admission {
     this.#failed = failed;
   }
 
-  /** A session begins for a client: each of its sockets follows it, or is put aside. */
+  /** A session begins for a client: each of its sockets follows the client, or is suspended. */
   admitAll(clientId: string, record: SessionRecord): void {
     for (const socket of this.#all(clientId)) {
-      if (this.#lets(socket, record)) this.#follow(clientId, socket);
+      if (this.#accepts(socket, record)) this.#follow(clientId, socket);
       else this.suspend(socket);
     }
   }
 
-  /** Puts all sockets of a client aside. */
+  /** Suspends all sockets of a client. */
   suspendAll(clientId: string): readonly Socket[] {
     const all = this.#all(clientId);
     for (const socket of all) this.suspend(socket);
@@ -45,54 +45,54 @@ export class Admission {
   }
 
   suspend(socket: BridgedSocket): void {
-    const following = socket[SOCKET_STATE];
-    if (following?.clientId === undefined) return;
-    const { client, clientId } = following;
+    const state = socket[SOCKET_STATE];
+    if (state?.clientId === undefined) return;
+    const { client, clientId } = state;
     if (client) this.#clients.removeSocket(client, socket);
-    following.client = following.known = undefined;
-    const aside = this.#aside.get(clientId);
-    if (aside) aside.add(socket);
-    else this.#aside.set(clientId, new Set([socket]));
+    state.client = state.session = undefined;
+    const suspended = this.#suspended.get(clientId);
+    if (suspended) suspended.add(socket);
+    else this.#suspended.set(clientId, new Set([socket]));
   }
 
-  /** @returns those who were aside and follow their client now */
+  /** @returns those that were suspended and follow their client now */
   resume(sockets: readonly BridgedSocket[], record: SessionRecord): Socket[] {
     return sockets.filter((socket) => {
       const clientId = socket[SOCKET_STATE]?.clientId;
-      const isAside = clientId !== undefined &&
-        this.#aside.get(clientId)?.has(socket);
-      if (!isAside || !this.#lets(socket, record)) return false;
+      const isSuspended = clientId !== undefined &&
+        this.#suspended.get(clientId)?.has(socket);
+      if (!isSuspended || !this.#accepts(socket, record)) return false;
       this.#follow(clientId, socket);
       return true;
     });
   }
 
-  /** A socket is gone. */
+  /** A socket disconnected. */
   forget(socket: BridgedSocket): void {
     const clientId = socket[SOCKET_STATE]?.clientId;
-    const aside = clientId === undefined
+    const suspended = clientId === undefined
       ? undefined
-      : this.#aside.get(clientId);
-    aside?.delete(socket);
-    if (aside?.size === 0) this.#aside.delete(clientId!);
+      : this.#suspended.get(clientId);
+    suspended?.delete(socket);
+    if (suspended?.size === 0) this.#suspended.delete(clientId!);
   }
 
   #all(clientId: string): BridgedSocket[] {
     return [
-      ...this.#aside.get(clientId) ?? [],
+      ...this.#suspended.get(clientId) ?? [],
       ...this.#clients.client(clientId)?.sockets ?? [],
     ];
   }
 
   #follow(clientId: string, socket: BridgedSocket): void {
-    const following = socket[SOCKET_STATE]!;
-    if (following.client) return;
+    const state = socket[SOCKET_STATE]!;
+    if (state.client) return;
     this.forget(socket);
-    following.client = this.#clients.addSocket(clientId, socket);
+    state.client = this.#clients.addSocket(clientId, socket);
   }
 
-  /** A `valid` that fails lets nobody in. */
-  #lets(socket: Socket, record: SessionRecord): boolean {
+  /** A `valid` that throws accepts no socket. */
+  #accepts(socket: Socket, record: SessionRecord): boolean {
     try {
       return this.#valid(socket, record);
     } catch (error) {

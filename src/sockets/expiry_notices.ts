@@ -1,5 +1,5 @@
 /**
- * Tells the sockets of a session that it will end, some time before it does.
+ * Notifies the sockets of a session some time before it expires.
  *
  * @module
  */
@@ -7,60 +7,59 @@ import type { SessionRegistry, TrackedSession } from "../identity/registry.ts";
 import { Alarm, ExpiryHeap, type Scheduled } from "../base/expiry_heap.ts";
 import { type Awaitable, isAlive, type StoredRecord } from "../api/store.ts";
 import { RETRY } from "../base/timers.ts";
-import type { Socket } from "socket.io";
 import { emitTo } from "./client_events.ts";
 
-/** When a session is to be looked at. */
+/** When a session is to be checked; `expires` is the time of that check. */
 class Notice implements Scheduled {
   slot = -1;
-  /** The end that was told of. */
-  told: number | undefined;
+  /** The expiry that its sockets were notified of. */
+  notified: number | undefined;
 
-  constructor(readonly known: TrackedSession, public expires: number) {}
+  constructor(readonly session: TrackedSession, public expires: number) {}
 }
 
-/** What the notices need of the others. */
+/** What the notices need. */
 export interface ExpiryNoticesDeps {
-  readonly clients: SessionRegistry<Socket>;
-  /** Reads a record and draws no conclusions. */
-  peek(sid: string): Awaitable<StoredRecord | undefined>;
+  readonly clients: SessionRegistry;
+  /** Reads a record without any consequence for the session. */
+  read(sid: string): Awaitable<StoredRecord | undefined>;
   failed(error: unknown): void;
 }
 
-/** See the module's text. Sessions without sockets in this process are not looked at. */
+/** Emits `session:expiring`. Sessions without sockets in this process are not checked. */
 export class ExpiryNotices {
   readonly #ms: number;
-  readonly #host: ExpiryNoticesDeps;
+  readonly #deps: ExpiryNoticesDeps;
   readonly #notices = new Map<TrackedSession, Notice>();
   readonly #heap = new ExpiryHeap<Notice>();
   readonly #alarm: Alarm;
 
-  /** @param ms how long before the end */
-  constructor(ms: number, host: ExpiryNoticesDeps) {
+  /** @param ms how long before the expiry */
+  constructor(ms: number, deps: ExpiryNoticesDeps) {
     this.#ms = ms;
-    this.#host = host;
-    this.#alarm = new Alarm(() => this.#ring());
+    this.#deps = deps;
+    this.#alarm = new Alarm(() => this.#checkDue());
   }
 
-  /** A session has a socket more. */
-  watch(known: TrackedSession): void {
-    const notice = this.#notices.get(known);
+  /** A session has one more socket. */
+  watch(session: TrackedSession): void {
+    const notice = this.#notices.get(session);
     if (!notice) {
-      const first = new Notice(known, 0);
-      this.#notices.set(known, first);
-      this.#schedule(first, known.expires - this.#ms);
-    } else if (notice.told !== undefined) {
-      // the new one has not heard of it
-      notice.told = undefined;
+      const first = new Notice(session, 0);
+      this.#notices.set(session, first);
+      this.#schedule(first, session.expires - this.#ms);
+    } else if (notice.notified !== undefined) {
+      // the new socket has not received it
+      notice.notified = undefined;
       this.#schedule(notice, Date.now());
     }
   }
 
-  /** A session is over, or has no sockets any more. */
-  forget(known: TrackedSession): void {
-    const notice = this.#notices.get(known);
+  /** A session ended, or has no sockets any more. */
+  forget(session: TrackedSession): void {
+    const notice = this.#notices.get(session);
     if (!notice) return;
-    this.#notices.delete(known);
+    this.#notices.delete(session);
     this.#heap.remove(notice);
   }
 
@@ -75,43 +74,45 @@ export class ExpiryNotices {
     this.#alarm.set(this.#heap.next!);
   }
 
-  #ring(): void {
+  #checkDue(): void {
     const now = Date.now();
     for (let notice; (notice = this.#heap.take(now)) !== undefined;) {
       const due = notice;
-      this.#look(due).catch((error) => {
-        this.#again(due, Date.now() + RETRY);
-        this.#host.failed(error);
+      this.#check(due).catch((error) => {
+        this.#reschedule(due, Date.now() + RETRY);
+        this.#deps.failed(error);
       });
     }
     const { next } = this.#heap;
     if (next !== undefined) this.#alarm.set(next);
   }
 
-  /** Activity may have prolonged the life: the store knows. */
-  async #look(notice: Notice): Promise<void> {
-    const { known } = notice;
-    const record = await this.#host.peek(known.sid);
-    const client = this.#host.clients.client(known.clientId);
-    if (client?.session !== known || !isAlive(record)) {
-      if (this.#notices.get(known) === notice) this.#notices.delete(known);
+  /** Reads the record, as activity may have prolonged the session. */
+  async #check(notice: Notice): Promise<void> {
+    const { session } = notice;
+    const record = await this.#deps.read(session.sid);
+    const client = this.#deps.clients.client(session.clientId);
+    if (client?.session !== session || !isAlive(record)) {
+      if (this.#notices.get(session) === notice) this.#notices.delete(session);
       return;
     }
     const inMs = record.expires - Date.now();
     if (inMs > this.#ms) {
-      return this.#again(notice, record.expires - this.#ms);
+      return this.#reschedule(notice, record.expires - this.#ms);
     }
-    if (notice.told !== record.expires) {
-      notice.told = record.expires;
+    if (notice.notified !== record.expires) {
+      notice.notified = record.expires;
       for (const socket of client.sockets) {
         emitTo(socket, "session:expiring", { inMs });
       }
     }
-    // if it lives on then, there is another end to tell of
-    this.#again(notice, record.expires);
+    // if it is prolonged until then, there is another expiry to announce
+    this.#reschedule(notice, record.expires);
   }
 
-  #again(notice: Notice, at: number): void {
-    if (this.#notices.get(notice.known) === notice) this.#schedule(notice, at);
+  #reschedule(notice: Notice, at: number): void {
+    if (this.#notices.get(notice.session) === notice) {
+      this.#schedule(notice, at);
+    }
   }
 }

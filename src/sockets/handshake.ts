@@ -1,5 +1,5 @@
 /**
- * The handshake of a socket: which session it gets, or why it gets none.
+ * The handshake of a socket: finds its session, or refuses the connection.
  *
  * @module
  */
@@ -19,65 +19,65 @@ import { HANDSHAKE } from "../base/tracing.ts";
 import type { Socket } from "socket.io";
 import type { Middleware } from "./socket_io.ts";
 
-/** What handshakes need from the others. */
+/** What handshakes need. */
 export interface HandshakeDeps {
-  readonly clients: SessionRegistry<Socket>;
-  readonly bindings: ClientBindings<Socket>;
-  readonly equipment: SocketExtension;
-  /** Whether anybody looks into the Koa context of a handshake. */
+  readonly clients: SessionRegistry;
+  readonly bindings: ClientBindings;
+  readonly extension: SocketExtension;
+  /** Whether the store or the option `valid` reads the Koa context of a handshake. */
   readonly wantsContext: boolean;
-  /** The ids that came with a handshake, whose Koa context most can do without. */
+  /** The ids that a handshake presents. */
   ids(socket: Socket): {
     readonly sid: string | undefined;
     readonly client: ClientClaim;
   };
-  /** Whether a handshake may be looked at; rejects where it may not. */
+  /** Checks the origin of a handshake; rejects where it is refused. */
   admit(socket: Socket): Promise<void> | undefined;
 }
 
 /** The middleware that gives sockets their sessions. */
-export function handshakeMiddleware(host: HandshakeDeps): Middleware {
+export function handshakeMiddleware(deps: HandshakeDeps): Middleware {
   return (socket, next) => {
-    let shaken: Awaitable<void>;
+    let done: Awaitable<void>;
     try {
-      shaken = traced(host, socket);
+      done = traced(deps, socket);
     } catch (error) {
       return next(toConnectError(error));
     }
-    // who is known at once is let in at once
-    if (!(shaken instanceof Promise)) return next();
-    shaken.then(() => next(), (error) => next(toConnectError(error)));
+    // a session that is found synchronously lets the connection continue synchronously
+    if (!(done instanceof Promise)) return next();
+    done.then(() => next(), (error) => next(toConnectError(error)));
   };
 }
 
-function traced(host: HandshakeDeps, socket: BridgedSocket): Awaitable<void> {
-  if (!HANDSHAKE.enabled) return handshake(host, socket);
+function traced(deps: HandshakeDeps, socket: BridgedSocket): Awaitable<void> {
+  if (!HANDSHAKE.enabled) return handshake(deps, socket);
   return HANDSHAKE.run(undefined, "socket", async (span) => {
-    await handshake(host, socket);
-    span.session = socket[SOCKET_STATE]?.known?.hash;
+    await handshake(deps, socket);
+    span.session = socket[SOCKET_STATE]?.session?.hash;
     span.outcome = span.session === undefined ? "guest" : "session";
   });
 }
 
-function handshake(host: HandshakeDeps, socket: Socket): Awaitable<void> {
-  return chain(host.admit(socket), () => identify(host, socket));
+function handshake(deps: HandshakeDeps, socket: Socket): Awaitable<void> {
+  return chain(deps.admit(socket), () => identify(deps, socket));
 }
 
-function identify(host: HandshakeDeps, socket: Socket): Awaitable<void> {
-  const { bindings, clients, equipment } = host;
-  const { sid, client } = host.ids(socket);
-  // stands for it where nobody looks inside: by its `handshake` a trace tells where a call comes from
-  const ctx = host.wantsContext ? equipment.contextOf(socket) : socket;
+function identify(deps: HandshakeDeps, socket: Socket): Awaitable<void> {
+  const { bindings, clients, extension } = deps;
+  const { sid, client } = deps.ids(socket);
+  // the socket replaces a context that is not read: a trace only checks for a member `handshake`
+  const ctx = deps.wantsContext ? extension.contextOf(socket) : socket;
   return chain(bindings.forHandshake(sid, client, ctx), (bound) => {
     const { sid } = bound;
-    const known = sid === undefined ? undefined : clients.track(sid);
-    equipment.extend(socket, bound.clientId, known);
+    const session = sid === undefined ? undefined : clients.track(sid);
+    extension.extend(socket, bound.clientId, session);
   });
 }
 
-/** What a client that is refused is told: the kind of error, no ids and no causes. */
+/** The error that a refused client receives: its code and message, no ids and no causes. */
 function toConnectError(error: unknown): Error {
-  // whatever a callback of the user's threw: null as well
+  // a callback of the application may throw any value, null too
   const { code, message }: { code?: unknown; message?: string } = Object(error);
   if (typeof code !== "string" || !code.startsWith("SESSION_")) {
     return Object.assign(new Error("Cannot open the session"), {

@@ -110,7 +110,7 @@ export class OriginGate {
     });
   }
 
-  /** Judges a request and records the verdict; calls `next` within the same promise reaction. */
+  /** Judges a request and records the verdict; calls `next` in the same microtask. */
   #decide<T>(
     req: IncomingMessage,
     cors: unknown,

@@ -1,36 +1,41 @@
 /**
  * A check in an adapter's `restoreSession`. Socket.IO's connection state
  * recovery bypasses every middleware and sends the missed packets before any
- * listener runs, so this is the place to check that the session still stands.
+ * listener runs, so this is the place to check that the session is still alive.
  *
  * @module
  */
 import type { Namespace } from "socket.io";
 import { waitAtMost } from "../base/async.ts";
-import type { TrackedSession } from "../identity/registry.ts";
+import { isAlive, type StoredRecord } from "../api/store.ts";
+import type { SessionRegistry, TrackedSession } from "../identity/registry.ts";
+import type { Transactions } from "../transaction/transactions.ts";
 import { belongTo, hashInRooms } from "./rooms.ts";
 import { interceptRestore, type RestoredSocket } from "./socket_io.ts";
 
 /** How many sockets may be restored and not yet connected. */
 const MAX_ADMITTED = 10_000;
 
-/** Lets a socket be recovered only into a session that still stands. */
+/** What the check of recoveries needs. */
+export interface RecoveryDeps {
+  readonly clients: SessionRegistry;
+  readonly transactions: Transactions;
+  /** How long the adapter may take, in ms. */
+  readonly storeTimeout: number;
+  /** Finds a session in the store by the hash of its id. */
+  byHash(hash: string): Promise<string | undefined>;
+  /** Tracks a live session, which may be new to this process. */
+  track(sid: string, record: StoredRecord): TrackedSession | undefined;
+}
+
+/** Lets a socket be recovered only into a session that is still alive. */
 export class RecoveryGate {
-  readonly #limit: number;
-  readonly #standing: (hash: string) => Promise<TrackedSession | undefined>;
+  readonly #deps: RecoveryDeps;
   /** By socket id. */
   readonly #admitted = new Map<string, TrackedSession>();
 
-  /**
-   * @param limit how long the adapter may take, in ms
-   * @param standing finds the session of this hash, if it still stands
-   */
-  constructor(
-    limit: number,
-    standing: (hash: string) => Promise<TrackedSession | undefined>,
-  ) {
-    this.#limit = limit;
-    this.#standing = standing;
+  constructor(deps: RecoveryDeps) {
+    this.#deps = deps;
   }
 
   /**
@@ -61,13 +66,16 @@ export class RecoveryGate {
     answer: Promise<RestoredSocket | null> | null,
   ): Promise<RestoredSocket | null> {
     // an answer that is late counts as none: the client then connects without recovery
-    const restored = await waitAtMost(Promise.resolve(answer), this.#limit);
+    const { storeTimeout } = this.#deps;
+    const restored = await waitAtMost(Promise.resolve(answer), storeTimeout);
     if (!restored) return null;
     const hash = hashInRooms(restored.rooms);
-    const session = hash === undefined ? undefined : await this.#standing(hash);
+    const session = hash === undefined
+      ? undefined
+      : await this.#liveSession(hash);
     if (hash === undefined) return restored;
     if (!session) return null;
-    // bound to another client or user by now: the missed packets were not meant for that one
+    // bound to another client or user by now, for which the missed packets were not meant
     const { clientId, user } = session;
     if (!belongTo(restored.rooms, clientId, user)) return null;
     if (this.#admitted.size >= MAX_ADMITTED) {
@@ -75,5 +83,15 @@ export class RecoveryGate {
     }
     this.#admitted.set(restored.sid, session);
     return restored;
+  }
+
+  /** The session with this hash of its id, if it is still alive. */
+  async #liveSession(hash: string): Promise<TrackedSession | undefined> {
+    const { clients, transactions, byHash, track } = this.#deps;
+    const sid = clients.byHash(hash)?.sid ?? await byHash(hash);
+    if (sid === undefined) return undefined;
+    const record = await transactions.lookup.load(sid);
+    if (!isAlive(record)) return undefined;
+    return track(sid, record);
   }
 }

@@ -1,7 +1,7 @@
 /**
- * A socket in a session: the rooms that it is in while the session lives. They
- * are kept from when somebody can use them: another process, a recovery, a
- * broadcast to a session. Until then they would only cost.
+ * The rooms of sockets in a session. Sockets are in them only from when they
+ * can be used: by another process, a recovery or a broadcast to a session.
+ * Before that they would only cost time and memory.
  *
  * @module
  */
@@ -10,61 +10,61 @@ import type { SessionRegistry, TrackedSession } from "../identity/registry.ts";
 import { isClusterAdapter } from "./socket_io.ts";
 import { flat, hashId } from "../base/ids.ts";
 
-/** See the module's text. */
+/** Puts sockets into the rooms of their session, client and user, once rooms are enabled. */
 export class SessionRooms {
-  readonly #clients: SessionRegistry<Socket>;
-  #kept = false;
+  readonly #clients: SessionRegistry;
+  #enabled = false;
 
-  constructor(clients: SessionRegistry<Socket>) {
+  constructor(clients: SessionRegistry) {
     this.#clients = clients;
   }
 
-  /** From now on whoever is in a session is in its rooms. */
+  /** From now on every socket in a session is in its rooms. */
   enable(): void {
-    if (this.#kept) return;
-    this.#kept = true;
+    if (this.#enabled) return;
+    this.#enabled = true;
     this.#clients.indexByHash();
     for (const { session, sockets } of this.#clients.allClients()) {
       if (session) this.join(sockets, session);
     }
   }
 
-  /** Keeps rooms if an adapter reaches other processes, which may use them. */
+  /** Enables rooms if an adapter reaches other processes, which may use them. */
   enableFor(adapter: object): void {
-    if (!this.#kept && isClusterAdapter(adapter)) this.enable();
+    if (!this.#enabled && isClusterAdapter(adapter)) this.enable();
   }
 
   /** Puts sockets into all rooms of their session. */
-  join(sockets: readonly Socket[], known: TrackedSession): void {
-    if (!this.#kept) return;
+  join(sockets: readonly Socket[], session: TrackedSession): void {
+    if (!this.#enabled) return;
     for (const socket of sockets) {
-      join(socket, sessionRoom(known.hash));
-      join(socket, clientRoom(known.clientId));
-      if (known.user !== undefined) join(socket, userRoom(known.user));
+      join(socket, sessionRoom(session.hash));
+      join(socket, clientRoom(session.clientId));
+      if (session.user !== undefined) join(socket, userRoom(session.user));
     }
   }
 
   /**
    * Takes sockets out of all rooms of their session.
    *
-   * @param clientId the client that they followed: the session may be bound to another by now
+   * @param clientId the client of the sockets: the session may be bound to another by now
    */
   leave(
     sockets: readonly Socket[],
-    known: TrackedSession,
-    clientId: string = known.clientId,
+    session: TrackedSession,
+    clientId: string = session.clientId,
   ): void {
-    if (!this.#kept) return;
+    if (!this.#enabled) return;
     for (const socket of sockets) {
-      leave(socket, sessionRoom(known.hash));
+      leave(socket, sessionRoom(session.hash));
       leave(socket, clientRoom(clientId));
-      if (known.user !== undefined) leave(socket, userRoom(known.user));
+      if (session.user !== undefined) leave(socket, userRoom(session.user));
     }
   }
 
-  /** Takes sockets out of the room of an id that their session had. */
+  /** Takes sockets out of the room of their session's former id. */
   leaveSessionRoom(sockets: readonly Socket[], { hash }: TrackedSession): void {
-    if (!this.#kept) return;
+    if (!this.#enabled) return;
     for (const socket of sockets) leave(socket, sessionRoom(hash));
   }
 
@@ -74,7 +74,7 @@ export class SessionRooms {
     before: string | undefined,
     now: string | undefined,
   ): void {
-    if (!this.#kept) return;
+    if (!this.#enabled) return;
     for (const socket of sockets) {
       if (before !== undefined) leave(socket, userRoom(before));
       if (now !== undefined) join(socket, userRoom(now));
@@ -83,15 +83,15 @@ export class SessionRooms {
 }
 
 function join(socket: Socket, room: string): void {
-  settled(socket.join(room));
+  ignoreFailure(socket.join(room));
 }
 
 function leave(socket: Socket, room: string): void {
-  settled(socket.leave(room));
+  ignoreFailure(socket.leave(room));
 }
 
-/** An adapter may take its time, and fail, with rooms; nobody is there to be told. */
-function settled(done: Promise<void> | void): void {
+/** An adapter may be asynchronous with rooms, and fail; no caller could receive the error. */
+function ignoreFailure(done: Promise<void> | void): void {
   if (done instanceof Promise) done.catch(() => {});
 }
 
@@ -116,7 +116,7 @@ export function userRoom(user: string): string {
   return flat(USER + hashId(user));
 }
 
-/** The hash of the session that rooms tell of. */
+/** The hash of the session that one of the rooms belongs to. */
 export function hashInRooms(rooms: Iterable<unknown>): string | undefined {
   for (const room of rooms) {
     if (typeof room === "string" && room.startsWith(SESSION)) {
@@ -126,7 +126,7 @@ export function hashInRooms(rooms: Iterable<unknown>): string | undefined {
   return undefined;
 }
 
-/** Whether rooms tell of no other client and user than these. */
+/** Whether no room belongs to another client or user. */
 export function belongTo(
   rooms: Iterable<unknown>,
   clientId: string,

@@ -1,6 +1,6 @@
 /**
- * What the bridge adds to a socket: `clientId`, `sessionId`, `withSession` and
- * `ctx`.
+ * The members that the bridge adds to a socket: `clientId`, `sessionId`,
+ * `withSession` and `ctx`.
  *
  * @module
  */
@@ -12,18 +12,18 @@ import type {
 import type { Transactions } from "../transaction/transactions.ts";
 import type { Socket } from "socket.io";
 
-/** See the module's text. */
+/** Adds the members of the bridge to sockets, and keeps their Koa contexts. */
 export class SocketExtension {
-  readonly #clients: SessionRegistry<Socket>;
+  readonly #clients: SessionRegistry;
   readonly #transactions: Transactions;
   readonly #makeContext: (socket: Socket) => object;
   readonly #contexts = new WeakMap<Socket, object>();
-  /** The same for all sockets: an accessor of its own would give each a hidden class. */
+  /** Shared by all sockets: with accessors of its own, each socket would have its own hidden class. */
   readonly #members: readonly [name: string, member: PropertyDescriptor][];
 
-  /** @param makeContext makes a Koa context of a handshake */
+  /** @param makeContext makes the Koa context of a handshake */
   constructor(
-    clients: SessionRegistry<Socket>,
+    clients: SessionRegistry,
     transactions: Transactions,
     makeContext: (socket: Socket) => object,
   ) {
@@ -33,27 +33,25 @@ export class SocketExtension {
     this.#members = Object.entries(this.#describe());
   }
 
-  /** Equips a socket, which is not yet connected. */
+  /** Adds the members to a socket that is not yet connected. */
   extend(
     socket: BridgedSocket,
     clientId: string | undefined,
-    known: TrackedSession | undefined,
+    session: TrackedSession | undefined,
   ): void {
-    socket[SOCKET_STATE] = { clientId, known, client: undefined };
+    socket[SOCKET_STATE] = { clientId, session, client: undefined };
     for (const [name, member] of this.#members) {
       Object.defineProperty(socket, name, member);
     }
   }
 
-  /** The session of a socket now, whether it is connected yet, still, or no more. */
+  /** The present session of a socket: before, during and after its connection. */
   sessionOf(socket: BridgedSocket): TrackedSession | undefined {
-    const following = socket[SOCKET_STATE];
-    const known = following?.client
-      ? following.client.session
-      : following?.known;
-    const lives = known && this.#clients.tracked(known.sid) === known &&
-      known.clientId === following?.clientId;
-    return lives ? known : undefined;
+    const state = socket[SOCKET_STATE];
+    const session = state?.client ? state.client.session : state?.session;
+    const lives = session && this.#clients.tracked(session.sid) === session &&
+      session.clientId === state?.clientId;
+    return lives ? session : undefined;
   }
 
   /** The Koa context of a socket's handshake. */
@@ -63,7 +61,7 @@ export class SocketExtension {
     return ctx;
   }
 
-  /** A context is large, and only stores that want one need it again after the handshake. */
+  /** The same for a store that reads contexts; `undefined` for others, as a context is large. */
   contextIfNeeded(socket: Socket): unknown {
     return this.#transactions.wantsContext ? this.contextOf(socket) : undefined;
   }
@@ -88,7 +86,7 @@ export class SocketExtension {
       },
       withSession: {
         configurable: true,
-        // bound when it is asked for, so that it may be taken off its socket
+        // bound at access, so that it can be called without its socket
         get(this: BridgedSocket) {
           return (...args: unknown[]) => withSession(this, args);
         },
@@ -103,27 +101,27 @@ export class SocketExtension {
   }
 
   #withSession(socket: Socket, args: unknown[]): Promise<unknown> {
-    const known = this.sessionOf(socket);
-    return this.#transactions.run(known?.sid, args, {
+    const session = this.sessionOf(socket);
+    return this.#transactions.run(session?.sid, args, {
       socket,
-      clientId: known?.clientId,
+      clientId: session?.clientId,
       ctx: this.contextIfNeeded(socket),
       touch: true,
     });
   }
 }
 
-/** See the module's text. */
+/** The state that the bridge keeps of a socket. */
 export interface SocketState {
   readonly clientId: string | undefined;
-  /** Where it stands until it is connected. */
-  known: TrackedSession | undefined;
-  /** What it follows while it is connected. */
-  client: TrackedClient<Socket> | undefined;
+  /** Its session until it is connected. */
+  session: TrackedSession | undefined;
+  /** The client that it follows while it is connected. */
+  client: TrackedClient | undefined;
 }
 
-/** Where a socket keeps it. */
+/** The key of this state on a socket. */
 export const SOCKET_STATE: unique symbol = Symbol("koa-io-session");
 
-/** A socket with what is kept of it. */
+/** A socket with its state. */
 export type BridgedSocket = Socket & { [SOCKET_STATE]?: SocketState };

@@ -1,10 +1,11 @@
 /**
- * The Socket.IO side: the handshake, `socket.*`, the rooms, and what becomes
- * of sockets when their session begins, moves or ends.
+ * The Socket.IO side: connects sockets with the sessions of their clients, and
+ * reacts when a session starts, rotates, moves to another client or ends.
  *
  * @module
  */
-import type { Namespace, Server, Socket } from "socket.io";
+import type { Server, Socket } from "socket.io";
+import { ActivityMonitor } from "./activity.ts";
 import { Admission } from "./admission.ts";
 import type {
   SessionRegistry,
@@ -13,386 +14,289 @@ import type {
 } from "../identity/registry.ts";
 import type { EndReason } from "../api/events.ts";
 import type { ViewPublisher } from "./view_publisher.ts";
-import { unref } from "../base/expiry_heap.ts";
-import {
-  emitTo,
-  sendSessionEnd,
-  sendSessionNone,
-  sendSessionStart,
-} from "./client_events.ts";
+import { emitTo, sendSessionNone, sendSessionStart } from "./client_events.ts";
 import { type HandshakeDeps, handshakeMiddleware } from "./handshake.ts";
-import {
-  addAnyListener,
-  type Middleware,
-  namespacesOf,
-  prependMiddleware,
-} from "./socket_io.ts";
+import { NamespaceHooks } from "./namespaces.ts";
 import type { SessionRooms } from "./rooms.ts";
 import type { OnSessionEnd } from "../api/options.ts";
-import { RecoveryGate } from "./recovery.ts";
+import { type RecoveryDeps, RecoveryGate } from "./recovery.ts";
+import { SessionEndPolicy } from "./session_end.ts";
 import {
   isAlive,
   type SessionRecord,
   type StoredRecord,
 } from "../api/store.ts";
-import type { Transactions } from "../transaction/transactions.ts";
 import { type BridgedSocket, SOCKET_STATE } from "./socket_extension.ts";
 
-/** What the socket side needs from the others. */
-export interface SocketDeps extends HandshakeDeps {
-  readonly transactions: Transactions;
-  readonly membership: SessionRooms;
+/** What the socket side needs. */
+export interface SocketDeps extends HandshakeDeps, RecoveryDeps {
+  readonly rooms: SessionRooms;
   readonly onSessionEnd: OnSessionEnd;
   readonly touchInterval: number | false;
-  readonly storeTimeout: number;
-  /** Finds a session by the hash of its id, beyond what this process knows. */
-  byHash(hash: string): Promise<string | undefined>;
-  /** What is known of a live session, which may be met for the first time. */
-  known(sid: string, record: StoredRecord): TrackedSession | undefined;
-  /** Tells more than that sessions begin and end, where an option asks for it. */
-  readonly feed: ViewPublisher | undefined;
+  /** There only with the option `view` or `expiringNotice`. */
+  readonly views: ViewPublisher | undefined;
   failed(error: unknown): void;
 }
 
-/** The Socket.IO half of the bridge. */
+/** Keeps the sockets of each client in the session of that client. */
 export class SocketSessions {
-  readonly #host: SocketDeps;
-  readonly #gate: RecoveryGate;
-  readonly #graces = new Set<ReturnType<typeof setTimeout>>();
-  readonly #undo: (() => void)[] = [];
-  /** Namespaces come and go: nothing here may keep one. */
-  readonly #installed = new WeakMap<Namespace, () => void>();
+  readonly #deps: SocketDeps;
+  readonly #recovery: RecoveryGate;
+  readonly #hooks: NamespaceHooks;
+  readonly #activity: ActivityMonitor;
   /** There only with the option `valid`. */
   readonly #admission: Admission | undefined;
-  readonly #activity: () => void;
-  readonly #gone: () => void;
-  readonly #handshake: Middleware;
+  readonly #onDisconnect: () => void;
+  readonly #endPolicy: SessionEndPolicy;
 
-  constructor(io: Server, host: SocketDeps) {
-    this.#host = host;
-    this.#activity = this.#listener() as () => void;
-    this.#handshake = handshakeMiddleware(host);
-    const { validity } = host.bindings;
+  constructor(io: Server, deps: SocketDeps) {
+    this.#deps = deps;
+    this.#activity = new ActivityMonitor(deps);
+    this.#endPolicy = new SessionEndPolicy(deps.onSessionEnd);
+    const { validity } = deps.bindings;
     this.#admission = validity && new Admission(
-      host.clients,
+      deps.clients,
       (socket, record) =>
-        validity.check(host.equipment.contextOf(socket), record),
-      host.failed,
+        validity.check(deps.extension.contextOf(socket), record),
+      deps.failed,
     );
-    this.#gone = unfollowing(
-      host.clients,
+    this.#onDisconnect = disconnectListener(
+      deps.clients,
       this.#admission,
-      (known) => host.feed?.onLeave(known),
+      (session) => deps.views?.onLeave(session),
     );
-    this.#gate = new RecoveryGate(
-      host.storeTimeout,
-      (hash) => this.#standing(hash),
-    );
-    const install = (namespace: Namespace) => this.#install(namespace);
-    for (const namespace of namespacesOf(io)) install(namespace);
-    io.on("new_namespace", install);
-    this.#undo.push(() => {
-      io.off("new_namespace", install);
-      for (const namespace of namespacesOf(io)) {
-        this.#installed.get(namespace)?.();
-      }
+    this.#recovery = new RecoveryGate(deps);
+    this.#hooks = new NamespaceHooks(io, {
+      handshake: handshakeMiddleware(deps),
+      onConnect: (socket) => this.#connected(socket),
+      onAdapter: (adapter) => deps.rooms.enableFor(adapter),
+      recovery: this.#recovery,
     });
   }
 
   /** A session began: the sockets of its client are in it from now on. */
-  onStart(known: TrackedSession, record?: SessionRecord): void {
-    const { clients } = this.#host;
-    const { clientId } = known;
-    if (this.#admission && clients.client(clientId)?.session !== known) {
-      if (!record) return this.#beginLate(known);
+  onStart(session: TrackedSession, record?: SessionRecord): void {
+    const { clients } = this.#deps;
+    const { clientId } = session;
+    if (this.#admission && clients.client(clientId)?.session !== session) {
+      if (!record) return this.#startWithoutRecord(session);
       const before = clients.client(clientId);
-      if (before?.session) this.#quit(before, before.session);
+      if (before?.session) this.#leave(before, before.session);
       this.#admission.admitAll(clientId, record);
     }
     const client = clients.client(clientId);
-    if (!client || client.session === known) return;
-    this.#enter(client, known);
+    if (!client || client.session === session) return;
+    this.#join(client, session);
     for (const socket of client.sockets) emitTo(socket, "session:start");
-    this.#entered(known, [...client.sockets]);
+    this.#joined(session, [...client.sockets]);
   }
 
   /** A session ended: its rooms are empty when this returns. */
-  onEnd(known: TrackedSession, reason: EndReason): void {
-    const client = this.#host.clients.client(known.clientId);
-    if (client?.session !== known) return;
-    this.#quit(client, known);
+  onEnd(session: TrackedSession, reason: EndReason): void {
+    const client = this.#deps.clients.client(session.clientId);
+    if (client?.session !== session) return;
+    this.#leave(client, session);
     if (reason === "rotated") return;
     for (const socket of [...client.sockets]) {
-      this.#tell(socket, client, reason);
+      this.#endPolicy.apply(socket, client, reason);
     }
   }
 
-  /** A session goes on under a new id. */
+  /** A session continues under a new id. */
   onRotate(
     from: TrackedSession,
     to: TrackedSession,
     sockets: "follow" | "leave",
   ): void {
-    const client = this.#host.clients.client(from.clientId);
+    const client = this.#deps.clients.client(from.clientId);
     if (client?.session !== from) return;
-    if (sockets === "leave") this.#quit(client, from);
+    if (sockets === "leave") this.#leave(client, from);
     else {
       client.session = undefined;
-      this.#host.membership.leaveSessionRoom(client.sockets, from);
-      this.#enter(client, to);
+      this.#deps.rooms.leaveSessionRoom(client.sockets, from);
+      this.#join(client, to);
     }
     for (const socket of client.sockets) {
       emitTo(socket, "session:rotated", { sockets });
     }
   }
 
-  /** A session was settled on another client than the one it was bound to. */
+  /** A session was bound to another client. */
   onRebind(
     fromClient: string,
-    known: TrackedSession,
+    session: TrackedSession,
     record: SessionRecord,
   ): void {
-    const client = this.#host.clients.client(fromClient);
-    if (client?.session === known) this.#quit(client, known);
-    this.onStart(known, record);
+    const client = this.#deps.clients.client(fromClient);
+    if (client?.session === session) this.#leave(client, session);
+    this.onStart(session, record);
   }
 
-  /** A session belongs to somebody else now. */
-  onUserChange(known: TrackedSession, before: string | undefined): void {
-    const { clients, membership } = this.#host;
-    const client = clients.client(known.clientId);
-    if (client?.session !== known) return;
-    membership.changeUser(client.sockets, before, known.user);
+  /** The user of a session changed. */
+  onUserChange(session: TrackedSession, before: string | undefined): void {
+    const { clients, rooms } = this.#deps;
+    const client = clients.client(session.clientId);
+    if (client?.session !== session) return;
+    rooms.changeUser(client.sockets, before, session.user);
   }
 
   close(): void {
-    for (const undo of this.#undo.splice(0)) undo();
-    for (const timer of this.#graces) clearTimeout(timer);
-    this.#graces.clear();
-  }
-
-  #install(namespace: Namespace): void {
-    const onConnect = (socket: Socket) => this.#connected(socket);
-    const removeMiddleware = prependMiddleware(namespace, this.#handshake);
-    namespace.prependListener("connect", onConnect);
-    const unguard = this.#gate.guard(
-      namespace,
-      (adapter) => this.#host.membership.enableFor(adapter),
-    );
-    this.#installed.set(namespace, () => {
-      removeMiddleware();
-      namespace.off("connect", onConnect);
-      unguard();
-    });
+    this.#hooks.close();
+    this.#endPolicy.close();
   }
 
   #connected(socket: BridgedSocket): void {
-    const told = !socket[SOCKET_STATE] && this.#recovered(socket);
-    // its session ended meanwhile, and the socket with it
+    const endSent = !socket[SOCKET_STATE] && this.#extendRecovered(socket);
+    // its session ended before it was connected, and it was disconnected
     if (!socket.connected) return;
-    const following = socket[SOCKET_STATE];
-    if (following?.clientId === undefined) {
-      return sendSessionNone(socket, false);
-    }
-    const { clients, membership } = this.#host;
-    const { clientId } = following;
-    const known = this.#host.equipment.sessionOf(socket);
-    socket.on("disconnect", this.#gone);
-    if (this.#host.touchInterval !== false) {
-      addAnyListener(socket, this.#activity);
-    }
-    let aside: readonly Socket[] = [];
+    const state = socket[SOCKET_STATE];
+    if (state?.clientId === undefined) return sendSessionNone(socket, false);
+    const { clients, rooms, extension } = this.#deps;
+    const { clientId } = state;
+    const session = extension.sessionOf(socket);
+    socket.on("disconnect", this.#onDisconnect);
+    this.#activity.watch(socket);
+    let suspended: readonly Socket[] = [];
     if (this.#admission) {
-      const now = clients.client(clientId)?.session;
-      // another session than `valid` was asked about for this socket, if any
-      if (now && now !== known) {
+      const current = clients.client(clientId)?.session;
+      // not the session that `valid` was asked about for this socket
+      if (current && current !== session) {
         this.#admission.suspend(socket);
-        if (!told) sendSessionNone(socket, true);
-        return this.#readmit(now, [socket]);
+        if (!endSent) sendSessionNone(socket, true);
+        return this.#resume(current, [socket]);
       }
-      if (known && !now) aside = this.#admission.suspendAll(clientId);
+      if (session && !current) {
+        suspended = this.#admission.suspendAll(clientId);
+      }
     }
     const client = clients.addSocket(clientId, socket);
-    following.client = client;
-    if (!client.session && !known) {
-      if (!told) sendSessionNone(socket, true);
-      return this.#lookAgain(client, socket);
+    state.client = client;
+    if (!client.session && !session) {
+      if (!endSent) sendSessionNone(socket, true);
+      return this.#checkForLogin(client, socket);
     }
-    // guests until now, whom this one takes along
+    // guests until now, that join the session together with this socket
     const guests = client.session ? [] : [...client.sockets];
-    if (client.session) membership.join([socket], client.session);
-    else this.#enter(client, known!);
+    if (client.session) rooms.join([socket], client.session);
+    else this.#join(client, session!);
     for (const guest of guests) {
       if (guest !== socket) emitTo(guest, "session:start");
     }
     sendSessionStart(socket);
-    this.#entered(client.session!, guests.length > 0 ? guests : [socket]);
-    if (aside.length > 0) this.#readmit(client.session!, aside);
+    this.#joined(client.session!, guests.length > 0 ? guests : [socket]);
+    if (suspended.length > 0) this.#resume(client.session!, suspended);
   }
 
-  /** Asks `valid` about sockets that were put aside. */
-  #readmit(known: TrackedSession, sockets: readonly Socket[]): void {
-    const { clients, membership, failed } = this.#host;
-    this.#read(known).then((record) => {
-      const now = clients.client(known.clientId)?.session;
-      if (now && now !== known) return this.#readmit(now, sockets);
+  /** Asks `valid` about suspended sockets, and lets those join that it accepts. */
+  #resume(session: TrackedSession, sockets: readonly Socket[]): void {
+    const { clients, rooms, failed } = this.#deps;
+    this.#read(session).then((record) => {
+      const current = clients.client(session.clientId)?.session;
+      if (current && current !== session) return this.#resume(current, sockets);
       if (!record) return;
-      // whom they would have joined is gone
-      if (!now) return this.onStart(known, record);
+      // the sockets that were in the session have disconnected
+      if (!current) return this.onStart(session, record);
       const admitted = this.#admission!.resume(sockets, record);
-      membership.join(admitted, known);
+      rooms.join(admitted, session);
       for (const socket of admitted) emitTo(socket, "session:start");
-      this.#entered(known, admitted);
+      this.#joined(session, admitted);
     }).catch(failed);
   }
 
-  /** As `began`, for a session whose record is not at hand. */
-  #beginLate(known: TrackedSession): void {
-    const { clients, failed } = this.#host;
-    this.#read(known).then((record) => {
-      if (record && !clients.client(known.clientId)?.session) {
-        this.onStart(known, record);
+  /** As `onStart`, for a session whose record has to be read first. */
+  #startWithoutRecord(session: TrackedSession): void {
+    const { clients, failed } = this.#deps;
+    this.#read(session).then((record) => {
+      if (record && !clients.client(session.clientId)?.session) {
+        this.onStart(session, record);
       }
     }).catch(failed);
   }
 
-  async #read(known: TrackedSession): Promise<StoredRecord | undefined> {
-    const { clients, transactions } = this.#host;
-    const record = await transactions.lookup.load(known.sid);
-    const lives = isAlive(record) && clients.tracked(known.sid) === known;
+  async #read(session: TrackedSession): Promise<StoredRecord | undefined> {
+    const { clients, transactions } = this.#deps;
+    const record = await transactions.lookup.load(session.sid);
+    const lives = isAlive(record) && clients.tracked(session.sid) === session;
     return lives ? record : undefined;
   }
 
-  #entered(known: TrackedSession, sockets: readonly Socket[]): void {
-    const { feed } = this.#host;
-    if (!feed || sockets.length === 0) return;
-    feed.onJoin(
-      known,
-      sockets,
-      this.#host.equipment.contextIfNeeded(sockets[0]!),
-    );
+  #joined(session: TrackedSession, sockets: readonly Socket[]): void {
+    const { views, extension } = this.#deps;
+    if (!views || sockets.length === 0) return;
+    views.onJoin(session, sockets, extension.contextIfNeeded(sockets[0]!));
   }
 
   /**
-   * A socket that was recovered went past the handshake.
+   * Extends a recovered socket, as recovery bypasses the handshake.
    *
-   * @returns whether it was told that its session ended
+   * @returns whether `session:end` was sent to it
    */
-  #recovered(socket: Socket): boolean {
-    const known = this.#gate.admitted(socket.id);
-    if (known) {
-      this.#host.equipment.extend(socket, known.clientId, known);
-      // it ended between the gate and here
-      if (this.#host.equipment.sessionOf(socket)) return false;
-      this.#host.membership.leave([socket], known);
-      sendSessionEnd(socket, "revoked", this.#host.onSessionEnd);
-      if (this.#host.onSessionEnd !== "keep") socket.disconnect();
+  #extendRecovered(socket: Socket): boolean {
+    const { extension, rooms } = this.#deps;
+    const session = this.#recovery.admitted(socket.id);
+    if (session) {
+      extension.extend(socket, session.clientId, session);
+      // it may have ended since the gate admitted the socket
+      if (extension.sessionOf(socket)) return false;
+      rooms.leave([socket], session);
+      this.#endPolicy.applyAtOnce(socket, "revoked");
       return true;
     }
-    this.#host.equipment.extend(socket, this.#cameFrom(socket), undefined);
+    extension.extend(socket, this.#clientIdOf(socket), undefined);
     return false;
   }
 
-  /** Nobody is there to be told that `externalKey.get` failed: such a socket is a guest. */
-  #cameFrom(socket: Socket): string | undefined {
+  /** Where `externalKey.get` fails the socket is a guest: no caller could receive the error. */
+  #clientIdOf(socket: Socket): string | undefined {
     try {
-      return this.#host.ids(socket).client.verified();
+      return this.#deps.ids(socket).client.verified();
     } catch (error) {
-      this.#host.failed(error);
+      this.#deps.failed(error);
       return undefined;
     }
   }
 
-  /** A login may have happened between the handshake and the connection. */
-  #lookAgain(client: TrackedClient<Socket>, socket: Socket): void {
-    const { transactions, clients, equipment, bindings } = this.#host;
+  /** Reads the client's session once more: it may have logged in between the handshake and the connection. */
+  #checkForLogin(client: TrackedClient, socket: Socket): void {
+    const { transactions, clients, extension, bindings, track } = this.#deps;
     transactions.lookup.ofClient(client.id).then((own) => {
       if (!own || client.session || clients.client(client.id) !== client) {
         return;
       }
       const { validity } = bindings;
-      if (validity?.check(equipment.contextOf(socket), own.record) === false) {
+      if (validity?.check(extension.contextOf(socket), own.record) === false) {
         return;
       }
-      const known = this.#host.known(own.sid, own.record);
-      if (known && !client.session) this.onStart(known, own.record);
+      const session = track(own.sid, own.record);
+      if (session && !client.session) this.onStart(session, own.record);
     }).catch(() => {
-      // a guest stays one: its next event, or login, asks the store again
+      // it stays a guest: its next event, or a login, asks the store again
     });
   }
 
-  async #standing(hash: string): Promise<TrackedSession | undefined> {
-    const { clients, transactions, byHash, known } = this.#host;
-    const sid = clients.byHash(hash)?.sid ?? await byHash(hash);
-    if (sid === undefined) return undefined;
-    const record = await transactions.lookup.load(sid);
-    if (!isAlive(record)) return undefined;
-    return known(sid, record);
-  }
-
   /** Puts all sockets of a client into a session. */
-  #enter(client: TrackedClient<Socket>, known: TrackedSession): void {
-    this.#host.clients.joinSession(client, known);
-    this.#host.membership.join(client.sockets, known);
+  #join(client: TrackedClient, session: TrackedSession): void {
+    this.#deps.clients.joinSession(client, session);
+    this.#deps.rooms.join(client.sockets, session);
   }
 
   /** Takes all sockets of a client out of its session. */
-  #quit(client: TrackedClient<Socket>, known: TrackedSession): void {
+  #leave(client: TrackedClient, session: TrackedSession): void {
     client.session = undefined;
-    this.#host.membership.leave(client.sockets, known, client.id);
-  }
-
-  #tell(
-    socket: Socket,
-    client: TrackedClient<Socket>,
-    reason: EndReason,
-  ): void {
-    const { onSessionEnd } = this.#host;
-    sendSessionEnd(socket, reason, onSessionEnd);
-    if (onSessionEnd === "keep") return;
-    // the end of a namespace, unlike that of a connection, cannot be recovered from
-    if (onSessionEnd === "disconnect") return void socket.disconnect();
-    const timer = setTimeout(() => {
-      this.#graces.delete(timer);
-      if (!client.session) socket.disconnect();
-    }, onSessionEnd.disconnectAfter);
-    unref(timer);
-    this.#graces.add(timer);
-  }
-
-  /** Application events are activity, pings are not. One listener serves all sockets. */
-  #listener(): (this: BridgedSocket) => void {
-    const { touchInterval, transactions, failed } = this.#host;
-    const touch = (socket: BridgedSocket) => {
-      const client = socket[SOCKET_STATE]?.client;
-      const now = Date.now();
-      if (!client || now - client.touched < (touchInterval as number)) return;
-      client.touched = now;
-      const known = this.#host.equipment.sessionOf(socket);
-      if (!known) return;
-      transactions.lookup.touch(
-        known.sid,
-        known.maxAge,
-        this.#host.equipment.contextIfNeeded(socket),
-      )
-        .catch(failed);
-    };
-    return function () {
-      touch(this);
-    };
+    this.#deps.rooms.leave(client.sockets, session, client.id);
   }
 }
 
-/** One listener serves all sockets: a closure for each would be kept as long as the socket. */
-function unfollowing(
-  clients: SessionRegistry<Socket>,
+/** The listener is shared by all sockets: a closure for each would be kept as long as the socket. */
+function disconnectListener(
+  clients: SessionRegistry,
   admission: Admission | undefined,
-  left: (known: TrackedSession) => void,
+  onLeave: (session: TrackedSession) => void,
 ): () => void {
   return function (this: BridgedSocket) {
     const client = this[SOCKET_STATE]?.client;
     if (!client) return admission?.forget(this);
     clients.removeSocket(client, this);
-    if (client.session && client.sockets.length === 0) left(client.session);
+    if (client.session && client.sockets.length === 0) onLeave(client.session);
   } as () => void;
 }

@@ -1,6 +1,6 @@
 /**
- * What clients are told of their session while it lives: what they may see of
- * it, and that it will end.
+ * What clients receive of their session while it lives: the part of its data
+ * that the option `view` selects, and notices of its expiry.
  *
  * @module
  */
@@ -14,9 +14,9 @@ import { emitTo } from "./client_events.ts";
 import { hasClusterAdapter, namespacesOf } from "./socket_io.ts";
 import { sessionRoom } from "./rooms.ts";
 
-/** What the feed needs of the others. */
+/** What the publisher needs. */
 export interface ViewPublisherDeps {
-  readonly clients: SessionRegistry<Socket>;
+  readonly clients: SessionRegistry;
   readonly transactions: Transactions;
   /** The option of this name. */
   readonly view: ((session: SessionData) => unknown) | undefined;
@@ -25,60 +25,61 @@ export interface ViewPublisherDeps {
   failed(error: unknown): void;
 }
 
-/** What a client sees, and the text by which it is compared. */
-interface Seen {
-  readonly view: unknown;
+/** What a client may see, and its text for comparison. */
+interface View {
+  readonly value: unknown;
   readonly text: string;
 }
 
-/** See the module's text. */
+/** Emits `session:view` when a socket joins a session and when its view changes; runs the expiry notices. */
 export class ViewPublisher {
   readonly #io: Server;
-  readonly #host: ViewPublisherDeps;
-  readonly #expiring: ExpiryNotices | undefined;
-  /** How often a view was pushed. */
-  readonly #pushes = new WeakMap<TrackedSession, number>();
+  readonly #deps: ViewPublisherDeps;
+  readonly #notices: ExpiryNotices | undefined;
+  /** How many views were published to a session. */
+  readonly #counts = new WeakMap<TrackedSession, number>();
 
-  constructor(io: Server, host: ViewPublisherDeps) {
+  constructor(io: Server, deps: ViewPublisherDeps) {
     this.#io = io;
-    this.#host = host;
-    const { expiringNotice, clients, transactions, failed } = host;
-    this.#expiring = expiringNotice === undefined
+    this.#deps = deps;
+    const { expiringNotice, clients, transactions, failed } = deps;
+    this.#notices = expiringNotice === undefined
       ? undefined
       : new ExpiryNotices(expiringNotice, {
         clients,
-        peek: (sid) => transactions.lookup.readSilently(sid),
+        read: (sid) => transactions.lookup.readSilently(sid),
         failed,
       });
   }
 
-  /** Sockets got into a session. */
+  /** Sockets joined a session. */
   onJoin(
-    known: TrackedSession,
+    session: TrackedSession,
     sockets: readonly Socket[],
     ctx: unknown,
   ): void {
-    this.#expiring?.watch(known);
-    if (!this.#host.view) return;
-    this.#show(known, sockets, ctx).catch(this.#host.failed);
+    this.#notices?.watch(session);
+    if (!this.#deps.view) return;
+    this.#sendTo(sockets, session, ctx).catch(this.#deps.failed);
   }
 
-  /** A session is over, or has no sockets here any more. */
-  onLeave(known: TrackedSession): void {
-    this.#expiring?.forget(known);
+  /** A session ended, or has no sockets in this process any more. */
+  onLeave(session: TrackedSession): void {
+    this.#notices?.forget(session);
   }
 
   /** The data of a session was changed by a write. */
   onChange(sid: string, before: SessionRecord, record: SessionRecord): void {
-    const { view, clients } = this.#host;
+    const { view, clients } = this.#deps;
     if (!view) return;
-    const known = clients.tracked(sid);
-    const here = known && clients.client(known.clientId)?.session === known;
-    if (!here && !hasClusterAdapter(this.#io)) return;
-    this.#push(known, before, record, [known?.hash ?? hashId(sid)]);
+    const session = clients.tracked(sid);
+    const hasSockets = session &&
+      clients.client(session.clientId)?.session === session;
+    if (!hasSockets && !hasClusterAdapter(this.#io)) return;
+    this.#publish(session, before, record, [session?.hash ?? hashId(sid)]);
   }
 
-  /** A session goes on under a new id, and its sockets with it. */
+  /** A session continues under a new id, with its sockets. */
   onRotate(
     from: TrackedSession,
     to: TrackedSession,
@@ -86,60 +87,65 @@ export class ViewPublisher {
     record: SessionRecord,
   ): void {
     this.onLeave(from);
-    const { clients, view } = this.#host;
-    if (clients.client(to.clientId)?.session === to) this.#expiring?.watch(to);
+    const { clients, view } = this.#deps;
+    if (clients.client(to.clientId)?.session === to) this.#notices?.watch(to);
     if (!view || !before || before.data === record.data) return;
-    // on other nodes they are in the old room still, or in the new one already
-    this.#push(to, before, record, [from.hash, to.hash]);
+    // on other nodes the sockets may be in the old room still, or in the new one already
+    this.#publish(to, before, record, [from.hash, to.hash]);
   }
 
   close(): void {
-    this.#expiring?.close();
+    this.#notices?.close();
   }
 
-  #push(
-    known: TrackedSession | undefined,
+  #publish(
+    session: TrackedSession | undefined,
     before: SessionRecord,
     record: SessionRecord,
     hashes: readonly string[],
   ): void {
     try {
-      const { view, text } = this.#seen(record);
-      if (this.#seen(before).text === text) return;
-      if (known) this.#pushes.set(known, (this.#pushes.get(known) ?? 0) + 1);
+      const { value, text } = this.#viewOf(record);
+      if (this.#viewOf(before).text === text) return;
+      if (session) {
+        this.#counts.set(session, (this.#counts.get(session) ?? 0) + 1);
+      }
       const rooms = hashes.map(sessionRoom);
       for (const namespace of namespacesOf(this.#io)) {
-        emitTo(namespace.to(rooms), "session:view", view);
+        emitTo(namespace.to(rooms), "session:view", value);
       }
     } catch (error) {
-      this.#host.failed(error);
+      this.#deps.failed(error);
     }
   }
 
-  async #show(
-    known: TrackedSession,
+  async #sendTo(
     sockets: readonly Socket[],
+    session: TrackedSession,
     ctx: unknown,
   ): Promise<void> {
-    const { clients, transactions } = this.#host;
-    const pushes = this.#pushes.get(known);
-    const loading = transactions.lookup.load(known.sid, ctx);
+    const { clients, transactions } = this.#deps;
+    const count = this.#counts.get(session);
+    const loading = transactions.lookup.load(session.sid, ctx);
     const record = loading instanceof Promise ? await loading : loading;
-    const now = clients.client(known.clientId)?.session;
-    if (now && now !== known) return await this.#show(now, sockets, ctx);
-    // they were there when it was pushed, and what was read may be older
-    if (!now || pushes !== this.#pushes.get(known) || !isAlive(record)) return;
-    const { view } = this.#seen(record);
+    const current = clients.client(session.clientId)?.session;
+    if (current && current !== session) {
+      return await this.#sendTo(sockets, current, ctx);
+    }
+    // a view that was published since then reached the sockets, and the record may be older
+    const isOutdated = count !== this.#counts.get(session);
+    if (!current || isOutdated || !isAlive(record)) return;
+    const { value } = this.#viewOf(record);
     for (const socket of sockets) {
-      // one of them may have been put aside, or be gone
-      const stays = clients.client(known.clientId)?.sockets.includes(socket);
-      if (stays) emitTo(socket, "session:view", view);
+      // it may have been suspended, or have disconnected
+      const stays = clients.client(session.clientId)?.sockets.includes(socket);
+      if (stays) emitTo(socket, "session:view", value);
     }
   }
 
-  #seen({ data }: SessionRecord): Seen {
-    // what is undefined could not be sent
-    const view = this.#host.view!(JSON.parse(data)) ?? null;
-    return { view, text: JSON.stringify(view) };
+  #viewOf({ data }: SessionRecord): View {
+    // `undefined` cannot be sent
+    const value = this.#deps.view!(JSON.parse(data)) ?? null;
+    return { value, text: JSON.stringify(value) };
   }
 }
