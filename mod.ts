@@ -19,6 +19,7 @@ export {
 } from "./src/bridge.ts";
 export type { Finding } from "./src/bridge/doctor.ts";
 export {
+  type BaseSessionError,
   SessionConflictError,
   SessionEndedError,
   type SessionError,
@@ -44,6 +45,7 @@ export { generateUid } from "./src/base/ids.ts";
 export type {
   KoaApplication,
   NativeSession,
+  RefreshContext,
   RegenerateOptions,
   SessionContext,
   SocketContext,
@@ -53,9 +55,17 @@ export type {
   ContextStoreClass,
   ExternalKey,
   OnSessionEnd,
+  OriginCheck,
+  OriginOption,
 } from "./src/api/options.ts";
 export type { SessionTrace } from "./src/base/tracing.ts";
-export type { SessionSocket, SocketSession } from "./src/api/session_socket.ts";
+export type { SchemaResult, SessionSchema } from "./src/api/schema.ts";
+export type {
+  SessionSocket,
+  SocketServer,
+  SocketSession,
+} from "./src/api/session_socket.ts";
+export type { MissingResult, SessionView } from "./src/api/session_view.ts";
 export { SessionStore, type SessionStoreEvents } from "./src/stores/memory.ts";
 export type { SessionStoreOptions } from "./src/stores/memory/options.ts";
 export type { BridgeStats } from "./src/bridge/stats.ts";
@@ -74,11 +84,3 @@ export type {
   StoredRecord,
   Version,
 } from "./src/api/store.ts";
-export type { OriginCheck } from "./src/api/options.ts";
-export type { OriginOption } from "./src/api/options.ts";
-export type { SchemaResult } from "./src/api/schema.ts";
-export type { SessionSchema } from "./src/api/schema.ts";
-export type { SessionView } from "./src/api/session_view.ts";
-export type { MissingResult } from "./src/api/session_view.ts";
-export type { SocketServer } from "./src/api/session_socket.ts";
-export type { RefreshContext } from "./src/api/koa.ts";

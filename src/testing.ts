@@ -35,22 +35,10 @@ import type {
   StoreRule,
   StoreTier,
   TestableStore,
-} from "./testing/rule.ts";
+} from "./testing/kit.ts";
 import { WRITE_RULES } from "./testing/write_rules.ts";
 
-export type {
-  AcquireResult,
-  AtomicStore,
-  Awaitable,
-  BasicStore,
-  CommitResult,
-  SessionData,
-  SessionRecord,
-  SharedStore,
-  StoreCall,
-  StoredRecord,
-  Version,
-} from "./api/store.ts";
+export type * from "./api/store_contract.ts";
 
 export type { RuleContext, StoreRule, StoreTier, TestableStore };
 

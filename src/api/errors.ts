@@ -15,6 +15,16 @@ export type SessionErrorCode =
   | "SESSION_STORE"
   | "SESSION_INVALID";
 
+/** The base class of the errors: what each {@linkcode SessionError} has. */
+export abstract class BaseSessionError extends Error {
+  /** Stable, for comparisons. */
+  abstract readonly code: SessionErrorCode;
+  /** The HTTP status that Koa answers with. */
+  abstract readonly status: number;
+  /** Koa answers with the status alone: the message is for the log. */
+  readonly expose = false;
+}
+
 /**
  * There is no session to work on: no session id, or the store has none for it.
  *
@@ -27,16 +37,13 @@ export type SessionErrorCode =
  * assertEquals(new SessionMissingError().code, "SESSION_MISSING");
  * ```
  */
-export class SessionMissingError extends Error {
+export class SessionMissingError extends BaseSessionError {
   /** `"SessionMissingError"` */
   override readonly name = "SessionMissingError";
   /** `"SESSION_MISSING"` */
   readonly code = "SESSION_MISSING";
   /** 401: without a session the request lacks authentication (RFC 9110, 15.5.2). */
   readonly status = 401;
-  /** Koa answers with the status alone: the message is for the log. */
-  readonly expose = false;
-
   /** The message is exactly `Session missing`, as in koa-io-session 2.2. */
   constructor() {
     super("Session missing");
@@ -55,16 +62,13 @@ export class SessionMissingError extends Error {
  * assertEquals(new SessionEndedError("logout").code, "SESSION_ENDED");
  * ```
  */
-export class SessionEndedError extends Error {
+export class SessionEndedError extends BaseSessionError {
   /** `"SessionEndedError"` */
   override readonly name = "SessionEndedError";
   /** `"SESSION_ENDED"` */
   readonly code = "SESSION_ENDED";
   /** 401, as for a session that was never there. */
   readonly status = 401;
-  /** Koa answers with the status alone: the message is for the log. */
-  readonly expose = false;
-
   /**
    * Makes one.
    *
@@ -95,16 +99,13 @@ export class SessionEndedError extends Error {
  * assertEquals([error.code, error.status, error.keys], ["SESSION_CONFLICT", 409, ["cart"]]);
  * ```
  */
-export class SessionConflictError extends Error {
+export class SessionConflictError extends BaseSessionError {
   /** `"SessionConflictError"` */
   override readonly name = "SessionConflictError";
   /** `"SESSION_CONFLICT"` */
   readonly code = "SESSION_CONFLICT";
   /** 409 Conflict. */
   readonly status = 409;
-  /** Koa answers with the status alone: the message is for the log. */
-  readonly expose = false;
-
   /**
    * Makes one.
    *
@@ -133,16 +134,13 @@ export class SessionConflictError extends Error {
  * assertEquals(new SessionTimeoutError("wait", 5000).status, 503);
  * ```
  */
-export class SessionTimeoutError extends Error {
+export class SessionTimeoutError extends BaseSessionError {
   /** `"SessionTimeoutError"` */
   override readonly name = "SessionTimeoutError";
   /** `"SESSION_TIMEOUT"` */
   readonly code = "SESSION_TIMEOUT";
   /** 503 Service Unavailable. */
   readonly status = 503;
-  /** Koa answers with the status alone: the message is for the log. */
-  readonly expose = false;
-
   /**
    * Makes one.
    *
@@ -176,16 +174,13 @@ export class SessionTimeoutError extends Error {
  * assertEquals([error.code, error.status], ["SESSION_STORE", 503]);
  * ```
  */
-export class SessionStoreError extends Error {
+export class SessionStoreError extends BaseSessionError {
   /** `"SessionStoreError"` */
   override readonly name = "SessionStoreError";
   /** `"SESSION_STORE"` */
   readonly code = "SESSION_STORE";
   /** 503 Service Unavailable. */
   readonly status = 503;
-  /** Koa answers with the status alone: the message is for the log. */
-  readonly expose = false;
-
   /**
    * Makes one.
    *
@@ -224,16 +219,13 @@ export interface SessionIssue {
  * assertEquals(error.issues[0]?.path, ["count"]);
  * ```
  */
-export class SessionInvalidError extends Error {
+export class SessionInvalidError extends BaseSessionError {
   /** `"SessionInvalidError"` */
   override readonly name = "SessionInvalidError";
   /** `"SESSION_INVALID"` */
   readonly code = "SESSION_INVALID";
   /** 422 Unprocessable Content. */
   readonly status = 422;
-  /** Koa answers with the status alone: the message is for the log. */
-  readonly expose = false;
-
   /**
    * Makes one.
    *

@@ -45,6 +45,22 @@ export function chain<T, R>(
     : next(value);
 }
 
+/**
+ * Calls a function that answers by a Node-style callback. A throw, an error
+ * that the callback is given and a promise that rejects are all rejections.
+ */
+export function called<T>(
+  call: (done: (error?: unknown, value?: T | null) => void) => unknown,
+): Promise<T | null | undefined> {
+  return new Promise((resolve, reject) => {
+    const answer = call((error, value) =>
+      error ? reject(error) : resolve(value)
+    );
+    // an async function may reject and never call back
+    Promise.resolve(answer).catch(reject);
+  });
+}
+
 export function withTimeout<T>(
   answer: Promise<T>,
   operation: string,

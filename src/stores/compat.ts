@@ -6,14 +6,10 @@
  * @module
  */
 import { refuse } from "../base/arguments.ts";
+import { called } from "../base/async.ts";
 import { type BasicStore, ONE_DAY, type SessionData } from "../api/store.ts";
 
-export type {
-  Awaitable,
-  BasicStore,
-  SessionData,
-  StoreCall,
-} from "../api/store.ts";
+export type * from "../api/store_contract.ts";
 
 /** How an express-session store answers. */
 export type ExpressCallback<T = unknown> = (
@@ -99,21 +95,21 @@ export function fromExpressStore(store: ExpressStore): BasicStore {
   needs("express-session store", store, ["get", "set", "destroy"]);
   const adapted: BasicStore = {
     async get(sid) {
-      const stored = await called<object>((done) => store.get(sid, done));
+      const stored = await ask<object>((done) => store.get(sid, done));
       return parsed((stored as Partial<ExpressSession> | null)?.koa);
     },
     async set(sid, session, maxAge) {
       const wrapped = wrap(session, maxAge);
-      await called((done) => store.set(sid, wrapped, done));
+      await ask((done) => store.set(sid, wrapped, done));
     },
     async destroy(sid) {
-      await called((done) => store.destroy(sid, done));
+      await ask((done) => store.destroy(sid, done));
     },
   };
   if (typeof store.touch === "function") {
     adapted.touch = async (sid, session, maxAge) => {
       const wrapped = wrap(session, maxAge);
-      await called((done) => store.touch!(sid, wrapped, done));
+      await ask((done) => store.touch!(sid, wrapped, done));
     };
   }
   return adapted;
@@ -221,19 +217,19 @@ function parsed(text: unknown): SessionData | undefined {
   return typeof text === "string" ? JSON.parse(text) as SessionData : undefined;
 }
 
-/** Calls a method that answers by callback, or fails in one of three ways. */
-function called<T>(
+/** Calls a method of a store. That a session is not there is no error. */
+function ask<T>(
   call: (done: ExpressCallback<T>) => unknown,
 ): Promise<T | null | undefined> {
-  return new Promise((resolve, reject) => {
-    const answer = call((error, result) => {
-      // stores on files say so of a session that is not there; express-session takes it the same way
-      if (error && (error as { code?: unknown }).code !== "ENOENT") {
-        reject(error);
-      } else resolve(error ? undefined : result);
-    });
-    // an async method may reject and never call back
-    if (answer instanceof Promise) answer.catch(reject);
+  return called<T>((done) => {
+    const answer = call((error, result) =>
+      // stores on files report a missing session so; express-session ignores it too
+      (error as { code?: unknown } | null)?.code === "ENOENT"
+        ? done()
+        : done(error, result)
+    );
+    // other thenables, such as queries of a database, may act once more when they are awaited
+    return answer instanceof Promise ? answer : undefined;
   });
 }
 

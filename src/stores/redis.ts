@@ -31,17 +31,7 @@ import * as scripts from "./redis/scripts.ts";
 import { Space } from "./redis/keys.ts";
 
 // the contract that this store keeps: its reader needs nothing else
-export type {
-  AcquireResult,
-  AtomicStore,
-  Awaitable,
-  BeginResult,
-  CommitResult,
-  SessionRecord,
-  SharedStore,
-  StoredRecord,
-  Version,
-} from "../api/store.ts";
+export type * from "../api/store_contract.ts";
 
 export type {
   IoredisClient,

@@ -24,18 +24,7 @@ import { checkOptions, type SqliteStoreOptions } from "./sqlite/options.ts";
 import { type Row, SqliteSessions, toRecord } from "./sqlite/sessions.ts";
 
 // the contract that this store keeps: its reader needs nothing else
-export type {
-  AcquireResult,
-  AtomicStore,
-  Awaitable,
-  BeginResult,
-  CommitResult,
-  RemovalReason,
-  SessionRecord,
-  SharedStore,
-  StoredRecord,
-  Version,
-} from "../api/store.ts";
+export type * from "../api/store_contract.ts";
 
 export type { SqliteStoreOptions };
 

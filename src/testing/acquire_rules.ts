@@ -16,7 +16,7 @@ import {
   rule as anyRule,
   type StoreRule,
   within,
-} from "./rule.ts";
+} from "./kit.ts";
 
 const rule = (name: string, body: (store: SharedStore) => Promise<void>) =>
   anyRule("shared", name, body);

@@ -14,7 +14,7 @@ import {
   rule as anyRule,
   type RuleContext,
   type StoreRule,
-} from "./rule.ts";
+} from "./kit.ts";
 
 const MINUTE = 60_000;
 

@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import type { AcquireResult, SharedStore, StoredRecord } from "../api/store.ts";
-import { counted, id, within } from "./rule.ts";
+import { counted, id, within } from "./kit.ts";
 
 /** A hold, and a wait, that nobody reaches, in ms. */
 export const LONG = 10_000;

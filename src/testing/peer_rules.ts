@@ -18,7 +18,7 @@ import {
   record,
   type StoreRule,
   within,
-} from "./rule.ts";
+} from "./kit.ts";
 
 /** What two see of each other. */
 export const PEER_RULES: readonly StoreRule[] = [

@@ -17,7 +17,7 @@ import {
   rule as anyRule,
   type StoreRule,
   written,
-} from "./rule.ts";
+} from "./kit.ts";
 
 const rule = (name: string, body: (store: AtomicStore) => Promise<void>) =>
   anyRule("atomic", name, body);

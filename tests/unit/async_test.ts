@@ -1,6 +1,11 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-import { chain, isThenable, withFinally } from "../../src/base/async.ts";
+import {
+  called,
+  chain,
+  isThenable,
+  withFinally,
+} from "../../src/base/async.ts";
 
 const thenable = <T>(value: T): Promise<T> =>
   ({
@@ -62,6 +67,29 @@ describe("chain", () => {
     assertThrows(() => chain(1, fail, failed), Error, "next");
     const result = chain(Promise.resolve(1), fail, failed);
     await assertRejects(() => Promise.resolve(result), Error, "next");
+  });
+});
+
+describe("called", () => {
+  it("resolves to what the callback is given", async () => {
+    assertEquals(await called<number>((done) => done(null, 1)), 1);
+    assertEquals(await called<number>((done) => done()), undefined);
+    assertEquals(
+      await called<number>((done) => setTimeout(done, 1)),
+      undefined,
+    );
+  });
+
+  it("rejects with an error that is called back, thrown or rejected", async () => {
+    const next = new Error("next");
+    for (
+      const call of [
+        (done: (error: unknown) => void) => done(next),
+        fail,
+        () => Promise.reject(next),
+        async () => await Promise.reject(next),
+      ]
+    ) await assertRejects(() => called(call), Error, "next");
   });
 });
 
