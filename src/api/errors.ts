@@ -1,7 +1,7 @@
 /**
- * What can go wrong with a session, as classes that a caller can tell apart
- * by `code`. Misuse (a wrong option, a handler that is no function) is a
- * plain `TypeError` or `RangeError` instead: nobody catches those to go on.
+ * Errors of calls on a session: classes that a caller distinguishes by `code`.
+ * Misuse (a wrong option, a handler that is no function) is a plain `TypeError`
+ * or `RangeError` instead, as it is corrected in the program and not caught.
  *
  * @module
  */
@@ -28,7 +28,7 @@ export abstract class BaseSessionError extends Error {
 /**
  * There is no session to work on: no session id, or the store has none for it.
  *
- * @example Tell a guest from a fault
+ * @example Distinguish a guest from a fault
  * ```ts
  * import { SessionMissingError } from "@koa-io/session";
  * import { assertEquals } from "@std/assert";

@@ -1,6 +1,6 @@
 /**
- * Koa, as far as the bridge touches it, described by structure: it works
- * across Koa's versions, and no type of ours drags Koa's along.
+ * The members of Koa that the bridge uses, described by structure: it works
+ * across Koa's versions, and the published types do not depend on Koa's.
  *
  * @module
  */
@@ -44,7 +44,7 @@ export interface KoaContext {
   readonly host: string;
   readonly headerSent: boolean;
   readonly cookies: {
-    /** What signs. */
+    /** The keys that cookies are signed with. */
     keys: unknown;
     get(name: string, options?: CookieOptions): string | undefined;
     set(name: string, value?: string | null, options?: CookieOptions): unknown;
@@ -54,9 +54,9 @@ export interface KoaContext {
 }
 
 /**
- * The Koa context of a socket's handshake: what a request to the application
- * would have brought. Its `session` is `undefined`, as nobody would write it
- * back: use `socket.withSession`. It has more members than are named here; a
+ * The Koa context of a socket's handshake, as a request to the application
+ * would have. Its `session` is `undefined`, as changes of it would
+ * not be stored: use `socket.withSession`. It has more members than are named here; a
  * type of your own is the second parameter of `SessionSocket`.
  */
 export interface SocketContext {
@@ -77,7 +77,7 @@ export interface SocketContext {
   readonly state: Record<string, unknown>;
   /** Socket.IO's handshake: `auth`, `query` and the like. */
   readonly handshake: unknown;
-  /** Not here. */
+  /** Never set: use `socket.withSession`. */
   readonly session: undefined;
 }
 
@@ -144,24 +144,18 @@ export interface SessionContext<S extends object = SessionData> {
   readonly clientId: string;
   /** The handshake of a socket, in the context made of it. */
   readonly handshake?: unknown;
-  /** Runs a handler on the session, alone; see `SessionBridge.withSession`. */
+  /** Runs a handler that holds the session exclusively; see `SessionBridge.withSession`. */
   withSession<R>(
     handler: (view: SessionView<S, undefined>) => R | Promise<R>,
   ): Promise<R>;
-  /** The same, with something to do when there is no session. */
+  /** The same, with a result or an action for when there is no session. */
   withSession<R, M>(
     handler: (view: SessionView<S, undefined>) => R | Promise<R>,
     onMissing: M,
   ): Promise<R | MissingResult<M>>;
-  /** Gives the session a new id: cookie, store, mapping, rooms and event move together. */
+  /** Gives the session a new id: cookie, store, mapping, rooms and event change together. */
   regenerateSession(options?: RegenerateOptions): Promise<void>;
 }
-
-/**
- * The request that a client makes to renew its cookies, as a WebSocket can set none.
- *
- * @module
- */
 
 /** What the middleware of `bridge.refresh()` uses of a Koa context. */
 export interface RefreshContext {

@@ -1,5 +1,5 @@
 /**
- * What the caller may give, and what is made of it.
+ * The options of the bridge, as given and as resolved.
  *
  * @module
  */
@@ -12,11 +12,11 @@ import type { SessionSchema } from "./schema.ts";
 /** A class whose instances are stores, made for each Koa context. */
 export type ContextStoreClass = new (ctx: never) => BasicStore;
 
-/** Reads and writes the session's id elsewhere than in a cookie. */
+/** Carries the session's id elsewhere than in a cookie. */
 export interface ExternalKey {
-  /** The id, or a falsy value; in a handshake `ctx.handshake` is there. */
+  /** The id, or a falsy value; in a handshake `ctx.handshake` is set. */
   get(ctx: never): string | undefined | null;
-  /** Hands the id out. */
+  /** Sends the id to the client. */
   set(ctx: never, id: string): void;
 }
 
@@ -27,13 +27,13 @@ export type OnSessionEnd =
   | {
     /** The grace, in ms. */
     readonly disconnectAfter: number;
-    /** A name to tell it by beside `session:end`, with the same payload, for clients of former versions. */
+    /** A second event, emitted beside `session:end` with the same payload, for clients of former versions. */
     readonly event?: string | undefined;
   };
 
 /**
  * The options of `bridgeSession`. `null` counts as left out. Each option of
- * koa-session 7 is one too, and what is unknown goes on to the cookies.
+ * koa-session 7 is one too, and unknown options are forwarded to the cookies.
  */
 export interface BridgeOptions<S extends object = SessionData> {
   /** The name of the session cookie. @default `generateUid(12)` */
@@ -54,13 +54,13 @@ export interface BridgeOptions<S extends object = SessionData> {
   readonly store?: BasicStore | AtomicStore | null | undefined;
   /** A class whose instances are the store of each request. */
   readonly ContextStore?: ContextStoreClass | null | undefined;
-  /** Handed to the default store. @default {true} */
+  /** Passed to the default store. @default {true} */
   readonly autoCleanup?: boolean | null | undefined;
-  /** Handed to the default store, in ms. @default `maxAge / 10`, 1 s to 1 h */
+  /** Passed to the default store, in ms. @default `maxAge / 10`, 1 s to 1 h */
   readonly autoCleanupMs?: number | null | undefined;
   /** Whether cookies are signed. @default {true} */
   readonly signed?: boolean | null | undefined;
-  /** Whether a request commits its session by itself. @default {true} */
+  /** Whether a request commits its session automatically. @default {true} */
   readonly autoCommit?: boolean | null | undefined;
   /** Whether the session cookie is sent with every response. @default {false} */
   readonly rolling?: boolean | null | undefined;
@@ -82,7 +82,7 @@ export interface BridgeOptions<S extends object = SessionData> {
   readonly prefix?: string | null | undefined;
   /** Makes session ids. @default 144 random bits */
   readonly genid?: ((ctx: never) => string) | null | undefined;
-  /** Reads and writes the session's id elsewhere than in a cookie. */
+  /** Carries the session's id elsewhere than in a cookie. */
   readonly externalKey?: ExternalKey | null | undefined;
   /** Whether a stored session may be used with this request. */
   readonly valid?: ((ctx: never, session: S) => unknown) | null | undefined;
@@ -97,7 +97,7 @@ export interface BridgeOptions<S extends object = SessionData> {
   readonly decode?: ((text: string) => unknown) | null | undefined;
   /** What becomes of the sockets of a session that ended. @default {"keep"} */
   readonly onSessionEnd?: OnSessionEnd | null | undefined;
-  /** Who wins when two writers changed the same key to different values. @default {"last"} */
+  /** Which write wins when two changed the same key to different values. @default {"last"} */
   readonly onConflict?:
     | "last"
     | "reject"
@@ -108,9 +108,9 @@ export interface BridgeOptions<S extends object = SessionData> {
   readonly absoluteMaxAge?: number | null | undefined;
   /** How often at most socket activity prolongs a session, in ms; `false` for never. @default `maxAge / 10`, at most 1 minute */
   readonly touchInterval?: number | false | null | undefined;
-  /** Whom a session belongs to: the index for "log out everywhere". */
+  /** The user that a session belongs to: the index for "log out everywhere". */
   readonly user?: ((session: S) => string | undefined) | null | undefined;
-  /** Who may open a socket with cookies. @default {"cors"} */
+  /** Which origins may open a socket with cookies. @default {"cors"} */
   readonly origin?: OriginOption | null | undefined;
   /** How long to wait for a session, and to hold one, in ms. @default {5_000} */
   readonly lockTimeout?: number | null | undefined;
@@ -119,21 +119,21 @@ export interface BridgeOptions<S extends object = SessionData> {
   /** How often live sessions are checked against a shared store, in ms. @default {60_000} */
   readonly reconcileInterval?: number | null | undefined;
   /**
-   * What a client may see of its session: pushed to its sockets as
-   * `session:view` when they get into the session and when it changes.
+   * What a client may see of its session: sent to its sockets as
+   * `session:view` when they join the session and when it changes.
    */
   readonly view?: ((session: S) => unknown) | null | undefined;
-  /** How long before the end of a session its sockets hear `session:expiring`, in ms. @default off */
+  /** How long before the end of a session its sockets receive `session:expiring`, in ms. @default off */
   readonly expiringNotice?: number | null | undefined;
   /**
    * What a session holds, by any Standard Schema validator (zod, valibot,
    * arktype…): checked when loaded and when written. What it returns must be
-   * an object of JSON that it would take again.
+   * a JSON object that it accepts again.
    */
   readonly schema?: SessionSchema<S> | null | undefined;
   /** What becomes of a stored session that `schema` refuses. @default {"throw"} */
   readonly onInvalid?: "end" | "throw" | null | undefined;
-  /** Goes on to the cookies. */
+  /** Forwarded to the cookies. */
   readonly [attribute: string]: unknown;
 }
 
@@ -168,9 +168,9 @@ export interface ResolvedOptions {
   readonly expiringNotice: number | undefined;
   readonly schema: SessionSchema | undefined;
   readonly onInvalid: "end" | "throw";
-  /** What koa-session is handed, but for the store and the external key. */
+  /** koa-session's options, except for the store and the external key. */
   readonly native: Readonly<Record<string, unknown>>;
-  /** The client cookie's. */
+  /** The attributes of the client cookie. */
   readonly clientCookie: CookieOptions;
 }
 

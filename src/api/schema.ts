@@ -1,11 +1,11 @@
 /**
- * What a session holds, as a validator of the user's says it: by the Standard
- * Schema interface, version 1, described by structure.
+ * The interface of validators for session data: Standard Schema, version 1,
+ * described by structure.
  *
  * @module
  */
 
-/** What a validator comes to. */
+/** The result of a validation. */
 export type SchemaResult<S> =
   | { readonly value: S; readonly issues?: undefined }
   | {
@@ -21,7 +21,7 @@ export type SchemaResult<S> =
  * Any [Standard Schema](https://standardschema.dev) validator: a schema of
  * zod, valibot, arktype and others, synchronous or not.
  *
- * @typeParam S what it makes of the data: what sessions hold
+ * @typeParam S the validated data: what sessions hold
  *
  * @example One made by hand
  * ```ts
@@ -56,9 +56,9 @@ export interface SessionSchema<S = unknown> {
   readonly "~standard": {
     /** The version of the interface. */
     readonly version: 1;
-    /** Who made the validator. */
+    /** The library that the validator is made with. */
     readonly vendor: string;
-    /** Takes data and returns what it makes of it, or what is wrong. */
+    /** Returns the validated data, or the issues. */
     readonly validate: (
       value: unknown,
     ) => SchemaResult<S> | Promise<SchemaResult<S>>;

@@ -1,11 +1,11 @@
 /**
- * What a handler of `withSession` is given, and what a call without a session comes to.
+ * The argument of `withSession` handlers, and the result of calls without a session.
  *
  * @module
  */
 import type { SessionData } from "./store.ts";
 
-/** What a handler of `withSession` is given. */
+/** The argument of a handler of `withSession`. */
 export interface SessionView<S extends object = SessionData, Socket = unknown> {
   /** The session's id. */
   readonly sessionId: string;
@@ -13,11 +13,11 @@ export interface SessionView<S extends object = SessionData, Socket = unknown> {
   get session(): S;
   /** @ignore */
   set session(value: S | null);
-  /** The socket that asked, `undefined` outside sockets. */
+  /** The socket that called `withSession`, `undefined` outside sockets. */
   readonly socket: Socket;
 }
 
-/** What a call comes to when there is no session. */
+/** The result of a call when there is no session: the value, or what the function returns. */
 export type MissingResult<M> = M extends Error ? never
   : M extends (...args: never[]) => infer R ? Awaited<R>
   : M;

@@ -7,10 +7,10 @@
 /** A value, or a promise of it. */
 export type Awaitable<T> = T | Promise<T>;
 
-/** Session data, or koa-session's own object: what JSON can hold. */
+/** Session data, or koa-session's own object: anything that JSON can represent. */
 export type SessionData = Record<string, unknown>;
 
-/** What koa-session hands to its store beside the session. */
+/** The further arguments of koa-session's calls to its store. */
 export interface StoreCall {
   /** The Koa context of the request, or of the socket's handshake; absent where there is none. */
   readonly ctx?: unknown;
@@ -21,9 +21,9 @@ export interface StoreCall {
 }
 
 /**
- * The basic tier: any store that koa-session accepts. What is kept in it is
- * koa-session's own object, plus one `_bridge` key. Two processes on a basic
- * store are not safe from each other.
+ * The basic tier: any store that koa-session accepts. It holds koa-session's
+ * own object, plus one `_bridge` key. Two processes on a basic store can
+ * overwrite each other's changes.
  */
 export interface BasicStore {
   /** The stored object, or nothing. */
@@ -41,7 +41,7 @@ export interface BasicStore {
   ): Awaitable<unknown>;
   /** Removes the object. */
   destroy(sid: string, call?: StoreCall): Awaitable<unknown>;
-  /** Tells of removals: `"destroy"` → `(store, sid)`. */
+  /** Reports removals: `"destroy"` → `(store, sid)`. */
   on?(
     event: string,
     listener: (store: unknown, sid: string) => void,
@@ -51,29 +51,29 @@ export interface BasicStore {
     event: string,
     listener: (store: unknown, sid: string) => void,
   ): unknown;
-  /** A hint that the session is in use, for those who use the store beside the bridge, which writes the new end instead. */
+  /** Reports that the session is in use. The bridge never calls it: it writes the new end instead. */
   touch?(
     sid: string,
     session: SessionData,
     maxAge?: number | "session",
     call?: StoreCall,
   ): Awaitable<unknown>;
-  /** Lets go of files, connections and timers. */
+  /** Releases files, connections and timers. */
   close?(): Awaitable<unknown>;
 }
 
-/** Changes with every write of a session and never comes back, not even after a removal. */
+/** Changes with every write of a session and is never used again, not even after a removal. */
 export type Version = string | number;
 
-/** One session as an atomic store keeps it: one value under one key. */
+/** A session as an atomic store holds it: one value under one key. */
 export interface SessionRecord {
   /** JSON text of an object: the session's data without koa-session's bookkeeping. */
   readonly data: string;
   /** How long the session lives without activity, in ms. */
   readonly maxAge: number;
-  /** When it ends unless something happens, ms since the epoch. */
+  /** When it ends without further activity, ms since the epoch. */
   readonly expires: number;
-  /** When it ends whatever happens, ms since the epoch; `undefined` where there is no such limit. */
+  /** When it ends whatever the activity, ms since the epoch; `undefined` where there is no such limit. */
   readonly absoluteEnd: number | undefined;
   /**
    * The end of the last session cookie, ms since the epoch; `"session"` for a
@@ -82,36 +82,37 @@ export interface SessionRecord {
   readonly cookie: number | "session" | undefined;
   /** The client that the session is bound to. */
   readonly clientId: string | undefined;
-  /** Whether a client brought the session cookie back, which settles the binding. */
+  /** Whether a request has presented the session cookie, which settles the binding. */
   readonly settled: boolean;
-  /** Whom the session belongs to, for "log out everywhere". */
+  /** The user that the session belongs to, for "log out everywhere". */
   readonly user: string | undefined;
 }
 
-/** A record with the version that the next conditional write must name. */
+/** A record with the version that the next conditional write must give. */
 export interface StoredRecord extends SessionRecord {
-  /** Of the record as it was read. */
+  /** The version of the record as it was read. */
   readonly version: Version;
 }
 
-/** What came of a new session. */
+/** The result of {@linkcode AtomicStore.begin}. */
 export interface BeginResult {
-  /** Of the record as it was written. */
+  /** The version of the record as it was written. */
   readonly version: Version;
-  /** A hint: the session that {@linkcode AtomicStore.byClient} led to until then. Check the record. */
+  /** A hint: the session that {@linkcode AtomicStore.byClient} returned until then. Check the record. */
   readonly before: string | undefined;
 }
 
 /**
- * The atomic tier: every operation happens whole or not at all, as far as
- * {@linkcode AtomicStore.scope} reaches. None of its members is optional.
+ * The atomic tier: every operation is atomic within
+ * {@linkcode AtomicStore.scope}. None of its members is optional.
  *
- * A store may show a record up to {@linkcode EXPIRED_GRACE} ms past its
- * `expires`, so that a late reader learns that it expired; nobody treats such
- * a record as alive, and no write to it succeeds.
+ * A store may return a record up to {@linkcode EXPIRED_GRACE} ms past its
+ * `expires`, so that a late reader can distinguish an expired session from one
+ * that never was. Such a record does not count as alive, and no write to it
+ * succeeds.
  */
 export interface AtomicStore {
-  /** `"process"`: only callers in this process are safe from each other. `"shared"`: all are. */
+  /** `"process"`: operations are atomic among callers in this process. `"shared"`: among all. */
   readonly scope: "process" | "shared";
   /** The record, or `undefined`. */
   read(sid: string): Awaitable<StoredRecord | undefined>;
@@ -120,8 +121,8 @@ export interface AtomicStore {
    * there is none.
    *
    * @returns the new version, or `undefined` when the write was refused: the
-   * version has changed, the session is gone or has expired, or (on a shared
-   * store) somebody holds a lease on it
+   * version has changed, the session has ended or expired, or (on a shared
+   * store) there is a lease on it
    */
   write(
     sid: string,
@@ -129,33 +130,33 @@ export interface AtomicStore {
     expected: Version | null,
   ): Awaitable<Version | undefined>;
   /**
-   * Writes a new session, and makes it its client's, whom it may take from
-   * another session: of any number that are begun at once for one client, each
-   * but the last is told of once.
+   * Writes a new session and makes it the one of its client, in place of the
+   * one before. Of any number that are begun at once for one client, each but
+   * the last is returned once as `before`.
    *
    * @returns `undefined` when there is a session of this id
    */
   begin(sid: string, record: SessionRecord): Awaitable<BeginResult | undefined>;
   /**
-   * Prolongs a life, and nothing else: neither data nor version change, an
-   * earlier end is ignored and `absoluteEnd` is not passed.
+   * Moves the end of a session, and nothing else: neither data nor version
+   * change, an earlier end is ignored and `absoluteEnd` is not exceeded.
    *
    * @param expires the new end, ms since the epoch
    * @returns whether the session is alive
    */
   extend(sid: string, expires: number): Awaitable<boolean>;
   /**
-   * Ends a session at once, whoever holds it.
+   * Ends a session at once, even while there is a lease on it.
    *
-   * @param options `movedTo`: the id that the session goes on under, kept for
-   * {@linkcode MOVED_FOR} ms for those who were under way to the old one
+   * @param options `movedTo`: the new id of the session, kept for
+   * {@linkcode MOVED_FOR} ms for requests already sent with the old one
    * @returns whether there was one alive
    */
   destroy(
     sid: string,
     options?: { readonly movedTo?: string },
   ): Awaitable<boolean>;
-  /** The id that a session which is gone from here goes on under. */
+  /** The new id of a session that was destroyed with `movedTo`. */
   movedTo(sid: string): Awaitable<string | undefined>;
   /** A hint: the session that was last bound to this client. Check the record. */
   byClient(clientId: string): Awaitable<string | undefined>;
@@ -163,36 +164,36 @@ export interface AtomicStore {
   byUser(user: string): Awaitable<readonly string[]>;
 }
 
-/** What came of asking for a lease. */
+/** The result of {@linkcode SharedStore.acquire}. */
 export type AcquireResult =
-  /** The session is yours until the hold is over, as it was when you got it. */
+  /** The lease is granted; `record` is the session at that time. */
   | { readonly status: "granted"; readonly record: StoredRecord }
-  /** There is no such session, or (`waited`) it ended, or moved, while you waited. */
+  /** There is no such session, or (`waited`) it ended, or moved, during the wait. */
   | { readonly status: "missing"; readonly waited: boolean }
-  /** Others held it for as long as you were ready to wait. */
+  /** Others held the lease for all of `waitMs`. */
   | { readonly status: "timeout" };
 
-/** What came of the end of a hold. */
+/** The result of {@linkcode SharedStore.commit}. */
 export type CommitResult =
-  /** Written, if there was something to write; the lease is released. */
+  /** The record, if one was given, is written; the lease is released. */
   | { readonly status: "done"; readonly version: Version }
-  /** The session ended during the hold: nothing was written. */
+  /** The session ended during the lease: nothing was written. */
   | { readonly status: "missing" }
-  /** The hold was overdue and the session was given to another: nothing was written. */
+  /** The lease was overdue and was granted to another: nothing was written. */
   | { readonly status: "lost" };
 
-/** What a store for many processes offers beside: leases with a fencing token. */
+/** The shared tier, for stores of many processes: leases with a fencing token. */
 export interface SharedStore extends AtomicStore {
   /** Always `"shared"`. */
   readonly scope: "shared";
   /**
-   * Takes the lease on a session and reads it, in one round trip; waits its
-   * turn, first come first served, while others hold it.
+   * Takes the lease on a session and reads it, in one round trip; waits in
+   * order of arrival while others hold it.
    *
-   * A hold of more than `holdMs` may be given to the next who waits. A lease
-   * that is granted after its caller gave up is released at once.
+   * After `holdMs` the lease may be granted to the next waiter. A lease that is
+   * granted after the wait timed out is released at once.
    *
-   * @param token the fencing token: unique to this hold
+   * @param token the fencing token: unique to this lease
    * @param holdMs how long the lease is held at most
    * @param waitMs how long to wait at most
    */
@@ -204,7 +205,7 @@ export interface SharedStore extends AtomicStore {
   ): Promise<AcquireResult>;
   /**
    * Writes the record, if one is given, and releases the lease, in one round
-   * trip. An overdue hold counts while the session was given to nobody else.
+   * trip. An overdue lease counts until it is granted to another.
    */
   commit(
     sid: string,
@@ -213,11 +214,11 @@ export interface SharedStore extends AtomicStore {
   ): Promise<CommitResult>;
   /** A hint: the live session whose id has this hash, see `hashId`. */
   byHash(hash: string): Promise<string | undefined>;
-  /** The versions of many sessions in one go; `undefined` for each that is gone. */
+  /** The versions of many sessions in one call; `undefined` for each that has ended. */
   versions(
     sids: readonly string[],
   ): Promise<readonly (Version | undefined)[]>;
-  /** Lets go of what the store itself opened. */
+  /** Closes what the store itself opened. */
   close(): Awaitable<void>;
 }
 

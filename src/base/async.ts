@@ -1,6 +1,6 @@
 /**
- * Promises and what must not be waited for: stores may be synchronous or
- * asynchronous, and may never answer.
+ * Helpers for calls that are synchronous or asynchronous, and for promises
+ * that may never settle.
  *
  * @module
  */
@@ -24,6 +24,7 @@ export function withFinally<T>(
   return result;
 }
 
+/** Whether a value is a promise, or any other object with `then`. */
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === "object" && value !== null &&
     typeof (value as { then?: unknown }).then === "function";
@@ -61,6 +62,7 @@ export function called<T>(
   });
 }
 
+/** Rejects with a `SessionStoreError` when the answer rejects or takes longer than `limit` ms. */
 export function withTimeout<T>(
   answer: Promise<T>,
   operation: string,
@@ -82,7 +84,7 @@ export function withTimeout<T>(
   });
 }
 
-/** The answer, or `undefined` when it is not there in time. */
+/** The answer, or `undefined` when it takes longer than `limit` ms. */
 export function waitAtMost<T>(
   answer: Promise<T>,
   limit: number,
@@ -93,6 +95,7 @@ export function waitAtMost<T>(
   });
 }
 
+/** Wraps the error of a store, unless it is wrapped already. */
 export function toStoreError(operation: string, cause: unknown): Error {
   return cause instanceof SessionStoreError
     ? cause

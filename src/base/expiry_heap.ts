@@ -1,37 +1,37 @@
 /**
- * What ends next: a binary heap keyed by time. Finding the k items that are
- * due among n costs O(k log n), and a timer of ours never keeps a process alive.
+ * A binary heap of items by time, and a timer. Finding the k items that are
+ * due among n costs O(k log n), and the timer never keeps a process alive.
  *
  * @module
  */
 import { MAX_TIMER } from "./timers.ts";
 
-/** A place in the heap, kept by the item itself so that removal needs no search. */
+/** An item of the heap. It holds its own position, so that removal needs no search. */
 export interface Scheduled {
-  /** Where the item stands in the heap; -1 while it is in none. */
+  /** The item's position in the heap; -1 while it is in none. */
   slot: number;
-  /** When it really ends, ms since the epoch. It may have moved since it was scheduled. */
+  /** When it ends, ms since the epoch. It may have moved since the item was scheduled. */
   readonly expires: number;
 }
 
 /** A min-heap of items by the time they were scheduled for. */
 export class ExpiryHeap<T extends Scheduled> {
   readonly #items: T[] = [];
-  /** Beside the items, not in them: a double in an object field costs 16 bytes more. */
+  /** Parallel to the items: a double in an object field costs 16 bytes more. */
   readonly #due: number[] = [];
 
   get size(): number {
     return this.#items.length;
   }
 
-  /** When the next item is to be looked at, or `undefined` when there is none. */
+  /** When the next item is to be examined, or `undefined` when there is none. */
   get next(): number | undefined {
     return this.#due[0];
   }
 
   /**
-   * Puts an item in, or moves it to an earlier time. A later time is not acted
-   * upon until the earlier one comes: activity that prolongs a life costs nothing.
+   * Inserts an item, or moves it to an earlier time. A later time takes effect
+   * when the earlier one is reached: activity that moves the end costs nothing.
    */
   schedule(item: T): void {
     if (item.slot < 0) {
@@ -45,7 +45,7 @@ export class ExpiryHeap<T extends Scheduled> {
     }
   }
 
-  /** Gives the place of one item to another that takes over from it. */
+  /** Replaces an item by another, at its position. */
   replace(old: T, item: T): void {
     if (old.slot >= 0) {
       item.slot = old.slot;
@@ -69,7 +69,7 @@ export class ExpiryHeap<T extends Scheduled> {
     this.#down(last.slot);
   }
 
-  /** Takes out the next item that has ended by `now`; the rest is put where it belongs by then. */
+  /** Removes the next item that has ended by `now`; items whose end has moved are rescheduled. */
   take(now: number): T | undefined {
     while (this.#items.length > 0 && this.#due[0]! <= now) {
       const item = this.#items[0]!;
@@ -119,17 +119,17 @@ export class ExpiryHeap<T extends Scheduled> {
   }
 }
 
-/** One timer that can be set again and again and never keeps the process alive. */
+/** A timer that can be set repeatedly and never keeps the process alive. */
 export class Alarm {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #at = Infinity;
-  readonly #ring: () => void;
+  readonly #fire: () => void;
 
-  constructor(ring: () => void) {
-    this.#ring = ring;
+  constructor(fire: () => void) {
+    this.#fire = fire;
   }
 
-  /** Rings at `at` (ms since the epoch), or earlier if it is set for an earlier time already. */
+  /** Fires at `at` (ms since the epoch), or earlier if it is set for an earlier time already. */
   set(at: number): void {
     if (this.#timer !== undefined && this.#at <= at) return;
     this.stop();
@@ -137,7 +137,7 @@ export class Alarm {
     const delay = Math.min(Math.max(at - Date.now(), 1), MAX_TIMER);
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      this.#ring();
+      this.#fire();
     }, delay);
     unref(this.#timer);
   }
@@ -149,7 +149,7 @@ export class Alarm {
   }
 }
 
-/** Lets the process end although the timer is set, on runtimes whose timers are objects. */
+/** Lets the process end while the timer is set, on runtimes whose timers are objects. */
 export function unref(timer: unknown): void {
   (timer as { unref?: () => void }).unref?.();
 }

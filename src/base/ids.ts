@@ -1,5 +1,5 @@
 /**
- * Ids: made from random bytes, hashed where they travel, doubted where they arrive.
+ * Generating, hashing and validating ids.
  *
  * @module
  */
@@ -35,14 +35,14 @@ export function generateUid(length: number = 16): string {
 }
 
 /**
- * A copy that shares no memory with the string it was cut out of. What is cut
- * from a Cookie header would otherwise keep the whole header alive.
+ * A copy that shares no memory with the string it was cut out of. A part of
+ * a Cookie header would otherwise keep the whole header alive.
  */
 export function flat(text: string): string {
   return Buffer.from(text, "utf8").toString("utf8");
 }
 
-/** 128 bits of SHA-256: names an id where the id itself must not be seen. */
+/** 128 bits of SHA-256: identifies a session where its id must not be exposed. */
 export function hashId(id: string): string {
   return flat(createHash("sha256").update(id).digest("base64url").slice(0, 22));
 }
@@ -50,14 +50,14 @@ export function hashId(id: string): string {
 /** The longest id that is looked up; browsers cut a cookie at 4096 bytes. */
 const MAX_ID_LENGTH = 4096;
 
-/** No name that every object inherits is longer: longer ids are spared the look-up. */
+/** The longest name that every object inherits: longer ids need no look-up. */
 const LONGEST_INHERITED = Math.max(
   ...Object.getOwnPropertyNames(Object.prototype).map(({ length }) => length),
 );
 
 /**
- * Whether a string from outside may be looked up at all. A store that keeps
- * its sessions in a plain object would answer `__proto__` with the prototype.
+ * Whether a value from outside may be looked up as an id. A store that keeps
+ * its sessions in a plain object would return the prototype for `__proto__`.
  */
 export function isPlausibleId(id: unknown): id is string {
   return typeof id === "string" && id.length > 0 &&

@@ -1,17 +1,17 @@
 /**
- * First in, first out, per key, with a deadline for waiting and for holding.
- * It knows nothing of sessions.
+ * A lock per key, granted in order of arrival, with a time limit for waiting and for holding.
+ * It is independent of sessions.
  *
  * @module
  */
 
-/** One turn at a key. */
+/** A lock on a key, held by one caller. */
 export class Hold<K> {
-  /** When it was granted, ms on a clock that nobody sets. */
+  /** When it was granted, in ms of the monotonic clock. */
   readonly since: number = performance.now();
-  /** `"lost"`: overdue, and given to another. `"revoked"`: what it was a turn at is gone. */
+  /** `"lost"`: overdue, and granted to another. `"revoked"`: the key's object no longer exists. */
   state: "held" | "released" | "lost" | "revoked" = "held";
-  /** Set while the holder writes: what is on its way cannot be taken back, so the key is not passed on. */
+  /** Set while the holder writes: a write in flight cannot be cancelled, so the key is not granted to another. */
   committing = false;
   /** Why it was revoked. */
   why: string | undefined;
@@ -26,15 +26,15 @@ interface Waiter<K> {
 
 interface Queue<K> {
   holder: Hold<K>;
-  /** In order of arrival; made when somebody has to wait. */
+  /** In order of arrival; created by the first waiter. */
   waiters: Set<Waiter<K>> | undefined;
   timer: ReturnType<typeof setTimeout> | undefined;
 }
 
-/** Thrown to a waiter whose patience is over. */
+/** Thrown when the wait times out. */
 export class WaitTimeout extends Error {}
 
-/** A queue per key. */
+/** A lock with a queue of waiters for each key. */
 export class Mutex<K> {
   readonly #queues = new Map<K, Queue<K>>();
   readonly #limit: number;
@@ -44,16 +44,16 @@ export class Mutex<K> {
     this.#limit = limit;
   }
 
-  /** Whether nobody holds the key. */
+  /** Whether the key is not held. */
   isFree(key: K): boolean {
     return !this.#queues.has(key);
   }
 
   /**
-   * Asks for a turn: at once where the key is free.
+   * Acquires the key: synchronously where it is free.
    *
    * @returns the hold, or `undefined` when the key was revoked during the wait
-   * @throws {WaitTimeout} (as a rejection) when the turn did not come in time
+   * @throws {WaitTimeout} (as a rejection) when the wait exceeds the limit
    */
   acquire(key: K): Hold<K> | Promise<Hold<K> | undefined> {
     const queue = this.#queues.get(key);
@@ -73,7 +73,7 @@ export class Mutex<K> {
     return this.#wait(queue);
   }
 
-  /** Ends a turn. Of no effect when it was lost or revoked before. */
+  /** Releases a hold. Has no effect on one that was lost or revoked. */
   release(hold: Hold<K>): void {
     if (hold.state !== "held") return;
     hold.state = "released";
@@ -85,7 +85,7 @@ export class Mutex<K> {
     }
   }
 
-  /** What the key stood for is gone: the holder is told when it looks, those who wait at once. */
+  /** Revokes the key: the holder finds out from its hold's state, waiters get `undefined` at once. */
   revoke(key: K, why?: string): void {
     const queue = this.#queues.get(key);
     if (!queue) return;
@@ -108,7 +108,7 @@ export class Mutex<K> {
     const waiters = queue.waiters ??= new Set();
     return new Promise((settle, reject) => {
       const timer = setTimeout(() => {
-        // the holder's time is over as well: pass the key on rather than give up
+        // if the holder is overdue as well, the key is granted to the next waiter instead
         if (this.#overdue(queue)) this.#seize(queue);
         if (!waiters.delete(waiter)) return;
         reject(new WaitTimeout());
@@ -119,7 +119,7 @@ export class Mutex<K> {
     });
   }
 
-  /** While somebody waits, a hold ends when its time is over. */
+  /** While there are waiters, a hold ends at its time limit. */
   #watch(queue: Queue<K>): void {
     clearTimeout(queue.timer);
     const left = queue.holder.since + this.#limit - performance.now();

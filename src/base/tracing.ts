@@ -1,8 +1,8 @@
 /**
- * What the bridge does, for those who watch: tracing channels of
- * `node:diagnostics_channel`, and lines of `node:util`'s `debuglog`
- * (`NODE_DEBUG=koa-io-session`). Where nobody watches, a look at a few flags
- * is all it costs. No id, no data and no result is ever told.
+ * Diagnostics: tracing channels of `node:diagnostics_channel`, and lines of
+ * `node:util`'s `debuglog` (`NODE_DEBUG=koa-io-session`). Without subscribers
+ * the cost is a check of a few flags. No id, no data and no result is ever
+ * published.
  *
  * @module
  */
@@ -13,9 +13,9 @@ import { hashId } from "./ids.ts";
 import type { Awaitable } from "../api/store.ts";
 
 /**
- * What the tracing channels `koa-io-session:transaction`, `:load`, `:commit`,
- * `:handshake` and `:end` publish: at `start`, `asyncEnd` and `error` one and
- * the same object, which is complete at `asyncEnd`.
+ * The message of the tracing channels `koa-io-session:transaction`, `:load`,
+ * `:commit`, `:handshake` and `:end`: at `start`, `asyncEnd` and `error` the
+ * same object, which is complete at `asyncEnd`.
  *
  * @example
  * ```ts
@@ -39,20 +39,20 @@ import type { Awaitable } from "../api/store.ts";
  * ```
  */
 export interface SessionTrace {
-  /** The hash of the session's id, as in the names of rooms; `undefined` where there is none. */
+  /** The hash of the session's id, as in the names of rooms; `undefined` without an id. */
   readonly session: string | undefined;
-  /** Where it comes from: a request, a socket, or (`"bridge"`) a call by id, a timer, the store. */
+  /** The origin of the operation: a request, a socket, or (`"bridge"`) a call by id, a timer, the store. */
   readonly source: "http" | "socket" | "bridge";
   /** How long a transaction waited for the session, in ms. */
   readonly wait: number;
-  /** How long all of it took, in ms. */
+  /** How long the operation took, in ms. */
   readonly duration: number;
   /**
-   * What it came to; the `code` or the name of the error where it failed.
+   * The outcome; the `code` or the name of the error where it failed.
    *
    * - `transaction`: `"written"`, `"unchanged"`, `"destroyed"`, `"joined"`, `"missing"`
    * - `load`: `"found"`, `"missing"`
-   * - `commit`, what requests write: `"created"`, `"written"`, `"rotated"`, `"ended"`
+   * - `commit`, a write of a request: `"created"`, `"written"`, `"rotated"`, `"ended"`
    * - `handshake`: `"session"`, `"guest"`
    * - `end`: the reason, or `"missing"`
    */
@@ -61,12 +61,12 @@ export interface SessionTrace {
 
 type TraceSource = SessionTrace["source"];
 
-/** One of these, under way. */
+/** A trace in progress. */
 export type Span = { -readonly [K in keyof SessionTrace]: SessionTrace[K] };
 
 const debug = debuglog("koa-io-session");
 
-/** What is done again and again, and may be watched. */
+/** An operation with its tracing channels. */
 export class Trace {
   readonly #name: string;
   readonly #start;
@@ -81,16 +81,16 @@ export class Trace {
     this.#error = channel(`${prefix}:error`);
   }
 
-  /** Whether anybody watches. */
+  /** Whether there is a subscriber, or the log is on. */
   get enabled(): boolean {
     return this.#end.hasSubscribers || this.#start.hasSubscribers ||
       this.#error.hasSubscribers || debug.enabled;
   }
 
   /**
-   * Does it, and tells.
+   * Runs `act` and publishes its trace.
    *
-   * @param outcomeOf what a result comes to, where `act` does not say so itself
+   * @param outcomeOf the outcome of a result, where `act` does not set it itself
    */
   run<T>(
     sid: string | undefined,
@@ -149,16 +149,16 @@ export class Trace {
 
 /** Calls of `withSession`. */
 export const TRANSACTION: Trace = new Trace("transaction");
-/** Reads, but for those of transactions. */
+/** Reads outside of transactions. */
 export const LOAD: Trace = new Trace("load");
 /** Writes of requests. */
 export const COMMIT: Trace = new Trace("commit");
 /** Handshakes of sockets. */
 export const HANDSHAKE: Trace = new Trace("handshake");
-/** Ends of sessions. */
+/** Terminations of sessions. */
 export const END: Trace = new Trace("end");
 
-/** Where a call with this Koa context comes from. */
+/** The source of a call with this Koa context. */
 export function sourceOf(ctx: unknown): TraceSource {
   const isContext = typeof ctx === "object" && ctx !== null;
   if (!isContext) return "bridge";

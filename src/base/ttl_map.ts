@@ -1,12 +1,13 @@
 /**
- * What is remembered for a while only.
+ * A bounded map whose entries expire.
  *
  * @module
  */
-/** How many sessions that have just expired, or moved, are remembered at most. */
-const MAX_REMEMBERED = 1_000;
 
-/** A map that drops what is stale from its old end, and the oldest beyond a bound. */
+/** How many entries a map holds at most, unless it is made with another limit. */
+const MAX_ENTRIES = 1_000;
+
+/** A map that, with each `set`, drops stale entries from its old end, and the oldest beyond a limit. */
 export class TtlMap<T> {
   readonly #values = new Map<string, T>();
   readonly #until: (value: T) => number;
@@ -14,9 +15,9 @@ export class TtlMap<T> {
 
   /**
    * @param until when a value is stale, ms since the epoch
-   * @param limit how many are remembered at most
+   * @param limit how many entries it holds at most
    */
-  constructor(until: (value: T) => number, limit: number = MAX_REMEMBERED) {
+  constructor(until: (value: T) => number, limit: number = MAX_ENTRIES) {
     this.#until = until;
     this.#limit = limit;
   }
