@@ -1,109 +1,67 @@
-// Stands in for @std/assert where JSR does not answer. The signatures are
-// those of @std/assert, so that a test that compiles here compiles there too.
-import assert_ from "node:assert/strict";
+/**
+ * Stands in for `@std/assert` where JSR does not answer: the functions that the
+ * tests and the documents use, with the signatures of `@std/assert`, on
+ * `node:assert/strict`.
+ */
+import * as node from "node:assert/strict";
 
-// deno-lint-ignore no-explicit-any
-type Class<T> = abstract new (...args: any[]) => T;
-
-export function assert(expr: unknown, msg = ""): asserts expr {
-  if (!expr) fail(msg);
-}
-
-export function assertFalse(expr: unknown, msg?: string): void {
-  if (expr) fail(msg ?? `expected a falsy value, got ${expr}`);
-}
-
-export function assertEquals<T>(actual: T, expected: T, msg?: string): void {
-  withMessage(msg, () => assert_.deepStrictEqual(actual, expected));
-}
-
-export function assertNotEquals<T>(actual: T, expected: T, msg?: string): void {
-  withMessage(msg, () => assert_.notDeepStrictEqual(actual, expected));
-}
-
-export function assertStrictEquals<T>(
+type Comparison = <T>(actual: T, expected: T, msg?: string) => void;
+type Condition = (expr: unknown, msg?: string) => asserts expr;
+type Identity = <T>(
   actual: unknown,
   expected: T,
   msg?: string,
-): asserts actual is T {
-  if (!Object.is(actual, expected)) {
-    fail(msg ?? `${actual} is not ${expected}`);
-  }
-}
+) => asserts actual is T;
+type Match = (actual: string, expected: RegExp, msg?: string) => void;
+// deno-lint-ignore no-explicit-any
+type ErrorClass<E> = abstract new (...args: any[]) => E;
 
-export function assertMatch(actual: string, expected: RegExp, msg?: string) {
-  withMessage(msg, () => assert_.match(actual, expected));
-}
+export const assert: Condition = node.ok as Condition;
+export const assertEquals = node.deepStrictEqual as Comparison;
+export const assertNotEquals = node.notDeepStrictEqual as Comparison;
+export const assertStrictEquals: Identity = node.strictEqual as Identity;
+export const assertMatch = node.match as Match;
 
-export function assertStringIncludes(
+export const assertFalse = (expr: unknown, msg?: string): void =>
+  node.ok(!expr, msg ?? `${expr} is truthy`);
+export const assertGreater: Comparison = (a, b, msg) =>
+  node.ok(a > b, msg ?? `${a} is not > ${b}`);
+export const assertGreaterOrEqual: Comparison = (a, b, msg) =>
+  node.ok(a >= b, msg ?? `${a} is not >= ${b}`);
+export const assertLess: Comparison = (a, b, msg) =>
+  node.ok(a < b, msg ?? `${a} is not < ${b}`);
+export const assertLessOrEqual: Comparison = (a, b, msg) =>
+  node.ok(a <= b, msg ?? `${a} is not <= ${b}`);
+export const assertStringIncludes = (
   actual: string,
   expected: string,
   msg?: string,
-): void {
-  if (!actual.includes(expected)) {
-    fail(msg ?? `${JSON.stringify(actual)} lacks ${JSON.stringify(expected)}`);
-  }
-}
+): void =>
+  node.ok(actual.includes(expected), msg ?? `${actual} lacks ${expected}`);
 
 export function assertInstanceOf<T>(
   actual: unknown,
-  expectedType: Class<T>,
+  type: ErrorClass<T>,
   msg?: string,
 ): asserts actual is T {
-  if (!(actual instanceof expectedType)) {
-    fail(msg ?? `${actual} is not an instance of ${expectedType.name}`);
-  }
-}
-
-export function assertExists<T>(
-  actual: T,
-  msg?: string,
-): asserts actual is NonNullable<T> {
-  if (actual === undefined || actual === null) fail(msg ?? `got ${actual}`);
-}
-
-export function assertGreater<T>(actual: T, expected: T, msg?: string): void {
-  if (!(actual > expected)) fail(msg ?? `${actual} is not > ${expected}`);
-}
-
-export function assertLess<T>(actual: T, expected: T, msg?: string): void {
-  if (!(actual < expected)) fail(msg ?? `${actual} is not < ${expected}`);
-}
-
-export function assertGreaterOrEqual<T>(
-  actual: T,
-  expected: T,
-  msg?: string,
-): void {
-  if (!(actual >= expected)) fail(msg ?? `${actual} is not >= ${expected}`);
-}
-
-export function assertLessOrEqual<T>(
-  actual: T,
-  expected: T,
-  msg?: string,
-): void {
-  if (!(actual <= expected)) fail(msg ?? `${actual} is not <= ${expected}`);
+  node.ok(actual instanceof type, msg ?? `${actual} is no ${type.name}`);
 }
 
 export function assertThrows(fn: () => unknown, msg?: string): unknown;
 export function assertThrows<E extends Error = Error>(
   fn: () => unknown,
-  ErrorClass: Class<E>,
+  ErrorClass: ErrorClass<E>,
   msgIncludes?: string,
   msg?: string,
 ): E;
 export function assertThrows(
   fn: () => unknown,
-  ErrorClass?: Class<Error> | string,
+  type?: ErrorClass<Error> | string,
   msgIncludes?: string,
 ): unknown {
-  try {
-    fn();
-  } catch (error) {
-    return expected(error, ErrorClass, msgIncludes);
-  }
-  fail("expected function to throw");
+  let error: unknown;
+  node.throws(fn, (thrown) => isExpected(error = thrown, type, msgIncludes));
+  return error;
 }
 
 export function assertRejects(
@@ -112,49 +70,30 @@ export function assertRejects(
 ): Promise<unknown>;
 export function assertRejects<E extends Error = Error>(
   fn: () => PromiseLike<unknown>,
-  ErrorClass: Class<E>,
+  ErrorClass: ErrorClass<E>,
   msgIncludes?: string,
   msg?: string,
 ): Promise<E>;
 export async function assertRejects(
   fn: () => PromiseLike<unknown>,
-  ErrorClass?: Class<Error> | string,
+  type?: ErrorClass<Error> | string,
   msgIncludes?: string,
 ): Promise<unknown> {
-  let promise: PromiseLike<unknown>;
-  try {
-    promise = fn();
-  } catch {
-    fail("function throws when expected to reject");
-  }
-  try {
-    await promise;
-  } catch (error) {
-    return expected(error, ErrorClass, msgIncludes);
-  }
-  fail("expected function to reject");
-}
-
-function expected(
-  error: unknown,
-  ErrorClass?: Class<Error> | string,
-  msgIncludes = "",
-): unknown {
-  if (typeof ErrorClass !== "function") return error;
-  assertInstanceOf(error, ErrorClass);
-  assertStringIncludes(error.message, msgIncludes);
+  let error: unknown;
+  await node.rejects(
+    fn as () => Promise<unknown>,
+    (thrown) => isExpected(error = thrown, type, msgIncludes),
+  );
   return error;
 }
 
-function withMessage(msg: string | undefined, check: () => void): void {
-  try {
-    check();
-  } catch (error) {
-    if (msg && error instanceof Error) error.message += `: ${msg}`;
-    throw error;
-  }
-}
-
-function fail(message: string): never {
-  throw new assert_.AssertionError({ message });
+function isExpected(
+  error: unknown,
+  type?: ErrorClass<Error> | string,
+  msgIncludes = "",
+): true {
+  if (typeof type !== "function") return true;
+  assertInstanceOf(error, type);
+  assertStringIncludes(error.message, msgIncludes);
+  return true;
 }

@@ -86,12 +86,13 @@ export class Browser {
     options: RequestOptions = {},
   ): Promise<Answer> {
     const { jar = this.jar, keep = true } = options;
-    const cookie = jar.header();
-    const answer = await fetchOnce(method, this.url + path, {
+    const url = this.url + path;
+    const cookie = jar.header(url);
+    const answer = await fetchOnce(method, url, {
       ...(cookie && { cookie }),
       ...options.headers,
     }, options.json);
-    if (keep) jar.apply(answer.setCookies);
+    if (keep) jar.apply(answer.setCookies, url);
     return answer;
   }
 

@@ -1,84 +1,110 @@
-/** The browser's side of cookies, and the means to forge them. */
+/** The cookies of a test's browser, kept by tough-cookie, and signatures to forge them with. */
 import { createHmac } from "node:crypto";
+import { Cookie, CookieJar as ToughJar } from "tough-cookie";
+
+/** The host of every server of the tests. Cookies know no ports. */
+const ORIGIN = "http://127.0.0.1/";
 
 /** One `Set-Cookie` line. */
 export interface SetCookie {
   readonly name: string;
   readonly value: string;
-  /** The line as it came. */
+  /** The line as it was sent. */
   readonly line: string;
   /** Attributes by lower-case name; `""` for those without a value (`httponly`, `secure`). */
   readonly attributes: Readonly<Record<string, string>>;
-  /** Whether the line tells the browser to forget the cookie. */
+  /** Whether the line removes the cookie. */
   readonly deletes: boolean;
 }
 
 /** Reads one `Set-Cookie` line. */
 export function parseSetCookie(line: string): SetCookie {
-  const [pair = "", ...rest] = line.split(";");
-  const at = pair.indexOf("=");
-  const attributes: Record<string, string> = {};
-  for (const part of rest) {
+  const cookie = parse(line);
+  const attributes = line.split(";").slice(1).map((part) => {
     const [name = "", ...value] = part.trim().split("=");
-    attributes[name.toLowerCase()] = value.join("=");
-  }
-  const value = pair.slice(at + 1).trim();
-  const { expires, "max-age": maxAge } = attributes;
-  // a cookie's date is cut off to whole seconds: one of 100 ms is not deleted by that
-  const deletes = maxAge !== undefined
-    ? Number(maxAge) <= 0
-    : expires !== undefined && Date.parse(expires) <= Date.now() - 1_000;
-  return { name: pair.slice(0, at).trim(), value, line, attributes, deletes };
+    return [name.toLowerCase(), value.join("=")];
+  });
+  // the date of a cookie has whole seconds: a life of 100 ms may end in the past
+  const deletes = (cookie.expiryTime() ?? Infinity) <= Date.now() - 1_000;
+  return {
+    name: cookie.key,
+    value: cookie.value,
+    line,
+    attributes: Object.fromEntries(attributes),
+    deletes,
+  };
 }
 
-/** What a browser remembers of `Set-Cookie`: name → value. Paths and domains are not looked at. */
+/** The cookies of a browser, which it sends until a line removes them: beyond their ends, too. */
 export class CookieJar {
-  readonly #cookies: Map<string, string>;
+  #jar = new ToughJar(undefined, {
+    looseMode: true,
+    rejectPublicSuffixes: false,
+  });
 
-  /** @param cookies to begin with */
+  /** @param cookies the first ones, as names and values */
   constructor(cookies: Iterable<readonly [string, string]> = []) {
-    this.#cookies = new Map(cookies);
+    for (const [name, value] of cookies) this.set(name, value);
   }
 
   get(name: string): string | undefined {
-    return this.#cookies.get(name);
+    return this.#all().find(({ key }) => key === name)?.value;
   }
 
   set(name: string, value: string): void {
-    this.#cookies.set(name, value);
+    this.#jar.setCookieSync(new Cookie({ key: name, value }), ORIGIN);
   }
 
-  /** Forgets a cookie; with its signature, unless it is one. */
+  /** Removes a cookie and its signature. */
   delete(name: string): void {
-    this.#cookies.delete(name);
-    this.#cookies.delete(`${name}.sig`);
+    for (const cookie of this.#all()) {
+      if (cookie.key !== name && cookie.key !== `${name}.sig`) continue;
+      const expired = cookie.clone()!;
+      expired.setExpires(new Date(0));
+      this.#jar.setCookieSync(expired, ORIGIN);
+    }
   }
 
   clear(): void {
-    this.#cookies.clear();
+    this.#jar.removeAllCookiesSync();
   }
 
-  /** Does what an answer's `Set-Cookie` lines say. */
-  apply(cookies: readonly SetCookie[]): void {
-    for (const { name, value, deletes } of cookies) {
-      if (deletes) this.#cookies.delete(name);
-      else this.#cookies.set(name, value);
+  /** Keeps and removes cookies as the `Set-Cookie` lines of an answer say. */
+  apply(cookies: readonly SetCookie[], url: string = ORIGIN): void {
+    for (const { line, deletes } of cookies) {
+      const cookie = parse(line);
+      if (!deletes) {
+        cookie.setExpires("Infinity");
+        cookie.maxAge = null;
+      }
+      this.#jar.setCookieSync(cookie, url, { ignoreError: true });
     }
   }
 
   names(): string[] {
-    return [...this.#cookies.keys()];
+    return this.#all().map(({ key }) => key);
   }
 
-  /** The `Cookie` header, `""` when there is nothing to send. */
-  header(): string {
-    return [...this.#cookies].map(([name, value]) => `${name}=${value}`)
-      .join("; ");
+  /** The `Cookie` header of a request to this URL, `""` where no cookie is sent. */
+  header(url: string = ORIGIN): string {
+    return this.#jar.getCookieStringSync(url);
   }
 
   clone(): CookieJar {
-    return new CookieJar(this.#cookies);
+    const copy = new CookieJar();
+    copy.#jar = this.#jar.cloneSync()!;
+    return copy;
   }
+
+  #all(): Cookie[] {
+    return this.#jar.getCookiesSync(ORIGIN, { allPaths: true });
+  }
+}
+
+function parse(line: string): Cookie {
+  const cookie = Cookie.parse(line, { loose: true });
+  if (!cookie) throw new Error(`Cannot read the cookie ${line}`);
+  return cookie;
 }
 
 /** The signature that Koa's keygrip gives a cookie: lets a test forge any value. */
