@@ -5,18 +5,15 @@
  * deno task race
  */
 import process from "node:process";
+import { onConnection, type TestContext } from "../tests/support/app.ts";
+import type { Browser, ClientSocket } from "../tests/support/browser.ts";
 import {
   type Ack,
   answer,
-  type Browser,
-  type ClientSocket,
-  onConnection,
   sessionEvents,
   sessionRoutes,
-  type Stand,
-  startServer,
-  type TestContext,
-} from "../tests/support/harness.ts";
+} from "../tests/support/routes.ts";
+import { type Stand, startServer } from "../tests/support/server.ts";
 
 /** Number of writes per row, and of concurrent writes. */
 const WRITES = Number(process.env.RACE_WRITES ?? 400);

@@ -19,17 +19,15 @@ import defaultExport, {
   SessionBridge,
   SessionStore,
 } from "@koa-io/session";
+import { createApp, type TestSocket } from "../support/app.ts";
+import type { Browser } from "../support/browser.ts";
+import { warningsOf } from "../support/console.ts";
+import { routesAndEvents, sessionEvents } from "../support/routes.ts";
 import {
-  type Browser,
   closeServers,
-  createApp,
-  routesAndEvents,
   type ServerConfig,
-  sessionEvents,
   startServer,
-  type TestSocket,
-  warningsOf,
-} from "../support/harness.ts";
+} from "../support/server.ts";
 
 /** One session, seen from HTTP and from a socket of this namespace. */
 async function sharesOneSession(browser: Browser, namespace = "/") {

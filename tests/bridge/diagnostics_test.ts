@@ -4,15 +4,18 @@ import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import process from "node:process";
 import type { SessionTrace } from "@koa-io/session";
 import {
+  type ConnectedScenario,
+  connectedScenario,
+} from "../support/connected_scenario.ts";
+import { runProgram } from "../support/docs/program.ts";
+import { routesAndEvents } from "../support/routes.ts";
+import {
   closeServers,
-  fakeStore,
-  pause,
-  routesAndEvents,
   startServer,
   type TestOptions,
-} from "../support/harness.ts";
-import { runProgram } from "../support/program.ts";
-import { type Scene, scene } from "../support/scene.ts";
+} from "../support/server.ts";
+import { fakeStore } from "../support/stores/fake_store.ts";
+import { pause } from "../support/wait.ts";
 
 const KINDS = ["transaction", "load", "commit", "handshake", "end"] as const;
 const STEPS = ["start", "asyncEnd", "error"] as const;
@@ -59,7 +62,7 @@ describe("the tracing channels", () => {
   });
 
   it("tell of a transaction once it begins and once it is over", async () => {
-    const { ada, client } = await scene();
+    const { ada, client } = await connectedScenario();
     const published = watch();
     await ada.ask(client, "add");
     const [start, end] = published.filter(({ name }) => name === "transaction");
@@ -73,7 +76,8 @@ describe("the tracing channels", () => {
   });
 
   it("tell how long a transaction waited, and what it came to", async () => {
-    const { ada, client, bridge, socket, sessionId } = await scene();
+    const { ada, client, bridge, socket, sessionId } =
+      await connectedScenario();
     const published = watch();
     const slow = bridge.withSession(sessionId, () => pause(30));
     await ada.ask(client, "get");
@@ -131,7 +135,7 @@ describe("the tracing channels", () => {
 
   it("tell what the store failed with, by its code", async () => {
     const store = fakeStore();
-    const { bridge, sessionId } = await scene({ n: 1 }, { store });
+    const { bridge, sessionId } = await connectedScenario({ n: 1 }, { store });
     const published = watch();
     store.fault = "reject";
     await bridge.peek(sessionId).catch(() => {});
@@ -140,7 +144,7 @@ describe("the tracing channels", () => {
 
   it("never tell ids or data", async () => {
     const published = watch();
-    const { ada, client, bridge, sessionId } = await scene({
+    const { ada, client, bridge, sessionId } = await connectedScenario({
       user: "a secret",
     });
     const { clientId } = (await ada.get("/")).json;
@@ -159,15 +163,18 @@ describe("the tracing channels", () => {
   };
   for (const [kind, options] of Object.entries(same)) {
     it(`change nothing about what happens on ${kind}`, async () => {
-      const act = async ({ ada, client }: Scene) => [
+      const act = async ({ ada, client }: ConnectedScenario) => [
         await ada.ask(client, "add"),
         (await ada.get("/session")).json.session,
         await ada.ask(client, "destroy"),
         await ada.ask(client, "get"),
       ];
-      const unwatched = await act(await scene({ n: 1 }, options));
+      const unwatched = await act(await connectedScenario({ n: 1 }, options));
       watch();
-      assertEquals(await act(await scene({ n: 1 }, options)), unwatched);
+      assertEquals(
+        await act(await connectedScenario({ n: 1 }, options)),
+        unwatched,
+      );
     });
   }
 });

@@ -9,20 +9,15 @@ import {
   assertStrictEquals,
 } from "@std/assert";
 import { bridgeSession, SessionStore } from "@koa-io/session";
-import {
-  clearingIntervals,
-  codeOf,
-  connectLine,
-  deferred,
-  FaultyAtomicStore,
-  KEY,
-  type ServerConfig,
-  SIGNING_KEY,
-  startScene,
-  type TestOptions,
-  type TestSession,
-  warningsOf,
-} from "../support/issue3.ts";
+import type { TestSession } from "../support/app.ts";
+import { warningsOf } from "../support/console.ts";
+import { KEY, SIGNING_KEY } from "../support/cookies.ts";
+import { codeOf } from "../support/errors.ts";
+import { clearingIntervals } from "../support/intervals.ts";
+import { connectPair, startScenario } from "../support/scenario.ts";
+import type { ServerConfig, TestOptions } from "../support/server.ts";
+import { FaultyAtomicStore } from "../support/stores/faulty_stores.ts";
+import { deferred } from "../support/wait.ts";
 
 /** The codes that the doctor finds after one request. */
 async function diagnosed(
@@ -32,9 +27,9 @@ async function diagnosed(
 ): Promise<string[]> {
   let codes: string[] = [];
   await warningsOf(async () => {
-    await using scene = await startScene(options, config);
-    if (visited) await scene.browser().get("/");
-    const findings = scene.bridge.doctor();
+    await using scenario = await startScenario(options, config);
+    if (visited) await scenario.browser().get("/");
+    const findings = scenario.bridge.doctor();
     for (const { code, severity, message, fix, standard } of findings) {
       assertMatch(code, /^[a-z]+(-[a-z]+)*$/);
       assert(["error", "warning", "info"].includes(severity), severity);
@@ -100,10 +95,10 @@ describe("bridge.doctor()", () => {
   });
 
   it("finds store-not-shared when a multi-node adapter is in use", async () => {
-    await using scene = await startScene();
-    await scene.browser().get("/");
-    assertEquals(scene.bridge.doctor(), []);
-    const Base = scene.io.of("/").adapter.constructor as new (
+    await using scenario = await startScenario();
+    await scenario.browser().get("/");
+    assertEquals(scenario.bridge.doctor(), []);
+    const Base = scenario.io.of("/").adapter.constructor as new (
       ...args: unknown[]
     ) => object;
     // what marks an adapter as reaching other nodes is its own serverCount or serverSideEmit
@@ -113,16 +108,16 @@ describe("bridge.doctor()", () => {
       }
       serverSideEmit() {}
     };
-    scene.io.adapter(
-      Cluster as unknown as Parameters<typeof scene.io.adapter>[0],
+    scenario.io.adapter(
+      Cluster as unknown as Parameters<typeof scenario.io.adapter>[0],
     );
-    const codes = scene.bridge.doctor().map(({ code }) => code);
+    const codes = scenario.bridge.doctor().map(({ code }) => code);
     assert(codes.includes("store-not-shared"), codes.join());
   });
 
   it("names the standard where there is one", async () => {
-    await using scene = await startScene({ genid: () => "short" });
-    const finding = scene.bridge.doctor().find(({ code }) =>
+    await using scenario = await startScenario({ genid: () => "short" });
+    const finding = scenario.bridge.doctor().find(({ code }) =>
       code === "weak-genid"
     );
     assertMatch(finding!.standard!, /ASVS.*7\.2\.3/);
@@ -131,11 +126,11 @@ describe("bridge.doctor()", () => {
 
 describe("bridge.stats()", () => {
   it("counts in plain numbers", async () => {
-    await using scene = await startScene({
+    await using scenario = await startScenario({
       lockTimeout: 500,
       onConflict: "last",
     });
-    const { bridge } = scene;
+    const { bridge } = scenario;
     assertEquals(bridge.stats(), {
       sessions: 0,
       sockets: 0,
@@ -145,7 +140,7 @@ describe("bridge.stats()", () => {
       timeouts: 0,
       ended: bridge.stats().ended,
     });
-    const { sessionId, connect } = await scene.visit();
+    const { sessionId, connect } = await scenario.visit();
     const { server } = await connect();
     assertEquals([bridge.stats().sessions, bridge.stats().sockets], [1, 1]);
     const before = bridge.stats();
@@ -179,19 +174,19 @@ describe("bridge.close()", () => {
   it("undoes its hooks: origin rule, handshake middleware and adapter gate", async () => {
     const foreign = { origin: "https://evil.example" };
     await warningsOf(async () => {
-      await using scene = await startScene();
-      const { browser } = await scene.visit();
+      await using scenario = await startScenario();
+      const { browser } = await scenario.visit();
       assertEquals((await browser.handshake(foreign)).status, 403);
-      await scene.bridge.close();
+      await scenario.bridge.close();
       assertEquals((await browser.handshake(foreign)).status, 200);
-      const { server } = await connectLine(scene, browser);
+      const { server } = await connectPair(scenario, browser);
       assertStrictEquals((server as { clientId?: string }).clientId, undefined);
     });
   });
 
   it("gives a user's own allowRequest back", async () => {
     let asked = 0;
-    await using scene = await startScene({}, {
+    await using scenario = await startScenario({}, {
       io: {
         allowRequest: (_req, done) => {
           asked++;
@@ -199,11 +194,11 @@ describe("bridge.close()", () => {
         },
       },
     });
-    const { allowRequest } = scene.io.engine.opts;
-    await scene.bridge.close();
-    assert(scene.io.engine.opts.allowRequest);
-    assert(scene.io.engine.opts.allowRequest !== allowRequest);
-    assertEquals((await scene.browser().handshake()).status, 200);
+    const { allowRequest } = scenario.io.engine.opts;
+    await scenario.bridge.close();
+    assert(scenario.io.engine.opts.allowRequest);
+    assert(scenario.io.engine.opts.allowRequest !== allowRequest);
+    assertEquals((await scenario.browser().handshake()).status, 200);
     assertEquals(asked, 1);
   });
 
@@ -245,12 +240,12 @@ describe("bridge.close()", () => {
   it("leaves a user's store with the sessions in it, for the next bridge", async () => {
     const store = new FaultyAtomicStore();
     const jar = await (async () => {
-      await using scene = await startScene({ store });
-      const { browser } = await scene.visit({ n: 1 });
+      await using scenario = await startScenario({ store });
+      const { browser } = await scenario.visit({ n: 1 });
       return browser.jar.clone();
     })();
-    await using scene = await startScene({ store });
-    const answer = await scene.browser().get("/session", { jar });
+    await using scenario = await startScenario({ store });
+    const answer = await scenario.browser().get("/session", { jar });
     assertEquals(answer.json.session, { n: 1 });
   });
 });

@@ -13,29 +13,21 @@ import {
   type SessionChange,
   SessionStore,
 } from "@koa-io/session";
-import {
-  closeServers,
-  collect,
-  createApp,
-  fakeStore,
-  once,
-  pause,
-  routesAndEvents,
-  serverSocketOf,
-  signCookie,
-  SIGNING_KEY,
-  startServer,
-  type TestSocket,
-  warningsOf,
-} from "../support/harness.ts";
-import { scene } from "../support/scene.ts";
+import { createApp, serverSocketOf, type TestSocket } from "../support/app.ts";
+import { connectedScenario } from "../support/connected_scenario.ts";
+import { warningsOf } from "../support/console.ts";
+import { signCookie, SIGNING_KEY } from "../support/cookies.ts";
+import { routesAndEvents } from "../support/routes.ts";
+import { closeServers, startServer } from "../support/server.ts";
+import { fakeStore } from "../support/stores/fake_store.ts";
+import { collect, once, pause } from "../support/wait.ts";
 
 describe("onSessionEnd with an event", () => {
   afterEach(closeServers);
   const onSessionEnd = { disconnectAfter: 30, event: "session:destroy" };
 
   it("tells by that name too, then disconnects", async () => {
-    const { ada, client } = await scene({ n: 1 }, { onSessionEnd });
+    const { ada, client } = await connectedScenario({ n: 1 }, { onSessionEnd });
     const gone = once(client, "disconnect");
     await ada.post("/logout");
     await gone;
@@ -46,7 +38,7 @@ describe("onSessionEnd with an event", () => {
   });
 
   it("without one tells as ever", async () => {
-    const { ada, client } = await scene({ n: 1 }, {
+    const { ada, client } = await connectedScenario({ n: 1 }, {
       onSessionEnd: { disconnectAfter: 0 },
     });
     const gone = once(client, "disconnect");
@@ -60,7 +52,7 @@ describe("socket.ctx", () => {
   afterEach(closeServers);
 
   it("is the Koa context of the handshake", async () => {
-    const { ada, io } = await scene();
+    const { ada, io } = await connectedScenario();
     const client = await ada.connect("/", {
       headers: {
         cookie: `${ada.jar.header()}; signed=1; signed.sig=${
@@ -112,12 +104,12 @@ describe("socket.ctx", () => {
       },
       set: () => {},
     };
-    const { socket } = await scene(null, { externalKey } as never);
+    const { socket } = await connectedScenario(null, { externalKey } as never);
     assertStrictEquals(socket.ctx, seen.at(-1));
   });
 
   it("has no session that could be written", async () => {
-    const { socket, bridge, sessionId } = await scene({ n: 1 });
+    const { socket, bridge, sessionId } = await connectedScenario({ n: 1 });
     const ctx = socket.ctx as { session: unknown };
     assertEquals(ctx.session, undefined);
     assertThrows(() => ctx.session = { n: 2 }, TypeError, "socket.withSession");
@@ -179,7 +171,9 @@ describe("sessionChange", () => {
   afterEach(closeServers);
 
   it("is emitted at each write that changes data, from anywhere", async () => {
-    const { ada, client, bridge, sessionId } = await scene({ n: 1 });
+    const { ada, client, bridge, sessionId } = await connectedScenario({
+      n: 1,
+    });
     const { clientId } = (await ada.get("/")).json;
     const changes = collect<[SessionChange]>(bridge, "sessionChange");
     await ada.post("/session", { json: { n: 2 } });
@@ -192,7 +186,9 @@ describe("sessionChange", () => {
   });
 
   it("is not emitted when nothing changed", async () => {
-    const { ada, client, bridge } = await scene({ n: 1 }, { rolling: true });
+    const { ada, client, bridge } = await connectedScenario({ n: 1 }, {
+      rolling: true,
+    });
     const changes = collect(bridge, "sessionChange");
     await ada.get("/session");
     await ada.post("/session", { json: { n: 1 } });

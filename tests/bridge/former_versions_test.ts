@@ -7,15 +7,10 @@ import {
   SessionStore,
   type SessionStoreOptions,
 } from "@koa-io/session";
-import {
-  closeServers,
-  collect,
-  fakeStore,
-  once,
-  routesAndEvents,
-  startServer,
-  until,
-} from "../support/harness.ts";
+import { routesAndEvents } from "../support/routes.ts";
+import { closeServers, startServer } from "../support/server.ts";
+import { fakeStore } from "../support/stores/fake_store.ts";
+import { collect, once, until } from "../support/wait.ts";
 
 const stores: SessionStore[] = [];
 
@@ -51,7 +46,7 @@ describe("what came from 1.0.0", () => {
     const from = Date.now();
     const closed = once(socket, "disconnect");
     await ada.post("/logout");
-    await ada.heard(socket, "session:destroy");
+    await ada.event(socket, "session:destroy");
     assert(socket.connected);
     await closed;
     // timers may be early by a moment
@@ -61,7 +56,7 @@ describe("what came from 1.0.0", () => {
   it("the room of a session: bridge.toSession", async () => {
     const { ada, socket, bridge, sessionId } = await visited();
     bridge.toSession(sessionId).emit("news", 1);
-    assertEquals(await ada.heard(socket, "news"), [1]);
+    assertEquals(await ada.event(socket, "news"), [1]);
   });
 
   it("store.touch: a hint that prolongs a life", () => {
@@ -139,7 +134,7 @@ describe("what came from 3.x", () => {
     assertEquals(await bridge.destroy(own!), true);
     assertEquals(await bridge.destroy(sessionId), false);
     const ended = [{ reason: "revoked" }];
-    assertEquals(await ada.heard(socket, "session:end"), ended);
+    assertEquals(await ada.event(socket, "session:end"), ended);
   });
 
   it("sessionSet and sessionDestroy: sessionStart with its cause, sessionChange, sessionEnd", async () => {
@@ -170,7 +165,7 @@ describe("what came from 3.x", () => {
     store.kept.delete(sessionId);
     assertEquals(await bridge.peek(sessionId), undefined);
     const ended = [{ reason: "revoked" }];
-    assertEquals(await ada.heard(socket, "session:end"), ended);
+    assertEquals(await ada.event(socket, "session:end"), ended);
     assertEquals((await ada.ask(socket, "whoami")).sessionId, undefined);
   });
 

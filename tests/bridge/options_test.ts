@@ -16,15 +16,15 @@ import {
   type SessionBridge,
   SessionStore,
 } from "@koa-io/session";
+import { createApp } from "../support/app.ts";
+import { CLIENT_KEY, KEY } from "../support/cookies.ts";
+import type { Proxy } from "../support/ports.ts";
+import { routesAndEvents } from "../support/routes.ts";
 import {
-  CLIENT_KEY,
   closeServers,
-  createApp,
-  KEY,
-  routesAndEvents,
   startServer,
   type TestOptions,
-} from "../support/harness.ts";
+} from "../support/server.ts";
 
 const DAY = 86_400_000;
 

@@ -7,35 +7,41 @@ import { afterEach, describe } from "@std/testing/bdd";
 import { readFileSync } from "node:fs";
 import { stripTypeScriptTypes } from "node:module";
 import { type Browser, chromium, type Page } from "playwright-core";
-import { closeServers, type Stand, startServer } from "../support/harness.ts";
-import type { Parts, ServerConfig, TestOptions } from "../support/harness.ts";
 import { chromiumPath, itNeeds } from "../support/requires.ts";
-import { PATIENCE, settles } from "../support/wait.ts";
+import type { Parts } from "../support/routes.ts";
+import {
+  closeServers,
+  type ServerConfig,
+  type Stand,
+  startServer,
+  type TestOptions,
+} from "../support/server.ts";
+import { settles, WAIT_LIMIT } from "../support/wait.ts";
 
 const script = stripTypeScriptTypes(
   readFileSync(new URL(import.meta.resolve("@koa-io/session/client")), "utf8"),
 );
 
 // a tab in the background draws nothing
-const POLLING = { polling: 20, timeout: 3 * PATIENCE };
+const POLLING = { polling: 20, timeout: 3 * WAIT_LIMIT };
 
-// what it is told, a page tells with what HTTP says at that moment
+// what it is events, a page tells with what HTTP says at that moment
 const page = `<!DOCTYPE html>
   <link rel="icon" href="data:,">
   <script src="/socket.io/socket.io.js"></script>
   <script type="module">
     import { followSession } from "/client.js";
-    globalThis.told = [];
+    globalThis.events = [];
     globalThis.socket = io({
       transports: ["websocket"], reconnectionDelay: 50, reconnectionDelayMax: 100,
     });
-    socket.on("connect", () => told.push("connect"));
+    socket.on("connect", () => events.push("connect"));
     globalThis.client = followSession(socket, { refresh: "/refresh", minDelay: 50 });
     client.on("active", async () =>
-      told.push("active: " + await (await fetch("/who")).text()));
-    client.on("ended", ({ reason }) => told.push("ended: " + reason));
-    client.on("expiring", () => told.push("expiring"));
-    client.on("view", ({ user }) => told.push("view: " + user));
+      events.push("active: " + await (await fetch("/who")).text()));
+    client.on("ended", ({ reason }) => events.push("ended: " + reason));
+    client.on("expiring", () => events.push("expiring"));
+    client.on("view", ({ user }) => events.push("view: " + user));
   </script>`;
 
 function routes({ app, bridge }: Pick<Parts, "app" | "bridge">): void {
@@ -93,7 +99,7 @@ class Tab {
   ): Promise<Tab> {
     const tab = new Tab(await context.newPage());
     await tab.page.goto(url + path);
-    await tab.stands("guest");
+    await tab.reaches("guest");
     return tab;
   }
 
@@ -102,10 +108,10 @@ class Tab {
   }
 
   async forget(): Promise<void> {
-    await this.page.evaluate("told.length = 0");
+    await this.page.evaluate("events.length = 0");
   }
 
-  async stands(state: string): Promise<void> {
+  async reaches(state: string): Promise<void> {
     await this.page.waitForFunction(
       `globalThis.client?.state === "${state}"`,
       undefined,
@@ -113,19 +119,19 @@ class Tab {
     );
   }
 
-  async hears(...told: string[]): Promise<void> {
-    for (const one of told) {
-      const heard = `told.includes(${JSON.stringify(one)})`;
-      await this.page.waitForFunction(heard, undefined, POLLING).catch(
+  async emits(...events: string[]): Promise<void> {
+    for (const one of events) {
+      const emitted = `events.includes(${JSON.stringify(one)})`;
+      await this.page.waitForFunction(emitted, undefined, POLLING).catch(
         async (error) => {
-          throw new Error(`no "${one}" in ${await this.told()}: ${error}`);
+          throw new Error(`no "${one}" in ${await this.events()}: ${error}`);
         },
       );
     }
   }
 
-  async told(): Promise<string[]> {
-    return await this.page.evaluate("told") as string[];
+  async events(): Promise<string[]> {
+    return await this.page.evaluate("events") as string[];
   }
 }
 
@@ -161,18 +167,18 @@ describe("client, in two tabs", () => {
         const [one, two] = await tabs(await serve({ onSessionEnd }));
         await one.ask("/login?user=ada");
         for (const tab of [one, two]) {
-          await tab.hears("view: ada", "active: ada");
+          await tab.emits("view: ada", "active: ada");
         }
         await one.ask("/logout");
         for (const tab of [one, two]) {
-          await tab.hears("ended: logout");
-          await tab.stands("guest");
+          await tab.emits("ended: logout");
+          await tab.reaches("guest");
           assertEquals(await tab.page.evaluate("client.view"), undefined);
           await tab.forget();
         }
         await one.ask("/login?user=grace");
         for (const tab of [one, two]) {
-          await tab.hears("view: grace", "active: grace");
+          await tab.emits("view: grace", "active: grace");
         }
       },
     );
@@ -181,13 +187,13 @@ describe("client, in two tabs", () => {
   needsChromium("keeps its connection where the server does", async () => {
     const [one, two] = await tabs(await serve());
     await one.ask("/login?user=ada");
-    await two.hears("active: ada");
+    await two.emits("active: ada");
     await one.ask("/logout");
-    await two.hears("ended: logout");
+    await two.emits("ended: logout");
     await one.ask("/login?user=ada");
-    await two.stands("active");
-    const told = await two.told();
-    assertEquals(told.filter((one) => one === "connect"), ["connect"]);
+    await two.reaches("active");
+    const events = await two.events();
+    assertEquals(events.filter((one) => one === "connect"), ["connect"]);
   });
 
   needsChromium(
@@ -197,14 +203,14 @@ describe("client, in two tabs", () => {
       const [one, two] = await tabs(stand);
       await one.ask("/login?user=ada");
       for (const tab of [one, two]) {
-        await tab.hears("active: ada");
+        await tab.emits("active: ada");
         await tab.forget();
       }
       await two.ask("/enter?user=grace");
       for (const tab of [one, two]) {
-        await tab.hears("active: grace", "view: grace");
+        await tab.emits("active: grace", "view: grace");
         assertEquals(
-          (await tab.told()).filter((one) => one.startsWith("ended")),
+          (await tab.events()).filter((one) => one.startsWith("ended")),
           [],
         );
       }
@@ -217,7 +223,7 @@ describe("client, in two tabs", () => {
     async () => {
       const [one, two] = await tabs(await serve(), "/bare");
       await one.ask("/login?user=ada");
-      for (const tab of [one, two]) await tab.hears("active: ada");
+      for (const tab of [one, two]) await tab.emits("active: ada");
     },
   );
 
@@ -225,12 +231,12 @@ describe("client, in two tabs", () => {
     const first = await serve({}, { keys: ["one"] });
     const [one, two] = await tabs(first);
     await one.ask("/login?user=ada");
-    for (const tab of [one, two]) await tab.hears("active: ada");
+    for (const tab of [one, two]) await tab.emits("active: ada");
     await first.close();
     await serve({}, { keys: ["two"], port: first.port });
-    for (const tab of [one, two]) await tab.hears("ended: away");
+    for (const tab of [one, two]) await tab.emits("ended: away");
     await one.ask("/login?user=grace");
-    for (const tab of [one, two]) await tab.hears("active: grace");
+    for (const tab of [one, two]) await tab.emits("active: grace");
   });
 
   needsChromium("can keep a session alive that would end", async () => {
@@ -242,14 +248,14 @@ describe("client, in two tabs", () => {
     const [one, two] = await tabs(stand);
     await one.page.evaluate('client.on("expiring", () => client.refresh())');
     await one.ask("/login?user=ada");
-    await two.hears("active: ada", "expiring");
+    await two.emits("active: ada", "expiring");
     await two.forget();
-    await two.hears("expiring");
+    await two.emits("expiring");
     await two.forget();
-    await two.hears("expiring");
-    await one.stands("active");
-    assertEquals((await two.told()).includes("ended: expired"), false);
+    await two.emits("expiring");
+    await one.reaches("active");
+    assertEquals((await two.events()).includes("ended: expired"), false);
     await one.page.close();
-    await two.hears("ended: expired");
+    await two.emits("ended: expired");
   });
 });

@@ -1,39 +1,43 @@
 import { assertEquals, assertGreaterOrEqual, assertRejects } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
-import { closeStages, inSession, Stage } from "../support/followed.ts";
+import {
+  closeScriptedServers,
+  inSession,
+  ScriptedServer,
+} from "../support/scripted_server.ts";
 
 describe("client.refresh", () => {
-  afterEach(closeStages);
+  afterEach(closeScriptedServers);
 
   it("says whether there is a session", async () => {
-    const server = await Stage.open(inSession);
+    const server = await ScriptedServer.open(inSession);
     const followed = server.follow();
-    await followed.tells("active");
+    await followed.emits("active");
     server.answers = [204, 401];
     assertEquals(await followed.client.refresh(), true);
     assertEquals(await followed.client.refresh(), false);
-    await followed.tells("active", "renewed");
+    await followed.emits("active", "renewed");
     assertEquals(followed.client.state, "active");
   });
 
   it("is one request for all that call at once", async () => {
-    const server = await Stage.open(inSession);
+    const server = await ScriptedServer.open(inSession);
     const { client } = server.follow();
     server.answers = [204];
     assertEquals(
       await Promise.all([client.refresh(), client.refresh()]),
       [true, true],
     );
-    assertEquals(server.asked.length, 1);
+    assertEquals(server.refreshes.length, 1);
   });
 
   it("asks again, ever later, while the server has no answer", async () => {
-    const server = await Stage.open(inSession);
+    const server = await ScriptedServer.open(inSession);
     const { client } = server.follow({ minDelay: 40, maxDelay: 100 });
     server.answers = [503, 500, 502, 204];
     assertEquals(await client.refresh(), true);
-    const [first, second, third] = server.asked.slice(1)
-      .map((at, i) => at - server.asked[i]!) as [number, number, number];
+    const [first, second, third] = server.refreshes.slice(1)
+      .map((at, i) => at - server.refreshes[i]!) as [number, number, number];
     // half to the whole of 40, 80 and 100, less what a clock may be off
     assertGreaterOrEqual(first, 18);
     assertGreaterOrEqual(second, 38);
@@ -41,7 +45,7 @@ describe("client.refresh", () => {
   });
 
   it("gives up after so many attempts", async () => {
-    const server = await Stage.open(inSession);
+    const server = await ScriptedServer.open(inSession);
     const { client } = server.follow({ attempts: 3 });
     server.answers = [503];
     await assertRejects(
@@ -49,19 +53,19 @@ describe("client.refresh", () => {
       Error,
       "Cannot renew the session as the answer must be 2xx or 401: received 503",
     );
-    assertEquals(server.asked.length, 3);
+    assertEquals(server.refreshes.length, 3);
   });
 
   it("gives up at once where asking again is of no use", async () => {
-    const server = await Stage.open(inSession);
+    const server = await ScriptedServer.open(inSession);
     const { client } = server.follow();
     server.answers = [404];
     await assertRejects(() => client.refresh(), Error, "received 404");
-    assertEquals(server.asked.length, 1);
+    assertEquals(server.refreshes.length, 1);
   });
 
   it("asks by the user's own function, and takes an error for no answer", async () => {
-    const server = await Stage.open(inSession);
+    const server = await ScriptedServer.open(inSession);
     let asked = 0;
     const { client } = server.follow({
       refresh: () => {
@@ -71,6 +75,6 @@ describe("client.refresh", () => {
     });
     assertEquals(await client.refresh(), true);
     assertEquals(asked, 3);
-    assertEquals(server.asked, []);
+    assertEquals(server.refreshes, []);
   });
 });

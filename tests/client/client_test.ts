@@ -11,12 +11,12 @@ import type { Socket } from "socket.io";
 import type { Socket as ClientSocket } from "socket.io-client";
 import { followSession } from "@koa-io/session/client";
 import {
-  closeStages,
+  closeScriptedServers,
   guest,
   inSession,
   inTurn,
-  Stage,
-} from "../support/followed.ts";
+  ScriptedServer,
+} from "../support/scripted_server.ts";
 import { deferred, once, until } from "../support/wait.ts";
 
 function authOf(socket: Socket): Record<string, unknown> {
@@ -24,10 +24,10 @@ function authOf(socket: Socket): Record<string, unknown> {
 }
 
 describe("followSession", () => {
-  afterEach(closeStages);
+  afterEach(closeScriptedServers);
 
   it("refuses to be made without a way to refresh", async () => {
-    const { url } = await Stage.open();
+    const { url } = await ScriptedServer.open();
     const socket = {} as ClientSocket;
     for (const options of [undefined, {}, { refresh: undefined }]) {
       assertThrows(
@@ -40,7 +40,7 @@ describe("followSession", () => {
   });
 
   it("tells the server that somebody follows, beside what the user tells", async () => {
-    const server = await Stage.open(guest);
+    const server = await ScriptedServer.open(guest);
     const key = "koa-io-session";
     const told = async (auth?: ClientSocket["auth"]) => {
       const n = server.sockets.length;
@@ -57,18 +57,18 @@ describe("followSession", () => {
   });
 
   it("tells so again when the user has set another auth", async () => {
-    const server = await Stage.open(
+    const server = await ScriptedServer.open(
       inTurn((socket) => socket.emit("session:none", { client: false }), guest),
     );
     const followed = server.follow();
     followed.socket.auth = { token: "new" };
-    await followed.stands("guest");
+    await followed.reaches("guest");
     await until(() => server.sockets.length === 2, "the second connection");
     assertEquals(authOf(server.last), { token: "new", "koa-io-session": 1 });
   });
 
   it("leaves the object that the user gave as it is", async () => {
-    const server = await Stage.open(guest);
+    const server = await ScriptedServer.open(guest);
     const auth = Object.freeze({ token: "t" });
     const { client, socket } = server.follow({}, server.socket({ auth }));
     assertEquals(auth, { token: "t" });
@@ -77,13 +77,13 @@ describe("followSession", () => {
   });
 
   it("connects a socket anew that is connected already", async () => {
-    const server = await Stage.open(
+    const server = await ScriptedServer.open(
       (socket) => authOf(socket)["koa-io-session"] && inSession(socket, 0),
     );
     const socket = server.socket();
     await once(socket, "connect");
     const followed = server.follow({}, socket);
-    await followed.tells("active");
+    await followed.emits("active");
     assertEquals(server.sockets.length, 2);
   });
 
@@ -99,156 +99,156 @@ describe("followSession", () => {
 });
 
 describe("client.state", () => {
-  afterEach(closeStages);
+  afterEach(closeScriptedServers);
 
   it("is active, without any request, where the handshake brought the session", async () => {
-    const server = await Stage.open(inSession);
+    const server = await ScriptedServer.open(inSession);
     const followed = server.follow();
     assertEquals(followed.client.state, "connecting");
-    await followed.tells("active");
+    await followed.emits("active");
     assertEquals(followed.client.state, "active");
     server.last.emit("session:start");
-    await followed.rests();
-    assertEquals(followed.told, ["active"]);
-    assertEquals(server.asked, []);
+    await followed.staysIdle();
+    assertEquals(followed.events, ["active"]);
+    assertEquals(server.refreshes, []);
   });
 
   it("is active after a login once the browser has the cookie", async () => {
-    const server = await Stage.open(guest);
+    const server = await ScriptedServer.open(guest);
     const followed = server.follow();
-    await followed.stands("guest");
+    await followed.reaches("guest");
     server.answers = [401, 401, 204];
-    server.asked.length = 0;
+    server.refreshes.length = 0;
     server.last.emit("session:start");
-    await followed.tells("renewed", "active");
-    assertEquals(server.asked.length, 3);
+    await followed.emits("renewed", "active");
+    assertEquals(server.refreshes.length, 3);
     assertEquals(server.sockets.length, 1);
   });
 
   it("is active after a login even where HTTP says no more than an error", async () => {
-    const server = await Stage.open(guest);
+    const server = await ScriptedServer.open(guest);
     const followed = server.follow();
-    await followed.stands("guest");
+    await followed.reaches("guest");
     server.answers = [404];
     server.last.emit("session:start");
-    await followed.tells("active");
+    await followed.emits("active");
   });
 
   it("does not become active when the session ends before its cookie is there", async () => {
-    const server = await Stage.open(guest);
+    const server = await ScriptedServer.open(guest);
     const followed = server.follow({ minDelay: 40, maxDelay: 40 });
-    await followed.stands("guest");
-    server.asked.length = 0;
+    await followed.reaches("guest");
+    server.refreshes.length = 0;
     server.last.emit("session:start");
-    await until(() => server.asked.length > 0, "a request");
+    await until(() => server.refreshes.length > 0, "a request");
     server.last.emit("session:end", { reason: "revoked" });
-    await followed.tells("ended: revoked");
+    await followed.emits("ended: revoked");
     server.answers = [204];
-    await followed.rests();
-    assertEquals(followed.told, ["ended: revoked"]);
+    await followed.staysIdle();
+    assertEquals(followed.events, ["ended: revoked"]);
     assertEquals(followed.client.state, "guest");
   });
 
   it("is guest after the session's end, on the same connection", async () => {
-    const server = await Stage.open(inSession);
+    const server = await ScriptedServer.open(inSession);
     const followed = server.follow();
-    await followed.tells("active");
+    await followed.emits("active");
     server.last.emit("session:end", { reason: "logout" });
-    await followed.tells("active", "ended: logout");
+    await followed.emits("active", "ended: logout");
     assertEquals(followed.client.state, "guest");
-    await followed.rests();
-    assertEquals([server.sockets.length, server.asked.length], [1, 0]);
+    await followed.staysIdle();
+    assertEquals([server.sockets.length, server.refreshes.length], [1, 0]);
     server.answers = [204];
     server.last.emit("session:start");
-    await followed.tells("active", "ended: logout", "renewed", "active");
+    await followed.emits("active", "ended: logout", "renewed", "active");
   });
 
   it("is connecting while the server is away, and active again after", async () => {
-    const server = await Stage.open(inSession);
+    const server = await ScriptedServer.open(inSession);
     const followed = server.follow();
-    await followed.tells("active");
+    await followed.emits("active");
     const { port } = server;
     await server.stop();
-    await followed.stands("connecting");
-    const again = await Stage.open(inSession, port);
-    await followed.tells("active", "active");
-    assertEquals(again.asked, []);
+    await followed.reaches("connecting");
+    const again = await ScriptedServer.open(inSession, port);
+    await followed.emits("active", "active");
+    assertEquals(again.refreshes, []);
   });
 
   it("is guest, and told of an end, when the session ended while away", async () => {
-    const server = await Stage.open(inTurn(inSession, guest));
+    const server = await ScriptedServer.open(inTurn(inSession, guest));
     const followed = server.follow();
-    await followed.tells("active");
+    await followed.emits("active");
     followed.socket.io.engine.close();
-    await followed.tells("active", "ended: away");
+    await followed.emits("active", "ended: away");
     assertEquals(followed.client.state, "guest");
-    assertEquals(server.asked.length, 1);
+    assertEquals(server.refreshes.length, 1);
   });
 
   it("asks once as a guest at the start, and rests then", async () => {
-    const server = await Stage.open(guest);
+    const server = await ScriptedServer.open(guest);
     const followed = server.follow();
-    await followed.stands("guest");
-    await followed.rests();
-    assertEquals(followed.told, []);
-    assertEquals([server.sockets.length, server.asked.length], [1, 1]);
+    await followed.reaches("guest");
+    await followed.staysIdle();
+    assertEquals(followed.events, []);
+    assertEquals([server.sockets.length, server.refreshes.length], [1, 1]);
   });
 });
 
 describe("client.view", () => {
-  afterEach(closeStages);
+  afterEach(closeScriptedServers);
 
   it("is what the server sent last, and gone with the session", async () => {
-    const server = await Stage.open(inSession);
+    const server = await ScriptedServer.open(inSession);
     const followed = server.follow<string>();
-    await followed.tells("active");
+    await followed.emits("active");
     assertEquals(followed.client.view, undefined);
     server.last.emit("session:view", "Ada");
     server.last.emit("session:view", "Grace");
-    await followed.tells("active", "view: Ada", "view: Grace");
+    await followed.emits("active", "view: Ada", "view: Grace");
     assertEquals(followed.client.view, "Grace");
     server.last.emit("session:end", { reason: "logout" });
-    await followed.stands("guest");
+    await followed.reaches("guest");
     assertEquals(followed.client.view, undefined);
   });
 
   it("hears of an end that comes near", async () => {
-    const server = await Stage.open(inSession);
+    const server = await ScriptedServer.open(inSession);
     const followed = server.follow();
-    await followed.tells("active");
+    await followed.emits("active");
     server.last.emit("session:expiring", { inMs: 500 });
-    await followed.tells("active", "expiring: 500");
+    await followed.emits("active", "expiring: 500");
   });
 });
 
 describe("client.on", () => {
-  afterEach(closeStages);
+  afterEach(closeScriptedServers);
 
   it("returns what removes the listener", async () => {
-    const server = await Stage.open(inSession);
+    const server = await ScriptedServer.open(inSession);
     const followed = server.follow();
     let heard = 0;
     const remove = followed.client.on("expiring", () => heard++);
-    await followed.tells("active");
+    await followed.emits("active");
     server.last.emit("session:expiring", { inMs: 2 });
-    await followed.tells("active", "expiring: 2");
+    await followed.emits("active", "expiring: 2");
     remove();
     server.last.emit("session:expiring", { inMs: 1 });
-    await followed.tells("active", "expiring: 2", "expiring: 1");
+    await followed.emits("active", "expiring: 2", "expiring: 1");
     assertEquals(heard, 1);
   });
 });
 
 describe("client.close", () => {
-  afterEach(closeStages);
+  afterEach(closeScriptedServers);
 
   it("undoes everything, and leaves the socket connected", async () => {
-    const server = await Stage.open(inSession);
+    const server = await ScriptedServer.open(inSession);
     const socket = server.socket({ auth: { token: "t" } });
     const before = ["connect", "disconnect", "connect_error", "session:start"]
       .map((event) => socket.listeners(event as "connect").length);
     const followed = server.follow({}, socket);
-    await followed.tells("active");
+    await followed.emits("active");
     followed.client.close();
     followed.client.close();
     assertEquals(followed.client.state, "closed");
@@ -259,11 +259,11 @@ describe("client.close", () => {
     assert(socket.connected);
     server.last.emit("session:end", { reason: "logout" });
     await once(socket, "session:end");
-    assertEquals(followed.told, ["active"]);
+    assertEquals(followed.events, ["active"]);
   });
 
   it("gives the user's function back", async () => {
-    const server = await Stage.open(guest);
+    const server = await ScriptedServer.open(guest);
     const auth = (back: (data: object) => void) => back({});
     const { client, socket } = server.follow({}, server.socket({ auth }));
     client.close();
@@ -271,7 +271,7 @@ describe("client.close", () => {
   });
 
   it("ends what is under way", async () => {
-    const server = await Stage.open(guest);
+    const server = await ScriptedServer.open(guest);
     const answer = deferred<{ status: number }>();
     const followed = server.follow({ refresh: () => answer.promise });
     const refreshed = followed.client.refresh();
@@ -279,20 +279,20 @@ describe("client.close", () => {
     answer.resolve({ status: 204 });
     await assertRejects(() => refreshed, Error, "the client is closed");
     await assertRejects(() => followed.client.refresh(), Error, "closed");
-    assertEquals(followed.told, []);
+    assertEquals(followed.events, []);
   });
 
   it("ends a wait", async () => {
-    const server = await Stage.open(inSession);
+    const server = await ScriptedServer.open(inSession);
     const followed = server.follow({ minDelay: 60_000, maxDelay: 60_000 });
     server.answers = [503];
     const refreshed = followed.client.refresh();
-    await until(() => server.asked.length === 1, "a request");
+    await until(() => server.refreshes.length === 1, "a request");
     const from = Date.now();
-    await followed.rests();
+    await followed.staysIdle();
     followed.client.close();
     await assertRejects(() => refreshed, Error, "closed");
     assertLess(Date.now() - from, 5_000);
-    assertLessOrEqual(server.asked.length, 1);
+    assertLessOrEqual(server.refreshes.length, 1);
   });
 });

@@ -3,9 +3,10 @@ import { describe } from "@std/testing/bdd";
 import { spawn } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { visitor } from "../support/processes.ts";
-import { freePort, say } from "../support/redis.ts";
-import { itNeeds, redisServerPath } from "../support/requires.ts";
+import { browsersAt } from "../support/cluster/processes.ts";
+import { freePort } from "../support/ports.ts";
+import { say } from "../support/redis/commands.ts";
+import { itNeedsRedis } from "../support/redis/server.ts";
 import { once, settles, until } from "../support/wait.ts";
 
 const MAIN = fileURLToPath(
@@ -13,9 +14,7 @@ const MAIN = fileURLToPath(
 );
 
 describe("deno task example:cluster", () => {
-  itNeeds(
-    "redis-server",
-    redisServerPath(),
+  itNeedsRedis(
     "serves one session from three processes, starts Redis, and ends without a trace",
     async () => {
       const cluster = await startCluster();
@@ -23,9 +22,9 @@ describe("deno task example:cluster", () => {
       const nodes = [0, 1, 2].map((i) => ({
         url: `http://localhost:${port + i}`,
       }));
-      const at = visitor(nodes);
+      const at = browsersAt(nodes);
       try {
-        const said = cluster.said();
+        const said = cluster.reported();
         assertStringIncludes(said, "starting redis-server");
         assertEquals(said.match(/:\d+ {2}(Deno|Node)/g)?.length, 3, said);
         for (const [i, browser] of at.entries()) {
@@ -43,7 +42,7 @@ describe("deno task example:cluster", () => {
           (await at[2]!.post("/api/count/transaction")).json,
           { value: 1 },
         );
-        await at[1]!.heard(socket, "counter");
+        await at[1]!.event(socket, "counter");
         assertEquals((await at[1]!.ask(socket, "count")).value, 2);
         const ended = once(socket, "session:end");
         assertEquals((await at[2]!.post("/api/logout")).status, 200);
@@ -88,7 +87,7 @@ async function startCluster() {
     if (!ended()) {
       return {
         ...{ child, port, redisPort, closed },
-        said: () => said,
+        reported: () => said,
         // what the first run of a new clone says is no complaint
         complained: () =>
           complained.replace(/^.*(Download|Check).*$/gm, "").trim(),

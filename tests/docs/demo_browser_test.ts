@@ -3,7 +3,7 @@ import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CHROMIUM, Demo, withDemo } from "../support/demo.ts";
+import { CHROMIUM, Demo, withDemo } from "../support/docs/demo.ts";
 import { itNeeds } from "../support/requires.ts";
 import { until } from "../support/wait.ts";
 
@@ -19,7 +19,7 @@ describe("the demo", () => {
         const [one, two] = [await open(), await open()];
         await one.logIn("Ada");
         for (const tab of [one, two]) {
-          await tab.hears("session:start", "in a session");
+          await tab.logs("session:start", "in a session");
           await tab.shows("#user", "Ada");
           await tab.shows("#count", "0");
         }
@@ -30,9 +30,9 @@ describe("the demo", () => {
         await one.press(/socket\.withSession$/);
         for (const tab of [one, two]) {
           await tab.shows("#count", "3");
-          await tab.hears("counter", "1 by ctx.session");
-          await tab.hears("counter", "2 by ctx.withSession");
-          await tab.hears("counter", "3 by socket.withSession");
+          await tab.logs("counter", "1 by ctx.session");
+          await tab.logs("counter", "2 by ctx.withSession");
+          await tab.logs("counter", "3 by socket.withSession");
         }
       }),
   );
@@ -53,7 +53,7 @@ describe("the demo", () => {
         assertEquals(await tab.text("#socket-session"), session);
 
         await tab.press("New session id");
-        await tab.hears("session:rotated", "follow");
+        await tab.logs("session:rotated", "follow");
         await until(
           async () => await tab.text("#socket-session") !== session,
           "the new id",
@@ -100,14 +100,14 @@ describe("the demo", () => {
         await two.shows("#user", "Ada");
         await one.press("Log out");
         for (const tab of [one, two]) {
-          await tab.hears("session:end", "reason: logout");
+          await tab.logs("session:end", "reason: logout");
           await tab.shows("#count", "–");
           assert(await tab.page.locator("#hammer").isDisabled());
         }
         await one.press("Clear");
         await two.press("Clear");
         await one.logIn("Grace");
-        await two.hears("session:start", "in a session");
+        await two.logs("session:start", "in a session");
         await two.shows("#user", "Grace");
         await two.press(/socket\.withSession$/);
         await one.shows("#count", "1");
@@ -131,8 +131,8 @@ describe("the demo", () => {
           await tab.shows("#devices", "logged in on 2 devices");
         }
         await here.press("Log out everywhere");
-        await there.hears("session:end", "reason: revoked");
-        await here.hears("session:end", "reason: logout");
+        await there.logs("session:end", "reason: revoked");
+        await here.logs("session:end", "reason: logout");
         await there.page.getByLabel("Your name").waitFor();
       }),
   );

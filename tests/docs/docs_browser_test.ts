@@ -2,8 +2,8 @@
 import { assertEquals } from "@std/assert";
 import { afterEach, describe } from "@std/testing/bdd";
 import { type Browser, chromium, type Page } from "playwright-core";
-import { blocksOf, filesOf } from "../support/markdown.ts";
-import { startProgram, stopPrograms } from "../support/program.ts";
+import { blocksOf, filesOf } from "../support/docs/markdown.ts";
+import { startProgram, stopPrograms } from "../support/docs/program.ts";
 import { chromiumPath, itNeeds } from "../support/requires.ts";
 
 describe("getting-started.md's page", () => {

@@ -19,15 +19,18 @@ import {
   filesOf,
   isCode,
   readDocument,
-} from "../support/markdown.ts";
+} from "../support/docs/markdown.ts";
 import {
   checkPrograms,
   runProgram,
   startProgram,
   stopPrograms,
-} from "../support/program.ts";
-import { type RedisServer, startRedis } from "../support/redis.ts";
-import { itNeeds, redisServerPath } from "../support/requires.ts";
+} from "../support/docs/program.ts";
+import {
+  itNeedsRedis,
+  type RedisServer,
+  startRedis,
+} from "../support/redis/server.ts";
 
 const browsers: Browser[] = [];
 
@@ -66,12 +69,12 @@ describe("getting-started.md", () => {
       const [first, second] = [await ada.connect(), await ada.connect()];
       const text = "somebody clicked 1 times";
       assertEquals(await ada.ask(first, "click"), text);
-      assertEquals(await ada.heard(second, "clicked"), [text]);
+      assertEquals(await ada.event(second, "clicked"), [text]);
       assertEquals(await ada.ask(guest, "click"), "Log in first");
 
       await ada.post("/logout");
       const ended = [{ reason: "logout" }];
-      assertEquals(await ada.heard(second, "session:end"), ended);
+      assertEquals(await ada.event(second, "session:end"), ended);
       assertEquals(await ada.ask(first, "click"), "Log in first");
     });
   }
@@ -86,7 +89,7 @@ describe("getting-started.md", () => {
     const socket = await phone.connect();
     assertEquals((await laptop.post("/logout-others")).json, { ended: 1 });
     const ended = [{ reason: "revoked" }];
-    assertEquals(await phone.heard(socket, "session:end"), ended);
+    assertEquals(await phone.event(socket, "session:end"), ended);
     assertEquals((await laptop.get("/devices")).json.length, 1);
   });
 });
@@ -155,7 +158,7 @@ describe("security.md", () => {
     const socket = await there.connect("/", { headers: own });
     await here.post("/password", proxied);
     const ended = [{ reason: "revoked" }];
-    assertEquals(await there.heard(socket, "session:end"), ended);
+    assertEquals(await there.event(socket, "session:end"), ended);
   });
 });
 
@@ -195,39 +198,34 @@ describe("many-machines.md", () => {
     await redis?.stop();
   });
 
-  itNeeds(
-    "redis-server",
-    redisServerPath(),
-    "is one session on two processes",
-    async () => {
-      redis = await startRedis();
-      const files = filesIn("docs/many-machines.md");
-      const env = { REDIS_URL: `redis://127.0.0.1:${redis.port}` };
-      const [one, two] = await Promise.all([
-        startProgram(files, "server.ts", env),
-        startProgram(files, "server.ts", env),
-      ]);
-      const [here, there] = [browserAt(one.url), browserAt(two.url)];
-      await here.get("/");
-      const [near, far] = [
-        await here.connect(),
-        await there.connect("/", { jar: here.jar }),
-      ];
-      const counted = Array.from({ length: 20 }, (_, i) => {
-        return i % 2 ? here.ask(near, "count") : there.ask(far, "count");
-      });
-      assertEquals(
-        (await Promise.all(counted)).sort((a, b) => a - b),
-        Array.from({ length: 20 }, (_, i) => i + 1),
-      );
-      assertEquals((await there.get("/", { jar: here.jar })).json.count, 20);
-      await here.get("/logout");
-      assertEquals(await there.heard(far, "session:end"), [{
-        reason: "logout",
-      }]);
-      assertEquals(await there.ask(far, "count"), "no session");
-    },
-  );
+  itNeedsRedis("is one session on two processes", async () => {
+    redis = await startRedis();
+    const files = filesIn("docs/many-machines.md");
+    const env = { REDIS_URL: `redis://127.0.0.1:${redis.port}` };
+    const [one, two] = await Promise.all([
+      startProgram(files, "server.ts", env),
+      startProgram(files, "server.ts", env),
+    ]);
+    const [here, there] = [browserAt(one.url), browserAt(two.url)];
+    await here.get("/");
+    const [near, far] = [
+      await here.connect(),
+      await there.connect("/", { jar: here.jar }),
+    ];
+    const counted = Array.from({ length: 20 }, (_, i) => {
+      return i % 2 ? here.ask(near, "count") : there.ask(far, "count");
+    });
+    assertEquals(
+      (await Promise.all(counted)).sort((a, b) => a - b),
+      Array.from({ length: 20 }, (_, i) => i + 1),
+    );
+    assertEquals((await there.get("/", { jar: here.jar })).json.count, 20);
+    await here.get("/logout");
+    assertEquals(await there.event(far, "session:end"), [{
+      reason: "logout",
+    }]);
+    assertEquals(await there.ask(far, "count"), "no session");
+  });
 });
 
 describe("the documents", () => {

@@ -15,9 +15,8 @@ import {
   type Program,
   startProgram,
   stopPrograms,
-} from "../support/program.ts";
-import { startRedis } from "../support/redis.ts";
-import { itNeeds, redisServerPath } from "../support/requires.ts";
+} from "../support/docs/program.ts";
+import { itNeedsRedis, startRedis } from "../support/redis/server.ts";
 import { HAS_SQLITE } from "../support/sqlite.ts";
 import { once, until } from "../support/wait.ts";
 
@@ -74,10 +73,10 @@ describe("examples/chat.ts", () => {
     guest.emit("message", "ada", "let me in");
     from.emit("message", "grace", "hello");
     const message = [{ from: "ada", to: "grace", text: "hello" }];
-    assertEquals(await ada!.heard(from, "message"), message);
-    assertEquals(await ada!.heard(tab, "message"), message);
-    assertEquals(await phone!.heard(other, "message"), message);
-    assertEquals(await grace!.heard(to, "message"), message);
+    assertEquals(await ada!.event(from, "message"), message);
+    assertEquals(await ada!.event(tab, "message"), message);
+    assertEquals(await phone!.event(other, "message"), message);
+    assertEquals(await grace!.event(to, "message"), message);
     to.emit("message", "grace", "note to self");
     await once(to, "message");
     const heard = grace!.received(to).filter(([event]) => event === "message");
@@ -96,7 +95,7 @@ describe("examples/login.ts", () => {
     const before = await ada.connect();
     const stolen = ada.jar.header();
     await ada.post("/login");
-    assertEquals(await ada.heard(before, "session:rotated"), [{
+    assertEquals(await ada.event(before, "session:rotated"), [{
       sockets: "leave",
     }]);
     assertStringIncludes((await ada.get("/")).body, "ada: 1 sessions");
@@ -114,7 +113,7 @@ describe("examples/login.ts", () => {
     const socket = await phone.connect();
     const closed = once(socket, "disconnect");
     await laptop.post("/logout-everywhere");
-    assertEquals(await phone.heard(socket, "session:end"), [{
+    assertEquals(await phone.event(socket, "session:end"), [{
       reason: "revoked",
     }]);
     assertEquals((await closed)[0], "io server disconnect");
@@ -128,7 +127,7 @@ describe("examples/login.ts", () => {
     await ada.post("/login");
     const socket = await ada.connect();
     await ada.post("/logout");
-    assertEquals(await ada.heard(socket, "session:end"), [{
+    assertEquals(await ada.event(socket, "session:end"), [{
       reason: "logout",
     }]);
   });
@@ -186,37 +185,32 @@ describe("examples/sqlite.ts", () => {
 describe("examples/redis.ts", () => {
   afterEach(leave);
 
-  itNeeds(
-    "redis-server",
-    redisServerPath(),
-    "shares one session between two processes",
-    async () => {
-      const redis = await startRedis();
-      try {
-        const REDIS_URL = `redis://127.0.0.1:${redis.port}`;
-        const [one, two] = await Promise.all([
-          start("redis.ts", { REDIS_URL }),
-          start("redis.ts", { REDIS_URL }),
-        ]);
-        const [here, there] = [browserAt(one), browserAt(two)];
-        const { jar } = here;
-        await here.get("/");
-        const body = (await there.get("/", { jar })).body;
-        assertStringIncludes(body, "<button>0</button>");
-        const socket = await here.connect();
-        const other = await there.connect("/", { jar });
-        socket.emit("count");
-        assertEquals(await here.heard(socket, "count"), [1]);
-        assertEquals(await there.heard(other, "count"), [1]);
-        const second = once(socket, "count");
-        other.emit("count");
-        assertEquals(await second, [2]);
-        await leave();
-      } finally {
-        await redis.stop();
-      }
-    },
-  );
+  itNeedsRedis("shares one session between two processes", async () => {
+    const redis = await startRedis();
+    try {
+      const REDIS_URL = `redis://127.0.0.1:${redis.port}`;
+      const [one, two] = await Promise.all([
+        start("redis.ts", { REDIS_URL }),
+        start("redis.ts", { REDIS_URL }),
+      ]);
+      const [here, there] = [browserAt(one), browserAt(two)];
+      const { jar } = here;
+      await here.get("/");
+      const body = (await there.get("/", { jar })).body;
+      assertStringIncludes(body, "<button>0</button>");
+      const socket = await here.connect();
+      const other = await there.connect("/", { jar });
+      socket.emit("count");
+      assertEquals(await here.event(socket, "count"), [1]);
+      assertEquals(await there.event(other, "count"), [1]);
+      const second = once(socket, "count");
+      other.emit("count");
+      assertEquals(await second, [2]);
+      await leave();
+    } finally {
+      await redis.stop();
+    }
+  });
 });
 
 describe("examples/typed.ts", () => {
@@ -227,7 +221,7 @@ describe("examples/typed.ts", () => {
     assertEquals((await ada.get("/")).json.items, []);
     const socket = await ada.connect();
     assertEquals(await ada.ask(socket, "add", "apple"), ["apple"]);
-    assertEquals(await ada.heard(socket, "added"), ["apple"]);
+    assertEquals(await ada.event(socket, "added"), ["apple"]);
     assertEquals(await ada.ask(socket, "add", "bread"), ["apple", "bread"]);
     assertEquals((await ada.get("/")).json.items, ["apple", "bread"]);
     const eve = browserAt({ url: ada.url } as Program);
@@ -244,17 +238,17 @@ describe("examples/namespaces.ts", () => {
     const refused = await ada.connect("/staff").catch((error) => error);
     assertEquals(refused.message, "For the staff only");
     const room = await ada.connect("/room-1");
-    assertEquals(await ada.heard(room, "hello"), ["a visitor in /room-1"]);
+    assertEquals(await ada.event(room, "hello"), ["a visitor in /room-1"]);
 
     await ada.get("/?staff=yes");
     const staff = await ada.connect("/staff");
-    assertEquals(await ada.heard(staff, "hello"), ["among the staff"]);
+    assertEquals(await ada.event(staff, "hello"), ["among the staff"]);
     const late = await ada.connect("/room-2");
-    assertEquals(await ada.heard(late, "hello"), ["a staff in /room-2"]);
+    assertEquals(await ada.event(late, "hello"), ["a staff in /room-2"]);
 
     const eve = browserAt({ url: ada.url } as Program);
     const guest = await eve.connect("/room-1");
-    assertEquals(await eve.heard(guest, "hello"), ["a guest in /room-1"]);
+    assertEquals(await eve.event(guest, "hello"), ["a guest in /room-1"]);
   });
 });
 
@@ -277,14 +271,14 @@ describe("examples/client.ts", () => {
     await ada.get("/");
     const socket = ada.socket("/", { auth: { "koa-io-session": 1 } });
     await ada.open(socket);
-    assertEquals(await ada.heard(socket, "session:none"), [{ client: true }]);
+    assertEquals(await ada.event(socket, "session:none"), [{ client: true }]);
     assertEquals((await ada.post("/refresh")).status, 401);
     await ada.post("/login");
-    assertEquals(await ada.heard(socket, "session:start"), []);
-    assertEquals(await ada.heard(socket, "session:view"), [{ user: "ada" }]);
+    assertEquals(await ada.event(socket, "session:start"), []);
+    assertEquals(await ada.event(socket, "session:view"), [{ user: "ada" }]);
     assertEquals((await ada.post("/refresh")).status, 204);
     await ada.post("/logout");
-    assertEquals(await ada.heard(socket, "session:end"), [{
+    assertEquals(await ada.event(socket, "session:end"), [{
       reason: "logout",
     }]);
     await until(() => !socket.connected, "the socket closed");

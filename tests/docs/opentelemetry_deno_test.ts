@@ -2,8 +2,8 @@
 import { assertEquals } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
 import { Browser } from "../support/browser.ts";
-import { readDocument } from "../support/markdown.ts";
-import { startProgram, stopPrograms } from "../support/program.ts";
+import { readDocument } from "../support/docs/markdown.ts";
+import { startProgram, stopPrograms } from "../support/docs/program.ts";
 
 /** An SDK of OpenTelemetry in small: prints each span that ends. */
 const SDK = `

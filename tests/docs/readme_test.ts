@@ -14,8 +14,8 @@ import {
   filesOf,
   isCode,
   readDocument,
-} from "../support/markdown.ts";
-import { startProgram, stopPrograms } from "../support/program.ts";
+} from "../support/docs/markdown.ts";
+import { startProgram, stopPrograms } from "../support/docs/program.ts";
 
 const README = "README.md";
 const blocks = blocksOf(README);

@@ -10,15 +10,10 @@ import {
 import { afterEach, describe, it } from "@std/testing/bdd";
 import { Server } from "socket.io";
 import { bridgeSession } from "@koa-io/session";
-import {
-  closeServers,
-  createApp,
-  fakeStore,
-  KEY,
-  native,
-  startServer,
-  type TestContext,
-} from "../support/harness.ts";
+import { createApp, native, type TestContext } from "../support/app.ts";
+import { KEY } from "../support/cookies.ts";
+import { closeServers, startServer } from "../support/server.ts";
+import { fakeStore } from "../support/stores/fake_store.ts";
 
 describe("an external store's methods", () => {
   afterEach(closeServers);

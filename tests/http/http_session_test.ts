@@ -7,14 +7,10 @@ import {
 } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
 import type { SessionStore } from "@koa-io/session";
-import {
-  type Answer,
-  CLIENT_KEY,
-  closeServers,
-  KEY,
-  routesAndEvents,
-  startServer,
-} from "../support/harness.ts";
+import type { Answer } from "../support/browser.ts";
+import { CLIENT_KEY, KEY } from "../support/cookies.ts";
+import { routesAndEvents } from "../support/routes.ts";
+import { closeServers, startServer } from "../support/server.ts";
 
 const names = (answer: Answer) => answer.setCookies.map(({ name }) => name);
 

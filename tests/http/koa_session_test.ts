@@ -11,19 +11,16 @@ import {
   assertNotEquals,
 } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
+import { native, type TestContext } from "../support/app.ts";
+import type { Answer } from "../support/browser.ts";
+import { CLIENT_KEY, KEY } from "../support/cookies.ts";
 import {
-  type Answer,
-  CLIENT_KEY,
   closeServers,
-  fakeStore,
-  KEY,
-  native,
-  pause,
   startServer,
-  type Stored,
-  type TestContext,
   type TestOptions,
-} from "../support/harness.ts";
+} from "../support/server.ts";
+import { fakeStore, type Stored } from "../support/stores/fake_store.ts";
+import { pause } from "../support/wait.ts";
 
 /** The names of the cookies that koa-session itself set. */
 function sessionCookies(answer: Answer): string[] {

@@ -1,15 +1,13 @@
 import { assert, assertEquals } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
+import { CLIENT_KEY, KEY } from "../support/cookies.ts";
+import { routesAndEvents } from "../support/routes.ts";
 import {
-  CLIENT_KEY,
   closeServers,
-  KEY,
-  once,
-  pause,
-  routesAndEvents,
   startServer,
   type TestOptions,
-} from "../support/harness.ts";
+} from "../support/server.ts";
+import { once, pause } from "../support/wait.ts";
 
 function start(options: TestOptions = {}) {
   return startServer(options, (parts) => {

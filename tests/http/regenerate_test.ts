@@ -5,21 +5,15 @@ import {
   assertNotEquals,
   assertStrictEquals,
 } from "@std/assert";
+import type { TestContext } from "../support/app.ts";
+import { CLIENT_KEY, CookieJar, KEY } from "../support/cookies.ts";
 import {
-  CLIENT_KEY,
-  collect,
-  connectLine,
-  CookieJar,
-  deferred,
-  KEY,
-  once,
-  pause,
-  type Scene,
-  settles,
-  startScene,
-  type TestContext,
-  type TestOptions,
-} from "../support/issue3.ts";
+  connectPair,
+  type Scenario,
+  startScenario,
+} from "../support/scenario.ts";
+import type { TestOptions } from "../support/server.ts";
+import { collect, deferred, once, pause, settles } from "../support/wait.ts";
 
 const ways: [name: string, act: (ctx: TestContext) => Promise<unknown>][] = [
   ["ctx.regenerateSession()", (ctx) => ctx.regenerateSession()],
@@ -33,13 +27,13 @@ const ways: [name: string, act: (ctx: TestContext) => Promise<unknown>][] = [
   ],
 ];
 
-/** A scene whose `/rotate` regenerates and answers the ids as they stand right after. */
+/** A scenario whose `/rotate` regenerates and answers the ids as they stand right after. */
 async function startRotating(
   act: (ctx: TestContext) => Promise<unknown>,
   options: TestOptions = {},
-): Promise<Scene> {
-  const scene = await startScene(options);
-  scene.route("/rotate", async (ctx) => {
+): Promise<Scenario> {
+  const scenario = await startScenario(options);
+  scenario.route("/rotate", async (ctx) => {
     await act(ctx);
     return {
       sessionId: ctx.sessionId,
@@ -48,19 +42,19 @@ async function startRotating(
       session: ctx.session,
     };
   });
-  return scene;
+  return scenario;
 }
 
 for (const [name, act] of ways) {
   describe(name, () => {
     it("gives the same data a new id, and all ids agree at once", async () => {
-      await using scene = await startRotating(act);
-      const { browser, sessionId, clientId, connect } = await scene.visit({
+      await using scenario = await startRotating(act);
+      const { browser, sessionId, clientId, connect } = await scenario.visit({
         user: "ada",
       });
       const { server } = await connect();
       let seen: unknown;
-      scene.route("/look", async (ctx) => {
+      scenario.route("/look", async (ctx) => {
         await act(ctx);
         seen = server.sessionId;
         return { sessionId: ctx.sessionId, key: ctx.session!.externalKey };
@@ -81,39 +75,45 @@ for (const [name, act] of ways) {
         sessionId: second.sessionId,
         clientId,
       });
-      assertEquals(await scene.bridge.sessionIdOf(clientId), second.sessionId);
-      assertEquals(await scene.bridge.clientIdOf(second.sessionId), clientId);
+      assertEquals(
+        await scenario.bridge.sessionIdOf(clientId),
+        second.sessionId,
+      );
+      assertEquals(
+        await scenario.bridge.clientIdOf(second.sessionId),
+        clientId,
+      );
     });
 
     it("leaves the old id dead", async () => {
-      await using scene = await startRotating(act);
-      const { browser, sessionId } = await scene.visit({ user: "ada" });
+      await using scenario = await startRotating(act);
+      const { browser, sessionId } = await scenario.visit({ user: "ada" });
       // somebody who has the session cookie alone, as after a fixation
       const stolen = new CookieJar(
         [KEY, `${KEY}.sig`].map((name) => [name, browser.jar.get(name)!]),
       );
       await browser.post("/rotate");
-      assertStrictEquals(await scene.peek(sessionId), undefined);
-      assertEquals(await scene.bridge.destroy(sessionId), false);
+      assertStrictEquals(await scenario.peek(sessionId), undefined);
+      assertEquals(await scenario.bridge.destroy(sessionId), false);
       assertStrictEquals(
-        await scene.bridge.clientIdOf(sessionId) ?? undefined,
+        await scenario.bridge.clientIdOf(sessionId) ?? undefined,
         undefined,
       );
-      const thief = scene.browser();
+      const thief = scenario.browser();
       const answer = await thief.get("/session", { jar: stolen, keep: false });
       assertEquals(answer.json.session, {});
     });
 
     it("tells rotated: nobody is disconnected, no client hears an end", async () => {
-      await using scene = await startRotating(act, {
+      await using scenario = await startRotating(act, {
         onSessionEnd: "disconnect",
       });
-      const { browser, sessionId, clientId, connect } = await scene.visit();
+      const { browser, sessionId, clientId, connect } = await scenario.visit();
       const { client, server } = await connect();
-      const starts = collect(scene.bridge, "sessionStart");
-      const ends = collect(scene.bridge, "sessionEnd");
+      const starts = collect(scenario.bridge, "sessionStart");
+      const ends = collect(scenario.bridge, "sessionEnd");
       const newId = (await browser.post("/rotate")).json.sessionId;
-      await browser.heard(client, "session:rotated");
+      await browser.event(client, "session:rotated");
       assertEquals(ends, [[{
         clientId,
         sessionId,
@@ -134,19 +134,19 @@ for (const [name, act] of ways) {
     });
 
     it("moves the rooms", async () => {
-      await using scene = await startRotating(act, {
+      await using scenario = await startRotating(act, {
         user: (session) => session.user,
       });
-      const { browser, sessionId, clientId, connect } = await scene.visit({
+      const { browser, sessionId, clientId, connect } = await scenario.visit({
         user: "ada",
       });
       const { client } = await connect();
       const newId = (await browser.post("/rotate")).json.sessionId;
-      scene.bridge.toSession(sessionId).emit("old");
-      scene.bridge.toSession(newId).emit("new");
-      scene.bridge.toClient(clientId).emit("client");
-      scene.bridge.toUser("ada").emit("user");
-      await browser.heard(client, "user");
+      scenario.bridge.toSession(sessionId).emit("old");
+      scenario.bridge.toSession(newId).emit("new");
+      scenario.bridge.toClient(clientId).emit("client");
+      scenario.bridge.toUser("ada").emit("user");
+      await browser.event(client, "user");
       assertEquals(
         browser.received(client).map(([event]) => event)
           .filter((event) => !event.startsWith("session:")),
@@ -158,14 +158,14 @@ for (const [name, act] of ways) {
 
 describe("ctx.regenerateSession()", () => {
   it("takes pending changes along", async () => {
-    await using scene = await startRotating(async (ctx) => {
+    await using scenario = await startRotating(async (ctx) => {
       ctx.session!.before = true;
       await ctx.regenerateSession();
       ctx.session!.after = true;
     });
-    const { browser } = await scene.visit({ n: 1 });
+    const { browser } = await scenario.visit({ n: 1 });
     const { sessionId } = (await browser.post("/rotate")).json;
-    assertEquals(await scene.peek(sessionId), {
+    assertEquals(await scenario.peek(sessionId), {
       n: 1,
       before: true,
       after: true,
@@ -174,15 +174,15 @@ describe("ctx.regenerateSession()", () => {
 
   it("waits its turn while a transaction runs, and loses nothing of it", async () => {
     const asked = deferred();
-    await using scene = await startRotating(async (ctx) => {
+    await using scenario = await startRotating(async (ctx) => {
       const done = ctx.regenerateSession();
       asked.resolve();
       await done;
     });
-    const { browser, sessionId } = await scene.visit({ n: 1 });
+    const { browser, sessionId } = await scenario.visit({ n: 1 });
     const gate = deferred();
     let open = true;
-    const held = scene.bridge.withSession(sessionId, async ({ session }) => {
+    const held = scenario.bridge.withSession(sessionId, async ({ session }) => {
       await gate.promise;
       session!.n = 2;
       open = false;
@@ -190,19 +190,19 @@ describe("ctx.regenerateSession()", () => {
     const rotated = browser.post("/rotate");
     await asked.promise;
     await pause(30);
-    assert(open && await scene.peek(sessionId));
+    assert(open && await scenario.peek(sessionId));
     gate.resolve();
     await held;
     const { sessionId: newId } = (await settles(rotated)).json;
-    assertEquals(await scene.peek(newId), { n: 2 });
+    assertEquals(await scenario.peek(newId), { n: 2 });
   });
 
   it("keeps the session when it is asked for twice in one request", async () => {
-    await using scene = await startRotating(async (ctx) => {
+    await using scenario = await startRotating(async (ctx) => {
       await ctx.regenerateSession();
       await ctx.regenerateSession();
     });
-    const { browser } = await scene.visit({ n: 1 });
+    const { browser } = await scenario.visit({ n: 1 });
     const { sessionId } = (await browser.post("/rotate")).json;
     assertEquals(browser.jar.get(KEY), sessionId);
     assertEquals((await browser.get("/session")).json.session, { n: 1 });
@@ -214,8 +214,8 @@ describe('ctx.regenerateSession({ sockets: "leave" })', () => {
     ctx.regenerateSession({ sockets: "leave" });
 
   it("gives the client a new client id, and leaves older sockets without a session", async () => {
-    await using scene = await startRotating(leave);
-    const { browser, sessionId, clientId, connect } = await scene.visit({
+    await using scenario = await startRotating(leave);
+    const { browser, sessionId, clientId, connect } = await scenario.visit({
       user: "ada",
     });
     const { client, server } = await connect();
@@ -232,27 +232,27 @@ describe('ctx.regenerateSession({ sockets: "leave" })', () => {
       sessionId: after.sessionId,
       clientId: after.clientId,
     });
-    const line = await connectLine(scene, browser);
+    const line = await connectPair(scenario, browser);
     assertEquals(line.server.sessionId, after.sessionId);
     assertEquals(line.server.clientId, after.clientId);
     assertStrictEquals(server.sessionId, undefined);
   });
 
   it("takes older sockets out of the session's and the user's rooms", async () => {
-    await using scene = await startRotating(leave, {
+    await using scenario = await startRotating(leave, {
       user: (session) => session.user,
     });
-    const { browser, sessionId, clientId, connect } = await scene.visit({
+    const { browser, sessionId, clientId, connect } = await scenario.visit({
       user: "ada",
     });
     const { client } = await connect();
     const after = (await browser.post("/rotate")).json;
     for (const id of [sessionId, after.sessionId]) {
-      scene.bridge.toSession(id).emit("secret");
+      scenario.bridge.toSession(id).emit("secret");
     }
-    scene.bridge.toUser("ada").emit("secret");
-    scene.bridge.toClient(clientId).emit("secret");
-    scene.bridge.toClient(after.clientId).emit("secret");
+    scenario.bridge.toUser("ada").emit("secret");
+    scenario.bridge.toClient(clientId).emit("secret");
+    scenario.bridge.toClient(after.clientId).emit("secret");
     await browser.ask(client, "whoami");
     assertEquals(
       browser.received(client).filter(([event]) => event === "secret"),
@@ -261,14 +261,17 @@ describe('ctx.regenerateSession({ sockets: "leave" })', () => {
   });
 
   it("tells rotated with both ids, and the sockets that they were left", async () => {
-    await using scene = await startRotating(leave);
-    const { browser, sessionId, clientId, connect } = await scene.visit();
+    await using scenario = await startRotating(leave);
+    const { browser, sessionId, clientId, connect } = await scenario.visit();
     const { client } = await connect();
     const started = once<[Record<string, unknown>]>(
-      scene.bridge,
+      scenario.bridge,
       "sessionStart",
     );
-    const ended = once<[Record<string, unknown>]>(scene.bridge, "sessionEnd");
+    const ended = once<[Record<string, unknown>]>(
+      scenario.bridge,
+      "sessionEnd",
+    );
     const after = (await browser.post("/rotate")).json;
     assertEquals(await ended, [{
       clientId,
@@ -282,7 +285,7 @@ describe('ctx.regenerateSession({ sockets: "leave" })', () => {
       cause: "rotated",
       local: true,
     }]);
-    assertEquals(await browser.heard(client, "session:rotated"), [{
+    assertEquals(await browser.event(client, "session:rotated"), [{
       sockets: "leave",
     }]);
     assert(client.connected);

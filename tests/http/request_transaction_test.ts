@@ -5,25 +5,24 @@ import {
   assertNotEquals,
   assertStrictEquals,
 } from "@std/assert";
-import {
-  codeOf,
-  collect,
-  KEY,
-  mentionsSession,
-  once,
-  settles,
-  startScene,
-} from "../support/issue3.ts";
+import { mentionsSession } from "../support/browser.ts";
+import { KEY } from "../support/cookies.ts";
+import { codeOf } from "../support/errors.ts";
+import { startScenario } from "../support/scenario.ts";
+import { collect, once, settles } from "../support/wait.ts";
 
 describe("ctx.withSession() of a request without a session", () => {
   it("lets onMissing decide when nothing is pending", async () => {
-    await using scene = await startScene();
-    const starts = collect(scene.bridge, "sessionStart");
-    const browser = scene.browser();
-    scene.route("/throw", (ctx) => ctx.withSession(() => "ran"));
-    scene.route("/value", (ctx) => ctx.withSession(() => "ran", "guest"));
-    scene.route("/call", (ctx) => ctx.withSession(() => "ran", () => "called"));
-    scene.route("/touched", (ctx) => {
+    await using scenario = await startScenario();
+    const starts = collect(scenario.bridge, "sessionStart");
+    const browser = scenario.browser();
+    scenario.route("/throw", (ctx) => ctx.withSession(() => "ran"));
+    scenario.route("/value", (ctx) => ctx.withSession(() => "ran", "guest"));
+    scenario.route(
+      "/call",
+      (ctx) => ctx.withSession(() => "ran", () => "called"),
+    );
+    scenario.route("/touched", (ctx) => {
       assert(ctx.session);
       return ctx.withSession(() => "ran", "empty");
     });
@@ -36,13 +35,13 @@ describe("ctx.withSession() of a request without a session", () => {
   });
 
   it("begins a session that has pending changes", async () => {
-    await using scene = await startScene();
+    await using scenario = await startScenario();
     const started = once<[{ sessionId: string; cause: string }]>(
-      scene.bridge,
+      scenario.bridge,
       "sessionStart",
     );
-    const browser = scene.browser();
-    scene.route("/begin", async (ctx) => {
+    const browser = scenario.browser();
+    scenario.route("/begin", async (ctx) => {
       ctx.session!.user = "ada";
       const inside = await ctx.withSession(({ session, sessionId }) => {
         session!.n = 1;
@@ -56,7 +55,7 @@ describe("ctx.withSession() of a request without a session", () => {
     const [event] = await started;
     assertEquals([event.sessionId, event.cause], [inside, "created"]);
     assertEquals(browser.jar.get(KEY), inside);
-    assertEquals(await scene.peek(inside), { user: "ada", n: 1 });
+    assertEquals(await scenario.peek(inside), { user: "ada", n: 1 });
     assertEquals((await browser.get("/session")).json.session, {
       user: "ada",
       n: 1,
@@ -66,9 +65,9 @@ describe("ctx.withSession() of a request without a session", () => {
 
 describe("inside a handler of the same session", () => {
   it("ctx.session.save() joins", async () => {
-    await using scene = await startScene({ onConflict: "reject" });
-    const { browser, sessionId } = await scene.visit({ n: 1 });
-    scene.route(
+    await using scenario = await startScenario({ onConflict: "reject" });
+    const { browser, sessionId } = await scenario.visit({ n: 1 });
+    scenario.route(
       "/save",
       (ctx) =>
         settles(ctx.withSession(async ({ session }) => {
@@ -80,34 +79,36 @@ describe("inside a handler of the same session", () => {
     );
     const answer = await browser.post("/save");
     assertEquals(answer.body, "saved");
-    assertEquals(await scene.peek(sessionId), { n: 1, a: 1, b: 2 });
-    assertEquals(scene.bridge.stats().conflicts, 0);
+    assertEquals(await scenario.peek(sessionId), { n: 1, a: 1, b: 2 });
+    assertEquals(scenario.bridge.stats().conflicts, 0);
   });
 
   it("ctx.session.save() of a plain request joins bridge.withSession()", async () => {
-    await using scene = await startScene({ onConflict: "reject" });
-    const { browser, sessionId } = await scene.visit({ n: 1 });
-    scene.route("/save", async (ctx) => {
+    await using scenario = await startScenario({ onConflict: "reject" });
+    const { browser, sessionId } = await scenario.visit({ n: 1 });
+    scenario.route("/save", async (ctx) => {
       ctx.session!.b = 2;
-      await settles(scene.bridge.withSession(sessionId, async ({ session }) => {
-        session!.a = 1;
-        await ctx.session!.save();
-      }));
+      await settles(
+        scenario.bridge.withSession(sessionId, async ({ session }) => {
+          session!.a = 1;
+          await ctx.session!.save();
+        }),
+      );
       return "saved";
     });
     assertEquals((await browser.post("/save")).body, "saved");
-    assertEquals(await scene.peek(sessionId), { n: 1, a: 1, b: 2 });
+    assertEquals(await scenario.peek(sessionId), { n: 1, a: 1, b: 2 });
   });
 
   it("ctx.session.manuallyCommit() joins", async () => {
-    await using scene = await startScene({ autoCommit: false });
-    const browser = scene.browser();
-    scene.route("/begin", async (ctx) => {
+    await using scenario = await startScenario({ autoCommit: false });
+    const browser = scenario.browser();
+    scenario.route("/begin", async (ctx) => {
       ctx.session!.n = 1;
       await ctx.session!.manuallyCommit();
       return ctx.sessionId;
     });
-    scene.route(
+    scenario.route(
       "/commit",
       (ctx) =>
         settles(ctx.withSession(async ({ session }) => {
@@ -119,26 +120,26 @@ describe("inside a handler of the same session", () => {
     );
     const sessionId = (await browser.post("/begin")).body;
     assertEquals((await browser.post("/commit")).body, "committed");
-    assertEquals(await scene.peek(sessionId), { n: 1, a: 1, b: 2 });
+    assertEquals(await scenario.peek(sessionId), { n: 1, a: 1, b: 2 });
   });
 
   it("save() of a handler that throws later is taken back with it", async () => {
-    await using scene = await startScene();
-    const { browser, sessionId } = await scene.visit({ n: 1 });
-    scene.route("/save", (ctx) =>
+    await using scenario = await startScenario();
+    const { browser, sessionId } = await scenario.visit({ n: 1 });
+    scenario.route("/save", (ctx) =>
       ctx.withSession(async ({ session }) => {
         session!.n = 2;
         await ctx.session!.save();
         throw new Error("later");
       }).catch((error: Error) => error.message));
     assertEquals((await browser.post("/save")).body, "later");
-    assertEquals(await scene.peek(sessionId), { n: 1 });
+    assertEquals(await scenario.peek(sessionId), { n: 1 });
   });
 
   it("sessionCtx.session = null ends the session and deletes its cookie", async () => {
-    await using scene = await startScene();
-    const { browser, sessionId } = await scene.visit({ n: 1 });
-    scene.route("/end", async (ctx) => {
+    await using scenario = await startScenario();
+    const { browser, sessionId } = await scenario.visit({ n: 1 });
+    scenario.route("/end", async (ctx) => {
       await ctx.withSession((sessionCtx) => {
         sessionCtx.session = null;
       });
@@ -150,18 +151,18 @@ describe("inside a handler of the same session", () => {
     assertEquals(answer.body, "out");
     assert(answer.cookie(KEY)?.deletes);
     assertStrictEquals(browser.jar.get(KEY), undefined);
-    assertStrictEquals(await scene.peek(sessionId), undefined);
+    assertStrictEquals(await scenario.peek(sessionId), undefined);
   });
 
   it("a destroy neither hangs nor leaves the session alive", async () => {
-    await using scene = await startScene();
+    await using scenario = await startScenario();
     for (const way of ["bridge", "request"]) {
-      const { browser, sessionId } = await scene.visit({ n: 1 });
-      scene.route(`/${way}`, async (ctx) => {
+      const { browser, sessionId } = await scenario.visit({ n: 1 });
+      scenario.route(`/${way}`, async (ctx) => {
         const code = await settles(codeOf(ctx.withSession(async (held) => {
           held.session!.n = 2;
           if (way === "bridge") {
-            assertEquals(await scene.bridge.destroy(sessionId), true);
+            assertEquals(await scenario.bridge.destroy(sessionId), true);
           } else {
             const session = ctx.session!;
             ctx.session = null;
@@ -173,15 +174,15 @@ describe("inside a handler of the same session", () => {
         return "settled";
       });
       assertEquals((await browser.post(`/${way}`)).body, "settled", way);
-      assertStrictEquals(await scene.peek(sessionId), undefined, way);
+      assertStrictEquals(await scenario.peek(sessionId), undefined, way);
     }
   });
 
   it("a regenerate joins and takes the handler's changes along", async () => {
-    await using scene = await startScene();
+    await using scenario = await startScenario();
     for (const way of ["ctx", "native"]) {
-      const { browser, sessionId } = await scene.visit({ n: 1 });
-      scene.route(`/${way}`, async (ctx) => {
+      const { browser, sessionId } = await scenario.visit({ n: 1 });
+      scenario.route(`/${way}`, async (ctx) => {
         await settles(ctx.withSession(async ({ session }) => {
           session!.before = true;
           if (way === "ctx") await ctx.regenerateSession();
@@ -193,9 +194,9 @@ describe("inside a handler of the same session", () => {
       const newId = (await browser.post(`/${way}`)).body;
       assertNotEquals(newId, sessionId);
       assertEquals(browser.jar.get(KEY), newId, way);
-      assertStrictEquals(await scene.peek(sessionId), undefined, way);
+      assertStrictEquals(await scenario.peek(sessionId), undefined, way);
       assertEquals(
-        await scene.peek(newId),
+        await scenario.peek(newId),
         { n: 1, before: true, after: true },
         way,
       );
@@ -205,20 +206,23 @@ describe("inside a handler of the same session", () => {
 
 describe("ctx.withSession() beside others", () => {
   it("sends a cookie only where the session or its life is new", async () => {
-    await using scene = await startScene();
-    const { browser } = await scene.visit({ n: 1 });
-    scene.route("/read", (ctx) => ctx.withSession(({ session }) => session!.n));
+    await using scenario = await startScenario();
+    const { browser } = await scenario.visit({ n: 1 });
+    scenario.route(
+      "/read",
+      (ctx) => ctx.withSession(({ session }) => session!.n),
+    );
     const answer = await browser.get("/read");
     assertEquals(answer.body, "1");
     assert(!mentionsSession(answer));
   });
 
   it("sees what others wrote since the request loaded its session", async () => {
-    await using scene = await startScene();
-    const { browser, sessionId } = await scene.visit({ n: 1 });
-    scene.route("/late", async (ctx) => {
+    await using scenario = await startScenario();
+    const { browser, sessionId } = await scenario.visit({ n: 1 });
+    scenario.route("/late", async (ctx) => {
       assertEquals(ctx.session!.n, 1);
-      await scene.bridge.withSession(
+      await scenario.bridge.withSession(
         sessionId,
         ({ session }) => void (session!.n = 5),
       );
@@ -229,10 +233,10 @@ describe("ctx.withSession() beside others", () => {
   });
 
   it("has no socket, where socket.withSession() has its own", async () => {
-    await using scene = await startScene();
-    const { browser, connect } = await scene.visit();
+    await using scenario = await startScenario();
+    const { browser, connect } = await scenario.visit();
     const { server } = await connect();
-    scene.route(
+    scenario.route(
       "/socket",
       (ctx) => ctx.withSession((sessionCtx) => String(sessionCtx.socket)),
     );

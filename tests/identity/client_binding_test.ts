@@ -1,19 +1,17 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
 import { SessionStore } from "@koa-io/session";
-import { scene } from "../support/scene.ts";
+import type { Browser } from "../support/browser.ts";
+import { connectedScenario } from "../support/connected_scenario.ts";
+import { CLIENT_KEY, CookieJar, KEY } from "../support/cookies.ts";
+import { routesAndEvents } from "../support/routes.ts";
 import {
-  type Browser,
-  CLIENT_KEY,
   closeServers,
-  collect,
-  CookieJar,
-  fakeStore,
-  KEY,
-  routesAndEvents,
   startServer,
   type TestOptions,
-} from "../support/harness.ts";
+} from "../support/server.ts";
+import { fakeStore } from "../support/stores/fake_store.ts";
+import { collect } from "../support/wait.ts";
 
 /** A jar with the session cookie of one and the client cookie of another. */
 function mixed(session: CookieJar, client: CookieJar): CookieJar {
@@ -157,7 +155,10 @@ for (const [kind, options] of Object.entries(stores)) {
     }
 
     it("rule 3: a settled session takes no socket of another client", async () => {
-      const { ada, browser, sessionId } = await scene({ n: 1 }, options());
+      const { ada, browser, sessionId } = await connectedScenario(
+        { n: 1 },
+        options(),
+      );
       const mallory = browser();
       await mallory.get("/");
       const stolen = mixed(ada.jar, mallory.jar);
@@ -174,7 +175,7 @@ for (const [kind, options] of Object.entries(stores)) {
     });
 
     it("rule 3: HTTP is served by koa-session as ever", async () => {
-      const { ada, browser } = await scene({ n: 1 }, options());
+      const { ada, browser } = await connectedScenario({ n: 1 }, options());
       const other = browser();
       await other.get("/");
       const jar = mixed(ada.jar, other.jar);
@@ -184,7 +185,10 @@ for (const [kind, options] of Object.entries(stores)) {
     });
 
     it("rule 4: a live session wins, only the client cookie is corrected", async () => {
-      const { ada, browser, sessionId } = await scene({ n: 1 }, options());
+      const { ada, browser, sessionId } = await connectedScenario(
+        { n: 1 },
+        options(),
+      );
       const clientId = ada.jar.get(CLIENT_KEY);
       const bob = browser();
       await bob.post("/session", { json: { n: 2 } });
@@ -200,7 +204,7 @@ for (const [kind, options] of Object.entries(stores)) {
     });
 
     it("rule 4: a dead session's cookie is corrected to the client's session", async () => {
-      const { ada, sessionId } = await scene({ n: 1 }, options());
+      const { ada, sessionId } = await connectedScenario({ n: 1 }, options());
       const dead = ada.jar.clone();
       await ada.post("/logout");
       await ada.post("/session", { json: { n: 2 } });
@@ -216,7 +220,7 @@ for (const [kind, options] of Object.entries(stores)) {
     });
 
     it("rule 4: a dead session's cookie is left alone when there is no other", async () => {
-      const { ada } = await scene({ n: 1 }, options());
+      const { ada } = await connectedScenario({ n: 1 }, options());
       const jar = ada.jar.clone();
       await ada.post("/logout");
       const answer = await ada.get("/", { jar });
@@ -226,7 +230,7 @@ for (const [kind, options] of Object.entries(stores)) {
     });
 
     it("one client has one session: a second one replaces the first", async () => {
-      const { ada, socket, sessionId, bridge } = await scene(
+      const { ada, socket, sessionId, bridge } = await connectedScenario(
         { n: 1 },
         options(),
       );
@@ -251,14 +255,14 @@ describe("the client cookie alone", () => {
   afterEach(closeServers);
 
   it("opens sockets to the client's session", async () => {
-    const { ada, sessionId } = await scene({ n: 1 });
+    const { ada, sessionId } = await connectedScenario({ n: 1 });
     const jar = ada.jar.clone();
     jar.delete(KEY);
     assertEquals((await socketOf(ada, jar)).sessionId, sessionId);
   });
 
   it("opens nothing over HTTP", async () => {
-    const { ada, bridge } = await scene({ n: 1 });
+    const { ada, bridge } = await connectedScenario({ n: 1 });
     const jar = ada.jar.clone();
     jar.delete(KEY);
     const answer = await ada.get("/session", { jar, keep: false });

@@ -1,16 +1,15 @@
 import { assert, assertEquals, assertFalse } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
 import type { SessionStore } from "@koa-io/session";
+import type { Answer } from "../support/browser.ts";
 import {
-  type Answer,
   CLIENT_KEY,
-  closeServers,
   KEY,
-  routesAndEvents,
   signCookie,
   SIGNING_KEY,
-  startServer,
-} from "../support/harness.ts";
+} from "../support/cookies.ts";
+import { routesAndEvents } from "../support/routes.ts";
+import { closeServers, startServer } from "../support/server.ts";
 
 const names = (answer: Answer) => answer.setCookies.map(({ name }) => name);
 const lifeOf = (answer: Answer, name: string) =>

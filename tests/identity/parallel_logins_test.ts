@@ -1,13 +1,10 @@
 import { afterEach, describe, it } from "@std/testing/bdd";
 import { assertEquals, assertLess, assertStrictEquals } from "@std/assert";
-import {
-  closeServers,
-  collect,
-  FaultyAtomicStore,
-  startScene,
-} from "../support/issue3.ts";
-import { LateStore } from "../support/late_store.ts";
-import { deferred, until } from "../support/wait.ts";
+import { startScenario } from "../support/scenario.ts";
+import { closeServers } from "../support/server.ts";
+import { FaultyAtomicStore } from "../support/stores/faulty_stores.ts";
+import { LateStore } from "../support/stores/late_store.ts";
+import { collect, deferred, until } from "../support/wait.ts";
 
 const user = ({ user }: { user?: unknown }) => user as string | undefined;
 
@@ -17,7 +14,7 @@ describe("two logins at once of one browser", () => {
   for (const basic of [true, false]) {
     it(`leave one session, on ${basic ? "a basic store" : "SessionStore"}`, async () => {
       const store = basic ? { store: new LateStore() } : {};
-      const { browser, bridge } = await startScene({ user, ...store });
+      const { browser, bridge } = await startScenario({ user, ...store });
       const ends = collect<[{ reason: string }]>(bridge, "sessionEnd");
       for (const name of ["ada", "bob", "cy"]) {
         const visitor = browser();
@@ -41,10 +38,10 @@ describe("two logins at once of one browser", () => {
 
   it("all learn in time that the store is away", async () => {
     const store = new FaultyAtomicStore();
-    const { browser } = await startScene({ store, storeTimeout: 300 });
+    const { browser } = await startScenario({ store, storeTimeout: 300 });
     const ada = browser();
     await ada.get("/");
-    store.moods.write = "hanging";
+    store.modes.write = "hanging";
     const since = Date.now();
     const answers = await Promise.all(
       [1, 2, 3, 4, 5, 6].map((n) => ada.post("/session", { json: { n } })),
@@ -55,13 +52,16 @@ describe("two logins at once of one browser", () => {
 
   it("leave no session of one that was told that it failed", async () => {
     const store = new FaultyAtomicStore();
-    const { browser, bridge } = await startScene({ store, storeTimeout: 50 });
+    const { browser, bridge } = await startScenario({
+      store,
+      storeTimeout: 50,
+    });
     const ada = browser();
     const { clientId } = (await ada.get("/")).json;
     const late = deferred();
-    store.moods.write = late.promise;
+    store.modes.write = late.promise;
     assertEquals((await ada.post("/session", { json: { n: 1 } })).status, 503);
-    store.moods.write = "well";
+    store.modes.write = "well";
     late.resolve();
     const undone = () => store.calls.some(([what]) => what === "destroy");
     await until(undone, "the session to go");

@@ -1,14 +1,18 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
-import { afterAll, afterEach, beforeAll, describe } from "@std/testing/bdd";
+import { afterEach, describe } from "@std/testing/bdd";
 import { randomUUID } from "node:crypto";
-import { spawnNodes, stopNodes, visitor } from "../support/processes.ts";
-import { type RedisServer, say, startRedis } from "../support/redis.ts";
-import { itNeeds, redisServerPath } from "../support/requires.ts";
+import {
+  browsersAt,
+  spawnNodes,
+  stopNodes,
+} from "../support/cluster/processes.ts";
+import { say } from "../support/redis/commands.ts";
+import {
+  itNeedsRedis,
+  type RedisServer,
+  withRedisServer,
+} from "../support/redis/server.ts";
 import { once, until } from "../support/wait.ts";
-
-const path = redisServerPath();
-const test = (name: string, body: () => Promise<void>) =>
-  itNeeds("redis-server", path, name, body);
 
 /** How long the nodes may hold, and wait for, a session here, in ms. */
 const LOCK = 1_000;
@@ -25,47 +29,45 @@ const spawn = (count: number, prefix = `store-${randomUUID()}:`) =>
   });
 
 describe("Nodes that are killed and frozen", () => {
-  beforeAll(async () => {
-    if (path) server = await startRedis();
-  });
+  withRedisServer((started) => server = started);
   afterEach(stopNodes);
-  afterAll(async () => {
-    if (path) await server.stop();
-  });
 
-  test("a node killed while it holds a session blocks others for lockTimeout at most, and loses nothing", async () => {
-    const nodes = await spawn(2);
-    const [a, b] = visitor(nodes);
-    await a!.post("/session", { json: { n: 1, user: "ada" } });
-    await a!.get("/");
-    const client = await b!.connect();
-    const held = await a!.connect();
-    held.emit("hold", 60_000, () => {});
-    await nodes[0]!.said("holding");
-    const since = Date.now();
-    // one waits when it dies, one comes after
-    const waiting = b!.ask(client, "count");
-    nodes[0]!.signal("SIGKILL");
-    assertEquals(await waiting, 2);
-    assertLess(Date.now() - since, LOCK + SLACK);
-    assertEquals((await b!.post("/add")).json, { n: 3 });
-    assertEquals((await b!.get("/session")).json.session, {
-      n: 3,
-      user: "ada",
-    });
-  });
+  itNeedsRedis(
+    "a node killed while it holds a session blocks others for lockTimeout at most, and loses nothing",
+    async () => {
+      const nodes = await spawn(2);
+      const [a, b] = browsersAt(nodes);
+      await a!.post("/session", { json: { n: 1, user: "ada" } });
+      await a!.get("/");
+      const client = await b!.connect();
+      const held = await a!.connect();
+      held.emit("hold", 60_000, () => {});
+      await nodes[0]!.reported("holding");
+      const since = Date.now();
+      // one waits when it dies, one comes after
+      const waiting = b!.ask(client, "count");
+      nodes[0]!.signal("SIGKILL");
+      assertEquals(await waiting, 2);
+      assertLess(Date.now() - since, LOCK + SLACK);
+      assertEquals((await b!.post("/add")).json, { n: 3 });
+      assertEquals((await b!.get("/session")).json.session, {
+        n: 3,
+        user: "ada",
+      });
+    },
+  );
 
-  test("a node killed in the line is passed over", async () => {
+  itNeedsRedis("a node killed in the line is passed over", async () => {
     const prefix = "line:";
     const nodes = await spawn(3, prefix);
-    const [a, b, c] = visitor(nodes);
+    const [a, b, c] = browsersAt(nodes);
     await a!.post("/session", { json: { n: 1 } });
     const { sessionId } = (await a!.get("/")).json;
     const holder = await a!.connect();
     const waiter = await b!.connect();
     const last = await c!.connect();
     const held = a!.ask(holder, "hold", 500);
-    await nodes[0]!.said("holding");
+    await nodes[0]!.reported("holding");
     waiter.emit("count", () => {});
     await until(async () => {
       const key = `${prefix}w:{${sessionId}}`;
@@ -80,72 +82,81 @@ describe("Nodes that are killed and frozen", () => {
   });
 
   for (const way of ["socket", "HTTP"] as const) {
-    test(`a node frozen past its lease and thawed is refused its late write (${way})`, async () => {
+    itNeedsRedis(
+      `a node frozen past its lease and thawed is refused its late write (${way})`,
+      async () => {
+        const nodes = await spawn(2);
+        const [a, b] = browsersAt(nodes);
+        await a!.post("/session", { json: { n: 1 } });
+        await a!.get("/");
+        const client = await b!.connect();
+        const held = await a!.connect();
+        const late = way === "socket"
+          ? a!.ask(held, "hold", 100)
+          : a!.post("/hold?ms=100").then(({ status, json }) => {
+            assertEquals(status, 503);
+            return json;
+          });
+        await nodes[0]!.reported("holding");
+        nodes[0]!.signal("SIGSTOP");
+        try {
+          const since = Date.now();
+          assertEquals(await b!.ask(client, "count"), 2);
+          assertLess(Date.now() - since, LOCK + SLACK);
+        } finally {
+          nodes[0]!.signal("SIGCONT");
+        }
+        assertEquals((await late).code, "SESSION_TIMEOUT");
+        assertEquals((await b!.get("/session")).json.session, { n: 2 });
+        // it goes on
+        assertEquals(await a!.ask(held, "count"), 3);
+      },
+    );
+  }
+
+  itNeedsRedis(
+    "a node frozen while its session ends is refused its late write, and frees its rooms",
+    async () => {
       const nodes = await spawn(2);
-      const [a, b] = visitor(nodes);
+      const [a, b] = browsersAt(nodes);
       await a!.post("/session", { json: { n: 1 } });
       await a!.get("/");
-      const client = await b!.connect();
       const held = await a!.connect();
-      const late = way === "socket"
-        ? a!.ask(held, "hold", 100)
-        : a!.post("/hold?ms=100").then(({ status, json }) => {
-          assertEquals(status, 503);
-          return json;
-        });
-      await nodes[0]!.said("holding");
+      const late = a!.ask(held, "hold", 100);
+      const ended = once(held, "session:end");
+      await nodes[0]!.reported("holding");
       nodes[0]!.signal("SIGSTOP");
       try {
-        const since = Date.now();
-        assertEquals(await b!.ask(client, "count"), 2);
-        assertLess(Date.now() - since, LOCK + SLACK);
+        assertEquals((await b!.post("/logout")).status, 200);
       } finally {
         nodes[0]!.signal("SIGCONT");
       }
-      assertEquals((await late).code, "SESSION_TIMEOUT");
-      assertEquals((await b!.get("/session")).json.session, { n: 2 });
-      // it goes on
-      assertEquals(await a!.ask(held, "count"), 3);
-    });
-  }
+      assertEquals((await late).code, "SESSION_ENDED");
+      assertEquals((await ended)[0], { reason: "logout" });
+      assertEquals((await a!.ask(held, "get")).code, "SESSION_MISSING");
+      assertEquals((await a!.get("/rooms")).json, []);
+      assert(nodes.every(({ lines }) => lines.every(sound)));
+    },
+  );
 
-  test("a node frozen while its session ends is refused its late write, and frees its rooms", async () => {
-    const nodes = await spawn(2);
-    const [a, b] = visitor(nodes);
-    await a!.post("/session", { json: { n: 1 } });
-    await a!.get("/");
-    const held = await a!.connect();
-    const late = a!.ask(held, "hold", 100);
-    const ended = once(held, "session:end");
-    await nodes[0]!.said("holding");
-    nodes[0]!.signal("SIGSTOP");
-    try {
-      assertEquals((await b!.post("/logout")).status, 200);
-    } finally {
-      nodes[0]!.signal("SIGCONT");
-    }
-    assertEquals((await late).code, "SESSION_ENDED");
-    assertEquals((await ended)[0], { reason: "logout" });
-    assertEquals((await a!.ask(held, "get")).code, "SESSION_MISSING");
-    assertEquals((await a!.get("/rooms")).json, []);
-    assert(nodes.every(({ lines }) => lines.every(sound)));
-  });
-
-  test("a node frozen under its holder's overdue lease may write if nobody came since", async () => {
-    const nodes = await spawn(2);
-    const [a, b] = visitor(nodes);
-    await a!.post("/session", { json: { n: 1 } });
-    await a!.get("/");
-    const held = await a!.connect();
-    const late = a!.ask(held, "hold", LOCK + 200);
-    assertEquals(await late, true);
-    assertEquals((await b!.get("/session")).json.session, {
-      n: 1,
-      late: true,
-    });
-  });
+  itNeedsRedis(
+    "a node frozen under its holder's overdue lease may write if nobody came since",
+    async () => {
+      const nodes = await spawn(2);
+      const [a, b] = browsersAt(nodes);
+      await a!.post("/session", { json: { n: 1 } });
+      await a!.get("/");
+      const held = await a!.connect();
+      const late = a!.ask(held, "hold", LOCK + 200);
+      assertEquals(await late, true);
+      assertEquals((await b!.get("/session")).json.session, {
+        n: 1,
+        late: true,
+      });
+    },
+  );
 });
 
-function sound({ says }: { readonly says: string }): boolean {
-  return says !== "unhandled";
+function sound({ type }: { readonly type: string }): boolean {
+  return type !== "unhandled";
 }

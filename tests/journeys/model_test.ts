@@ -42,10 +42,10 @@ const run = fc.array(step, { minLength: 1, maxLength: 7 });
 
 describe("the bridge", () => {
   it("agrees with a sequential model under random interleavings of requests, transactions, ends, new ids and disconnects", async () => {
-    await using scene = await startModel();
+    await using scenario = await startModel();
     let runs = 0;
     const property = fc.asyncProperty(run, async (steps) => {
-      const client = new Client(scene);
+      const client = new Client(scenario);
       await client.step(["login"]);
       await client.step(["connect"]);
       for (const operations of steps) await client.step(operations);

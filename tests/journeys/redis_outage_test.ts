@@ -5,18 +5,20 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser, ClientSocket } from "../support/browser.ts";
 import {
+  browsersAt,
   type NodeProcess,
   spawnNodes,
   stopNodes,
-  visitor,
-} from "../support/processes.ts";
-import { type RedisServer, startRedis } from "../support/redis.ts";
-import { itNeeds, redisServerPath } from "../support/requires.ts";
+} from "../support/cluster/processes.ts";
+import {
+  itNeedsRedis,
+  type RedisServer,
+  startRedis,
+} from "../support/redis/server.ts";
+import { redisServerPath } from "../support/requires.ts";
 import { pause, until } from "../support/wait.ts";
 
 const path = redisServerPath();
-const test = (name: string, body: () => Promise<void>) =>
-  itNeeds("redis-server", path, name, body);
 
 const VISITORS = 6;
 /** How long the store may take, a session be waited for, and an end go unnoticed, in ms. */
@@ -46,62 +48,71 @@ describe("Redis going away under a cluster", () => {
   });
 
   for (const [seconds, lock] of [[3, LOCK], [10, PATIENT]] as const) {
-    test(`frozen for ${seconds} s: typed errors in time, then all is well`, async () => {
-      server = await startRedis();
-      const { nodes, people } = await populate(lock);
-      server.signal("SIGSTOP");
-      const since = Date.now();
-      try {
-        await refused(people);
-        await pause(seconds * 1_000 - (Date.now() - since));
-      } finally {
-        server.signal("SIGCONT");
-      }
-      await wellAgain(people);
-      quiet(nodes, people);
-    });
+    itNeedsRedis(
+      `frozen for ${seconds} s: typed errors in time, then all is well`,
+      async () => {
+        server = await startRedis();
+        const { nodes, people } = await populate(lock);
+        server.signal("SIGSTOP");
+        const since = Date.now();
+        try {
+          await refused(people);
+          await pause(seconds * 1_000 - (Date.now() - since));
+        } finally {
+          server.signal("SIGCONT");
+        }
+        await wellAgain(people);
+        quiet(nodes, people);
+      },
+    );
   }
 
-  test("killed and started with its data: typed errors in time, then all is well", async () => {
-    dir = mkdtempSync(join(tmpdir(), "koa-io-session-"));
-    server = await startRedis(
-      ...["--appendonly", "yes", "--appendfsync", "always", "--dir", dir],
-    );
-    const { nodes, people } = await populate();
-    await server.stop();
-    await refused(people);
-    await server.start();
-    await wellAgain(people);
-    quiet(nodes, people);
-  });
-
-  test("killed and started empty: every socket learns that its session is gone, and may log in again", async () => {
-    server = await startRedis();
-    const { nodes, people } = await populate();
-    await server.stop();
-    await refused(people);
-    await server.start();
-    const since = Date.now();
-    await Promise.all(people.map(async ({ at, client }) => {
-      await at[1]!.heard(client, "session:end");
-      assertEquals((await at[1]!.ask(client, "get")).code, "SESSION_MISSING");
-      assertEquals((await at[1]!.ask(client, "whoami")).sessionId, undefined);
-    }));
-    // it looks again a second after it failed
-    assertLess(Date.now() - since, 1_000 + INTERVAL + SLACK);
-    assertEquals(await people[0]!.at[1]!.get("/rooms").then(json), []);
-    await Promise.all(people.map(async ({ at, client, user, sessionId }) => {
-      const answer = await at[0]!.post("/session", { json: { user } });
-      assertEquals(answer.status, 200);
-      const now = (await at[0]!.get("/")).json.sessionId;
-      assert(now !== sessionId);
-      await until(
-        async () => (await at[1]!.ask(client, "whoami")).sessionId === now,
-        "the socket in the new session",
+  itNeedsRedis(
+    "killed and started with its data: typed errors in time, then all is well",
+    async () => {
+      dir = mkdtempSync(join(tmpdir(), "koa-io-session-"));
+      server = await startRedis(
+        ...["--appendonly", "yes", "--appendfsync", "always", "--dir", dir],
       );
-    }));
-    assertEquals(unhandledByUs(nodes), []);
-  });
+      const { nodes, people } = await populate();
+      await server.stop();
+      await refused(people);
+      await server.start();
+      await wellAgain(people);
+      quiet(nodes, people);
+    },
+  );
+
+  itNeedsRedis(
+    "killed and started empty: every socket learns that its session is gone, and may log in again",
+    async () => {
+      server = await startRedis();
+      const { nodes, people } = await populate();
+      await server.stop();
+      await refused(people);
+      await server.start();
+      const since = Date.now();
+      await Promise.all(people.map(async ({ at, client }) => {
+        await at[1]!.event(client, "session:end");
+        assertEquals((await at[1]!.ask(client, "get")).code, "SESSION_MISSING");
+        assertEquals((await at[1]!.ask(client, "whoami")).sessionId, undefined);
+      }));
+      // it looks again a second after it failed
+      assertLess(Date.now() - since, 1_000 + INTERVAL + SLACK);
+      assertEquals(await people[0]!.at[1]!.get("/rooms").then(json), []);
+      await Promise.all(people.map(async ({ at, client, user, sessionId }) => {
+        const answer = await at[0]!.post("/session", { json: { user } });
+        assertEquals(answer.status, 200);
+        const now = (await at[0]!.get("/")).json.sessionId;
+        assert(now !== sessionId);
+        await until(
+          async () => (await at[1]!.ask(client, "whoami")).sessionId === now,
+          "the socket in the new session",
+        );
+      }));
+      assertEquals(unhandledByUs(nodes), []);
+    },
+  );
 });
 
 /** Two nodes, and people on them. */
@@ -118,7 +129,7 @@ async function populate(lockTimeout = LOCK): Promise<
   });
   const people: Person[] = [];
   for (let i = 0; i < VISITORS; i++) {
-    const at = visitor(nodes);
+    const at = browsersAt(nodes);
     const user = `user ${i}`;
     await at[0]!.post("/session", { json: { user, n: 0 } });
     const { sessionId } = (await at[0]!.get("/")).json;
@@ -181,7 +192,7 @@ async function wellAgain(people: readonly Person[]): Promise<void> {
   assertLess(Date.now() - since, 5_000);
   await Promise.all(people.map(async ({ at, client }) => {
     await at[0]!.post("/logout");
-    await at[1]!.heard(client, "session:end");
+    await at[1]!.event(client, "session:end");
   }));
 }
 
@@ -201,7 +212,7 @@ function quiet(nodes: readonly NodeProcess[], people: readonly Person[]) {
 /** The adapters leave what they publish to itself; that is theirs. */
 function unhandledByUs(nodes: readonly NodeProcess[]): unknown[] {
   return nodes.flatMap(({ lines }) =>
-    lines.filter(({ says }) => says === "unhandled")
+    lines.filter(({ type }) => type === "unhandled")
   );
 }
 

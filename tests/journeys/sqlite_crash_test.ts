@@ -5,12 +5,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { startChild } from "../support/child.ts";
-import { record } from "../support/redis_stores.ts";
+import { startChild } from "../support/child_process.ts";
 import { withSqlite } from "../support/sqlite.ts";
+import { record } from "../support/stores/records.ts";
 import { once, settles, until } from "../support/wait.ts";
 
-const WRITER = new URL("./sqlite_writer.ts", import.meta.url);
+const WRITER = new URL("../support/programs/sqlite_writer.ts", import.meta.url);
 
 interface Writer {
   readonly child: ChildProcess;

@@ -1,26 +1,23 @@
 import { assert, assertEquals, assertFalse } from "@std/assert";
-import { afterAll, afterEach, beforeAll, describe } from "@std/testing/bdd";
+import { afterEach, describe } from "@std/testing/bdd";
+import { serverSocketOf } from "../support/app.ts";
+import type { ClientSocket } from "../support/browser.ts";
+import { MESSENGERS } from "../support/cluster/messengers.ts";
 import {
   type Arrival,
   arrive,
   closeNodes,
-  MESSENGERS,
   type Nodes,
   type NodesConfig,
   startNodes,
-} from "../support/cluster.ts";
+} from "../support/cluster/nodes.ts";
+import { monitor } from "../support/redis/commands.ts";
 import {
-  type ClientSocket,
-  once,
-  serverSocketOf,
-  until,
-} from "../support/harness.ts";
-import { monitor, type RedisServer, startRedis } from "../support/redis.ts";
-import { itNeeds, redisServerPath } from "../support/requires.ts";
-
-const path = redisServerPath();
-const test = (name: string, body: () => Promise<void>) =>
-  itNeeds("redis-server", path, name, body);
+  itNeedsRedis,
+  type RedisServer,
+  withRedisServer,
+} from "../support/redis/server.ts";
+import { once, until } from "../support/wait.ts";
 
 let server: RedisServer;
 
@@ -32,120 +29,126 @@ const start = (config: NodesConfig = {}) =>
   });
 
 describe("Recovery in a cluster", () => {
-  beforeAll(async () => {
-    if (path) server = await startRedis();
-  });
+  withRedisServer((started) => server = started);
   afterEach(closeNodes);
-  afterAll(async () => {
-    if (path) await server.stop();
-  });
 
-  test("a socket that lost one node recovers on another, rooms included", async () => {
-    const nodes = await start();
-    const arrival = await arrive(nodes);
-    const { at, sessionId, clientId } = arrival;
-    const ticket = await loseConnection(nodes, arrival);
-    nodes.all[0]!.bridge.toSession(sessionId).emit("missed");
-    const client = await comeBack(arrival, ticket);
-    assert(client.recovered);
-    await at[0]!.heard(client, "missed");
-    assertEquals(await at[0]!.ask(client, "whoami"), { sessionId, clientId });
-    assertEquals(await at[0]!.ask(client, "add"), 2);
-    const heard = once(client, "session:end");
-    await at[1]!.post("/logout");
-    await heard;
-    assertEquals(nodes.all[0]!.rooms(), []);
-  });
-
-  for (const deaf of [false, true]) {
-    const how = deaf ? ", messages lost" : "";
-    test(`a logout elsewhere leaves nothing to recover${how}`, async () => {
-      const nodes = await start({ deaf });
+  itNeedsRedis(
+    "a socket that lost one node recovers on another, rooms included",
+    async () => {
+      const nodes = await start();
       const arrival = await arrive(nodes);
-      const { at, sessionId } = arrival;
+      const { at, sessionId, clientId } = arrival;
       const ticket = await loseConnection(nodes, arrival);
       nodes.all[0]!.bridge.toSession(sessionId).emit("missed");
-      await at[0]!.post("/logout");
-      nodes.all[0]!.io.emit("missed");
       const client = await comeBack(arrival, ticket);
-      assertFalse(client.recovered);
-      assertFalse(at[0]!.received(client).some(([name]) => name === "missed"));
-      assertEquals((await at[0]!.ask(client, "get")).code, "SESSION_MISSING");
-      assertEquals(nodes.all[0]!.rooms(), []);
-    });
-
-    test(`a node that knew the session recovers nothing after a logout elsewhere${how}`, async () => {
-      const nodes = await start({ deaf });
-      const arrival = await arrive(nodes);
-      const { at, sessionId } = arrival;
-      const ticket = await loseConnection(nodes, arrival);
-      nodes.all[0]!.bridge.toSession(sessionId).emit("missed");
+      assert(client.recovered);
+      await at[0]!.event(client, "missed");
+      assertEquals(await at[0]!.ask(client, "whoami"), { sessionId, clientId });
+      assertEquals(await at[0]!.ask(client, "add"), 2);
+      const heard = once(client, "session:end");
       await at[1]!.post("/logout");
-      const client = await comeBack(arrival, ticket);
-      assertFalse(client.recovered);
-      assertFalse(at[0]!.received(client).some(([name]) => name === "missed"));
-    });
+      await heard;
+      assertEquals(nodes.all[0]!.rooms(), []);
+    },
+  );
+
+  for (const losesMessages of [false, true]) {
+    const how = losesMessages ? ", messages lost" : "";
+    itNeedsRedis(
+      `a logout elsewhere leaves nothing to recover${how}`,
+      async () => {
+        const nodes = await start({ losesMessages });
+        const arrival = await arrive(nodes);
+        const { at, sessionId } = arrival;
+        const ticket = await loseConnection(nodes, arrival);
+        nodes.all[0]!.bridge.toSession(sessionId).emit("missed");
+        await at[0]!.post("/logout");
+        nodes.all[0]!.io.emit("missed");
+        const client = await comeBack(arrival, ticket);
+        assertFalse(client.recovered);
+        assertFalse(
+          at[0]!.received(client).some(([name]) => name === "missed"),
+        );
+        assertEquals((await at[0]!.ask(client, "get")).code, "SESSION_MISSING");
+        assertEquals(nodes.all[0]!.rooms(), []);
+      },
+    );
+
+    itNeedsRedis(
+      `a node that knew the session recovers nothing after a logout elsewhere${how}`,
+      async () => {
+        const nodes = await start({ losesMessages });
+        const arrival = await arrive(nodes);
+        const { at, sessionId } = arrival;
+        const ticket = await loseConnection(nodes, arrival);
+        nodes.all[0]!.bridge.toSession(sessionId).emit("missed");
+        await at[1]!.post("/logout");
+        const client = await comeBack(arrival, ticket);
+        assertFalse(client.recovered);
+        assertFalse(
+          at[0]!.received(client).some(([name]) => name === "missed"),
+        );
+      },
+    );
   }
 });
 
 describe("What travels between nodes", () => {
-  beforeAll(async () => {
-    if (path) server = await startRedis();
-  });
+  withRedisServer((started) => server = started);
   afterEach(closeNodes);
-  afterAll(async () => {
-    if (path) await server.stop();
-  });
 
   for (const messenger of MESSENGERS) {
-    test(`holds no id in clear, nor whose it is (${messenger})`, async () => {
-      const nodes = await start({
-        messenger,
-        options: { user: ({ user }) => user },
-        ...(messenger === "redis" && { io: {} }),
-      });
-      const watch = await monitor(server.port);
-      try {
-        const user = "ada.lovelace";
-        const { at, client, sessionId, clientId } = await arrive(nodes, {
-          user,
+    itNeedsRedis(
+      `holds no id in clear, nor whose it is (${messenger})`,
+      async () => {
+        const nodes = await start({
+          messenger,
+          options: { user: ({ user }) => user },
+          ...(messenger === "redis" && { io: {} }),
         });
-        const ids = [sessionId, clientId, user];
-        const [{ bridge }] = nodes.all as [typeof nodes.all[0]];
-        await bridge.withSession(sessionId, ({ session }) => {
-          session!.user = "eve.online";
-        });
-        bridge.toSession(sessionId).emit("news");
-        bridge.toClient(clientId).emit("news");
-        bridge.toUser(user).emit("news");
-        const rotated = once(client, "session:rotated");
-        await at[0]!.post("/regenerate?sockets=follow");
-        await rotated;
-        ids.push((await at[0]!.get("/")).json.sessionId, "eve.online");
-        const gone = once(
-          serverSocketOf(nodes.all[1]!.io, client),
-          "disconnect",
-        );
-        client.io.engine.close();
-        await gone;
-        await at[0]!.post("/logout");
-        await until(
-          () => nodes.all[1]!.events.length === 4,
-          "the last message",
-        );
-        const told = (await watch.commands()).filter((line) =>
-          !line.includes(nodes.prefix)
-        );
-        const kinds = told.filter((line) => line.includes("koa-io-session"));
-        assert(kinds.length >= 4, `${kinds.length} messages`);
-        assert(told.some((line) => line.includes("koa-io:session:")));
-        for (const line of told) {
-          for (const id of ids) assertFalse(line.includes(id), line);
+        const watch = await monitor(server.port);
+        try {
+          const user = "ada.lovelace";
+          const { at, client, sessionId, clientId } = await arrive(nodes, {
+            user,
+          });
+          const ids = [sessionId, clientId, user];
+          const [{ bridge }] = nodes.all as [typeof nodes.all[0]];
+          await bridge.withSession(sessionId, ({ session }) => {
+            session!.user = "eve.online";
+          });
+          bridge.toSession(sessionId).emit("news");
+          bridge.toClient(clientId).emit("news");
+          bridge.toUser(user).emit("news");
+          const rotated = once(client, "session:rotated");
+          await at[0]!.post("/regenerate?sockets=follow");
+          await rotated;
+          ids.push((await at[0]!.get("/")).json.sessionId, "eve.online");
+          const gone = once(
+            serverSocketOf(nodes.all[1]!.io, client),
+            "disconnect",
+          );
+          client.io.engine.close();
+          await gone;
+          await at[0]!.post("/logout");
+          await until(
+            () => nodes.all[1]!.events.length === 4,
+            "the last message",
+          );
+          const told = (await watch.commands()).filter((line) =>
+            !line.includes(nodes.prefix)
+          );
+          const kinds = told.filter((line) => line.includes("koa-io-session"));
+          assert(kinds.length >= 4, `${kinds.length} messages`);
+          assert(told.some((line) => line.includes("koa-io:session:")));
+          for (const line of told) {
+            for (const id of ids) assertFalse(line.includes(id), line);
+          }
+        } finally {
+          watch.close();
         }
-      } finally {
-        watch.close();
-      }
-    });
+      },
+    );
   }
 });
 
@@ -161,7 +164,7 @@ async function loseConnection(
   { at, client }: Arrival,
 ): Promise<Ticket> {
   nodes.all[0]!.io.emit("first");
-  await at[1]!.heard(client, "first");
+  await at[1]!.event(client, "first");
   const { _pid, _lastOffset } = client as unknown as Ticket;
   const gone = once(serverSocketOf(nodes.all[1]!.io, client), "disconnect");
   client.io.engine.close();

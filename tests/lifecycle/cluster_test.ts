@@ -1,29 +1,25 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import { afterAll, afterEach, beforeAll, describe } from "@std/testing/bdd";
+import { afterEach, describe } from "@std/testing/bdd";
+import { type Messenger, MESSENGERS } from "../support/cluster/messengers.ts";
 import {
   arrive,
   closeNodes,
-  type Messenger,
-  MESSENGERS,
   type NodesConfig,
   startNodes,
-} from "../support/cluster.ts";
-import { once, until } from "../support/harness.ts";
-import { type RedisServer, startRedis } from "../support/redis.ts";
-import { itNeeds, redisServerPath } from "../support/requires.ts";
+} from "../support/cluster/nodes.ts";
+import {
+  itNeedsRedis,
+  type RedisServer,
+  withRedisServer,
+} from "../support/redis/server.ts";
+import { once, until } from "../support/wait.ts";
 
-const path = redisServerPath();
 let server: RedisServer;
 
 for (const messenger of MESSENGERS) {
   describe(`A cluster over ${messenger}`, () => {
-    beforeAll(async () => {
-      if (path) server = await startRedis();
-    });
+    withRedisServer((started) => server = started);
     afterEach(closeNodes);
-    afterAll(async () => {
-      if (path) await server.stop();
-    });
     cases(messenger);
   });
 }
@@ -31,47 +27,52 @@ for (const messenger of MESSENGERS) {
 function cases(messenger: Messenger) {
   const start = (config: NodesConfig = {}) =>
     startNodes(server.port, { messenger, ...config });
-  const test = (name: string, body: () => Promise<void>) =>
-    itNeeds("redis-server", path, name, body);
 
-  test("a socket follows a login that was made on another node", async () => {
-    const nodes = await start();
-    const [a, b] = nodes.visitor();
-    await b!.get("/");
-    const client = await b!.connect();
-    const started = once(client, "session:start");
-    await a!.post("/session", { json: { user: "ada" } });
-    await started;
-    const { sessionId, clientId } = (await a!.get("/")).json;
-    assertEquals(await b!.ask(client, "whoami"), { sessionId, clientId });
-    assertEquals(await b!.ask(client, "get"), { user: "ada" });
-    const heard = once(client, "news");
-    nodes.all[0]!.bridge.toSession(sessionId).emit("news");
-    await heard;
-  });
+  itNeedsRedis(
+    "a socket follows a login that was made on another node",
+    async () => {
+      const nodes = await start();
+      const [a, b] = nodes.browsers();
+      await b!.get("/");
+      const client = await b!.connect();
+      const started = once(client, "session:start");
+      await a!.post("/session", { json: { user: "ada" } });
+      await started;
+      const { sessionId, clientId } = (await a!.get("/")).json;
+      assertEquals(await b!.ask(client, "whoami"), { sessionId, clientId });
+      assertEquals(await b!.ask(client, "get"), { user: "ada" });
+      const heard = once(client, "news");
+      nodes.all[0]!.bridge.toSession(sessionId).emit("news");
+      await heard;
+    },
+  );
 
-  test("of sessions that a client begins on all nodes at once, one stands", async () => {
-    const nodes = await start();
-    for (let round = 0; round < 20; round++) {
-      const at = nodes.visitor();
-      const { clientId } = (await at[0]!.get("/")).json;
-      await Promise.all(
-        at.map((one) => one.post("/session", { json: { user: "ada" } })),
-      );
-      const begun = nodes.all.flatMap(({ events }) => events)
-        .filter(([name, event]) =>
-          name === "sessionStart" && event.local && event.clientId === clientId
-        )
-        .map(([, { sessionId }]) => sessionId as string);
-      assertEquals(begun.length, nodes.all.length);
-      const { bridge } = nodes.all[0]!;
-      const found = await Promise.all(begun.map((sid) => bridge.peek(sid)));
-      const alive = begun.filter((_, i) => found[i] !== undefined);
-      assertEquals(alive, [await bridge.sessionIdOf(clientId)]);
-    }
-  });
+  itNeedsRedis(
+    "of sessions that a client begins on all nodes at once, one stands",
+    async () => {
+      const nodes = await start();
+      for (let round = 0; round < 20; round++) {
+        const at = nodes.browsers();
+        const { clientId } = (await at[0]!.get("/")).json;
+        await Promise.all(
+          at.map((one) => one.post("/session", { json: { user: "ada" } })),
+        );
+        const begun = nodes.all.flatMap(({ events }) => events)
+          .filter(([name, event]) =>
+            name === "sessionStart" && event.local &&
+            event.clientId === clientId
+          )
+          .map(([, { sessionId }]) => sessionId as string);
+        assertEquals(begun.length, nodes.all.length);
+        const { bridge } = nodes.all[0]!;
+        const found = await Promise.all(begun.map((sid) => bridge.peek(sid)));
+        const alive = begun.filter((_, i) => found[i] !== undefined);
+        assertEquals(alive, [await bridge.sessionIdOf(clientId)]);
+      }
+    },
+  );
 
-  test("a logout on another node ends it, rooms included", async () => {
+  itNeedsRedis("a logout on another node ends it, rooms included", async () => {
     const nodes = await start();
     const { at, client, sessionId } = await arrive(nodes);
     const ended = once(client, "session:end");
@@ -84,99 +85,114 @@ function cases(messenger: Messenger) {
     assertEquals(nodes.all[1]!.rooms(), []);
     nodes.all[0]!.bridge.toSession(sessionId).emit("news");
     nodes.all[0]!.io.emit("last");
-    await at[1]!.heard(client, "last");
+    await at[1]!.event(client, "last");
     assert(!at[1]!.received(client).some(([event]) => event === "news"));
   });
 
-  test("a logout on another node disconnects, where that is wanted", async () => {
-    const nodes = await start({ options: { onSessionEnd: "disconnect" } });
-    const { at, client } = await arrive(nodes);
-    const gone = once(client, "disconnect");
-    await at[0]!.post("/logout");
-    assertEquals((await gone)[0], "io server disconnect");
-  });
+  itNeedsRedis(
+    "a logout on another node disconnects, where that is wanted",
+    async () => {
+      const nodes = await start({ options: { onSessionEnd: "disconnect" } });
+      const { at, client } = await arrive(nodes);
+      const gone = once(client, "disconnect");
+      await at[0]!.post("/logout");
+      assertEquals((await gone)[0], "io server disconnect");
+    },
+  );
 
-  test("a socket follows a session that is regenerated on another node", async () => {
-    const nodes = await start({ options: { user: ({ user }) => user } });
-    const { at, client, sessionId, clientId } = await arrive(nodes, {
-      user: "ada",
-    });
-    const rotated = once(client, "session:rotated");
-    await at[0]!.post("/regenerate?sockets=follow");
-    assertEquals(await rotated, [{ sockets: "follow" }]);
-    const now = (await at[0]!.get("/")).json;
-    assertNotEquals(now.sessionId, sessionId);
-    assertEquals(await at[1]!.ask(client, "whoami"), {
-      sessionId: now.sessionId,
-      clientId,
-    });
-    assertEquals(nodes.all[1]!.rooms().length, 3);
-    for (const to of ["toSession", "toClient", "toUser"] as const) {
-      const id = {
-        toSession: now.sessionId,
-        toClient: clientId,
-        toUser: "ada",
-      };
-      const heard = once(client, to);
-      nodes.all[0]!.bridge[to](id[to]).emit(to);
-      await heard;
-    }
-    assertEquals(
-      at[1]!.received(client).map(([event]) => event)
-        .filter((event) => event.startsWith("session:")),
-      ["session:rotated"],
-    );
-  });
+  itNeedsRedis(
+    "a socket follows a session that is regenerated on another node",
+    async () => {
+      const nodes = await start({ options: { user: ({ user }) => user } });
+      const { at, client, sessionId, clientId } = await arrive(nodes, {
+        user: "ada",
+      });
+      const rotated = once(client, "session:rotated");
+      await at[0]!.post("/regenerate?sockets=follow");
+      assertEquals(await rotated, [{ sockets: "follow" }]);
+      const now = (await at[0]!.get("/")).json;
+      assertNotEquals(now.sessionId, sessionId);
+      assertEquals(await at[1]!.ask(client, "whoami"), {
+        sessionId: now.sessionId,
+        clientId,
+      });
+      assertEquals(nodes.all[1]!.rooms().length, 3);
+      for (const to of ["toSession", "toClient", "toUser"] as const) {
+        const id = {
+          toSession: now.sessionId,
+          toClient: clientId,
+          toUser: "ada",
+        };
+        const heard = once(client, to);
+        nodes.all[0]!.bridge[to](id[to]).emit(to);
+        await heard;
+      }
+      assertEquals(
+        at[1]!.received(client).map(([event]) => event)
+          .filter((event) => event.startsWith("session:")),
+        ["session:rotated"],
+      );
+    },
+  );
 
-  test("a socket is left behind where that is wanted of a regeneration", async () => {
-    const nodes = await start();
-    const { at, client, clientId } = await arrive(nodes);
-    const rotated = once(client, "session:rotated");
-    await at[0]!.post("/regenerate?sockets=leave");
-    assertEquals(await rotated, [{ sockets: "leave" }]);
-    assertEquals(await at[1]!.ask(client, "whoami"), { clientId });
-    assertEquals(nodes.all[1]!.rooms(), []);
-    const again = await at[1]!.connect();
-    const { sessionId } = (await at[0]!.get("/")).json;
-    assertEquals((await at[1]!.ask(again, "whoami")).sessionId, sessionId);
-  });
+  itNeedsRedis(
+    "a socket is left behind where that is wanted of a regeneration",
+    async () => {
+      const nodes = await start();
+      const { at, client, clientId } = await arrive(nodes);
+      const rotated = once(client, "session:rotated");
+      await at[0]!.post("/regenerate?sockets=leave");
+      assertEquals(await rotated, [{ sockets: "leave" }]);
+      assertEquals(await at[1]!.ask(client, "whoami"), { clientId });
+      assertEquals(nodes.all[1]!.rooms(), []);
+      const again = await at[1]!.connect();
+      const { sessionId } = (await at[0]!.get("/")).json;
+      assertEquals((await at[1]!.ask(again, "whoami")).sessionId, sessionId);
+    },
+  );
 
-  test("a session that replaces another takes its client's sockets along", async () => {
-    const nodes = await start({ options: { user: ({ user }) => user } });
-    const { at, client, sessionId } = await arrive(nodes, { user: "eve" });
-    at[0]!.jar.delete("test.sid");
-    const [ended, started] = [
-      once(client, "session:end"),
-      once(client, "session:start"),
-    ];
-    await at[0]!.post("/session", { json: { user: "ada" } });
-    assertEquals(await ended, [{ reason: "replaced" }]);
-    await started;
-    const now = (await at[0]!.get("/")).json;
-    assertNotEquals(now.sessionId, sessionId);
-    assertEquals(await at[1]!.ask(client, "get"), { user: "ada" });
-    assertEquals(nodes.all[1]!.rooms().length, 3);
-  });
+  itNeedsRedis(
+    "a session that replaces another takes its client's sockets along",
+    async () => {
+      const nodes = await start({ options: { user: ({ user }) => user } });
+      const { at, client, sessionId } = await arrive(nodes, { user: "eve" });
+      at[0]!.jar.delete("test.sid");
+      const [ended, started] = [
+        once(client, "session:end"),
+        once(client, "session:start"),
+      ];
+      await at[0]!.post("/session", { json: { user: "ada" } });
+      assertEquals(await ended, [{ reason: "replaced" }]);
+      await started;
+      const now = (await at[0]!.get("/")).json;
+      assertNotEquals(now.sessionId, sessionId);
+      assertEquals(await at[1]!.ask(client, "get"), { user: "ada" });
+      assertEquals(nodes.all[1]!.rooms().length, 3);
+    },
+  );
 
-  test("toUser follows a session that changes hands on another node", async () => {
-    const nodes = await start({ options: { user: ({ user }) => user } });
-    const { at, client, sessionId } = await arrive(nodes, { user: "eve" });
-    await nodes.all[0]!.bridge.withSession(sessionId, ({ session }) => {
-      session!.user = "ada";
-    });
-    const [, b] = nodes.all;
-    await until(async () => {
-      b!.bridge.toUser("ada").emit("ada");
-      await at[1]!.ask(client, "whoami");
-      return at[1]!.received(client).some(([event]) => event === "ada");
-    }, "the user's room");
-    nodes.all[0]!.bridge.toUser("eve").emit("eve");
-    nodes.all[0]!.bridge.toUser("ada").emit("last");
-    await at[1]!.heard(client, "last");
-    assert(!at[1]!.received(client).some(([event]) => event === "eve"));
-  });
+  itNeedsRedis(
+    "toUser follows a session that changes hands on another node",
+    async () => {
+      const nodes = await start({ options: { user: ({ user }) => user } });
+      const { at, client, sessionId } = await arrive(nodes, { user: "eve" });
+      await nodes.all[0]!.bridge.withSession(sessionId, ({ session }) => {
+        session!.user = "ada";
+      });
+      const [, b] = nodes.all;
+      await until(async () => {
+        b!.bridge.toUser("ada").emit("ada");
+        await at[1]!.ask(client, "whoami");
+        return at[1]!.received(client).some(([event]) => event === "ada");
+      }, "the user's room");
+      nodes.all[0]!.bridge.toUser("eve").emit("eve");
+      nodes.all[0]!.bridge.toUser("ada").emit("last");
+      await at[1]!.event(client, "last");
+      assert(!at[1]!.received(client).some(([event]) => event === "eve"));
+    },
+  );
 
-  test("destroyUser ends a user's sessions on every node", async () => {
+  itNeedsRedis("destroyUser ends a user's sessions on every node", async () => {
     const nodes = await start({ options: { user: ({ user }) => user } });
     const [one, two, three] = [
       await arrive(nodes, { user: "ada" }),
@@ -197,7 +213,7 @@ function cases(messenger: Messenger) {
     assertEquals((await nodes.all[1]!.bridge.sessionsOf("ada")).length, 1);
   });
 
-  test("each node's events say whether it happened there", async () => {
+  itNeedsRedis("each node's events say whether it happened there", async () => {
     const nodes = await start();
     const { at, client, sessionId, clientId } = await arrive(nodes);
     const [a, b] = nodes.all;
@@ -235,45 +251,48 @@ function cases(messenger: Messenger) {
     assertEquals(b!.events as unknown[], story(false));
   });
 
-  test("two nodes that log a user out and in at once agree in the end", async () => {
-    const nodes = await start({ options: { user: ({ user }) => user } });
-    const devices = [
-      await arrive(nodes, { user: "ada" }),
-      await arrive(nodes, { user: "ada" }),
-    ];
-    const bridges = nodes.all.map(({ bridge }) => bridge);
-    for (let round = 0; round < 5; round++) {
-      await Promise.all(devices.map(async ({ at }, i) => {
-        // both nodes end the same session, and everybody's
-        const { jar } = at[0]!;
-        await Promise.all([
-          at[0]!.post("/logout", { jar: jar.clone(), keep: false }),
-          at[1]!.post("/logout", { jar: jar.clone(), keep: false }),
-          bridges[i]!.destroyUser("ada"),
-        ]);
-        await at[i]!.post("/session", { json: { user: "ada" } });
-      }));
-      const live: string[] = [];
-      for (const { at, client } of devices) {
-        const seen = await Promise.all(
-          at.map((browser) => browser.get("/session", { keep: false })),
-        );
-        const [here, there] = seen.map(({ json }) => json);
-        assertEquals(here, there);
-        const has = here.session.user === "ada";
-        if (has) live.push(here.sessionId);
-        await until(async () => {
-          const { sessionId } = await at[1]!.ask(client, "whoami");
-          return sessionId === (has ? here.sessionId : undefined);
-        }, "the socket in the session that its client has");
+  itNeedsRedis(
+    "two nodes that log a user out and in at once agree in the end",
+    async () => {
+      const nodes = await start({ options: { user: ({ user }) => user } });
+      const devices = [
+        await arrive(nodes, { user: "ada" }),
+        await arrive(nodes, { user: "ada" }),
+      ];
+      const bridges = nodes.all.map(({ bridge }) => bridge);
+      for (let round = 0; round < 5; round++) {
+        await Promise.all(devices.map(async ({ at }, i) => {
+          // both nodes end the same session, and everybody's
+          const { jar } = at[0]!;
+          await Promise.all([
+            at[0]!.post("/logout", { jar: jar.clone(), keep: false }),
+            at[1]!.post("/logout", { jar: jar.clone(), keep: false }),
+            bridges[i]!.destroyUser("ada"),
+          ]);
+          await at[i]!.post("/session", { json: { user: "ada" } });
+        }));
+        const live: string[] = [];
+        for (const { at, client } of devices) {
+          const seen = await Promise.all(
+            at.map((browser) => browser.get("/session", { keep: false })),
+          );
+          const [here, there] = seen.map(({ json }) => json);
+          assertEquals(here, there);
+          const has = here.session.user === "ada";
+          if (has) live.push(here.sessionId);
+          await until(async () => {
+            const { sessionId } = await at[1]!.ask(client, "whoami");
+            return sessionId === (has ? here.sessionId : undefined);
+          }, "the socket in the session that its client has");
+        }
+        for (const bridge of bridges) {
+          const own = await bridge.sessionsOf("ada");
+          assertEquals(
+            own.map(({ sessionId }) => sessionId).sort(),
+            live.toSorted(),
+          );
+        }
       }
-      for (const bridge of bridges) {
-        const own = await bridge.sessionsOf("ada");
-        assertEquals(
-          own.map(({ sessionId }) => sessionId).sort(),
-          live.toSorted(),
-        );
-      }
-    }
-  });
+    },
+  );
 }

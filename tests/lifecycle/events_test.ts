@@ -7,21 +7,21 @@ import {
 } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
 import { SessionStore } from "@koa-io/session";
-import { type Scene, scene } from "../support/scene.ts";
+import { native } from "../support/app.ts";
 import {
-  CLIENT_KEY,
+  type ConnectedScenario,
+  connectedScenario,
+} from "../support/connected_scenario.ts";
+import { CLIENT_KEY, KEY } from "../support/cookies.ts";
+import { routesAndEvents } from "../support/routes.ts";
+import {
   closeServers,
-  collect,
-  fakeStore,
-  KEY,
-  native,
-  once,
-  pause,
-  routesAndEvents,
   type Stand,
   startServer,
   type TestOptions,
-} from "../support/harness.ts";
+} from "../support/server.ts";
+import { fakeStore } from "../support/stores/fake_store.ts";
+import { collect, once, pause } from "../support/wait.ts";
 
 interface Start {
   clientId: string;
@@ -42,8 +42,11 @@ const kinds: Record<string, () => TestOptions> = {
   "a custom store": () => ({ store: fakeStore() }),
 };
 
-/** Each way to end the scene's session, and the reason that is told. */
-const endings: Record<string, [reason: string, (it: Scene) => unknown]> = {
+/** Each way to end the scenario's session, and the reason that is told. */
+const endings: Record<
+  string,
+  [reason: string, (it: ConnectedScenario) => unknown]
+> = {
   "null over HTTP": ["logout", ({ ada }) => ada.post("/logout")],
   "null in a socket's handler": [
     "logout",
@@ -89,7 +92,10 @@ for (const [kind, options] of Object.entries(kinds)) {
     });
 
     it("is emitted for the session after a logout", async () => {
-      const { bridge, ada, sessionId } = await scene({ n: 1 }, options());
+      const { bridge, ada, sessionId } = await connectedScenario(
+        { n: 1 },
+        options(),
+      );
       const starts = collect<[Start]>(bridge, "sessionStart");
       await ada.post("/logout");
       await ada.post("/session", { json: { n: 2 } });
@@ -138,7 +144,7 @@ for (const [kind, options] of Object.entries(kinds)) {
 
     for (const [what, [reason, end]] of Object.entries(endings)) {
       it(`is emitted once, with reason "${reason}", by ${what}`, async () => {
-        const it = await scene({ n: 1 }, options());
+        const it = await connectedScenario({ n: 1 }, options());
         const ends = collect<[End]>(it.bridge, "sessionEnd");
         const clientId = it.ada.jar.get(CLIENT_KEY)!;
         await end(it);
@@ -147,10 +153,10 @@ for (const [kind, options] of Object.entries(kinds)) {
       });
 
       it(`tells the client "${reason}", and no id, by ${what}`, async () => {
-        const it = await scene({ n: 1 }, options());
+        const it = await connectedScenario({ n: 1 }, options());
         const clientId = it.ada.jar.get(CLIENT_KEY)!;
         const [first] = await Promise.all([
-          it.ada.heard(it.client, "session:end"),
+          it.ada.event(it.client, "session:end"),
           end(it),
         ]);
         assertEquals(first, [{ reason }]);
@@ -162,14 +168,15 @@ for (const [kind, options] of Object.entries(kinds)) {
     }
 
     it('has reason "expired" within a second of the end', async () => {
-      const { bridge, ada, client, sessionId, socket } = await scene(
-        { n: 1 },
-        { ...options(), maxAge: 400 },
-      );
+      const { bridge, ada, client, sessionId, socket } =
+        await connectedScenario(
+          { n: 1 },
+          { ...options(), maxAge: 400 },
+        );
       const ends = collect<[End]>(bridge, "sessionEnd");
       const since = Date.now();
       const [told] = await Promise.all([
-        ada.heard(client, "session:end"),
+        ada.event(client, "session:end"),
         once(bridge, "sessionEnd"),
       ]);
       assertLess(Date.now() - since, 1_400);
@@ -183,7 +190,7 @@ for (const [kind, options] of Object.entries(kinds)) {
     });
 
     it("is not emitted for what never was a session", async () => {
-      const { bridge, ada } = await scene(null, options());
+      const { bridge, ada } = await connectedScenario(null, options());
       const ends = collect<[End]>(bridge, "sessionEnd");
       await ada.post("/logout");
       await ada.get("/session");
@@ -304,29 +311,29 @@ describe("sessionStart", () => {
   });
 
   it("is told to the client's sockets, without an id", async () => {
-    const { ada, client } = await scene(null);
+    const { ada, client } = await connectedScenario(null);
     await ada.post("/session", { json: { n: 1 } });
-    await ada.heard(client, "session:start");
+    await ada.event(client, "session:start");
     const told = JSON.stringify(ada.received(client));
     assertFalse(told.includes(ada.jar.get(KEY)!));
     assertFalse(told.includes(ada.jar.get(CLIENT_KEY)!));
   });
 
   it("is told to nobody else's sockets", async () => {
-    const { ada, client, browser } = await scene(null);
+    const { ada, client, browser } = await connectedScenario(null);
     const bob = browser();
     await bob.get("/");
     const other = await bob.connect();
     await ada.post("/session", { json: { n: 1 } });
-    await ada.heard(client, "session:start");
+    await ada.event(client, "session:start");
     await ada.post("/logout");
-    await ada.heard(client, "session:end");
+    await ada.event(client, "session:end");
     await bob.ask(other, "whoami");
     assertEquals(bob.received(other), []);
   });
 
   it("is there for listeners added with once, off and prepend", async () => {
-    const { bridge, ada } = await scene(null);
+    const { bridge, ada } = await connectedScenario(null);
     let calls = 0;
     const listener = () => calls++;
     bridge.once("sessionStart", listener);
@@ -344,10 +351,11 @@ describe("sessionEnd", () => {
   afterEach(closeServers);
 
   it('has reason "revoked" for a destroy of the store itself', async () => {
-    const { bridge, sessionId, socket, ada, client } = await scene();
+    const { bridge, sessionId, socket, ada, client } =
+      await connectedScenario();
     const ends = collect<[End]>(bridge, "sessionEnd");
     (bridge.store as SessionStore).destroy(sessionId);
-    assertEquals(await ada.heard(client, "session:end"), [{
+    assertEquals(await ada.event(client, "session:end"), [{
       reason: "revoked",
     }]);
     assertEquals(ends.map(([end]) => end.reason), ["revoked"]);
@@ -356,7 +364,9 @@ describe("sessionEnd", () => {
 
   it('has reason "evicted" when the store needs the room', async () => {
     const store = new SessionStore({ maxEntries: 1 });
-    const { bridge, sessionId, browser } = await scene({ n: 1 }, { store });
+    const { bridge, sessionId, browser } = await connectedScenario({ n: 1 }, {
+      store,
+    });
     const ends = collect<[End]>(bridge, "sessionEnd");
     await browser().post("/session", { json: { n: 2 } });
     assertEquals(ends.length, 1);
@@ -367,16 +377,16 @@ describe("sessionEnd", () => {
   });
 
   it('with onSessionEnd: "keep" leaves the sockets connected', async () => {
-    const { ada, client, socket } = await scene({ n: 1 });
+    const { ada, client, socket } = await connectedScenario({ n: 1 });
     await ada.post("/logout");
-    await ada.heard(client, "session:end");
+    await ada.event(client, "session:end");
     assertEquals((await ada.ask(client, "whoami")).sessionId, undefined);
     await pause(20);
     assert(client.connected && socket.connected);
   });
 
   it('with onSessionEnd: "disconnect" tells them why and closes them', async () => {
-    const { ada, client } = await scene({ n: 1 }, {
+    const { ada, client } = await connectedScenario({ n: 1 }, {
       onSessionEnd: "disconnect",
     });
     const [[reason]] = await Promise.all([
@@ -384,7 +394,7 @@ describe("sessionEnd", () => {
       ada.post("/logout"),
     ]);
     assertEquals(reason, "io server disconnect");
-    assertEquals(await ada.heard(client, "session:end"), [{
+    assertEquals(await ada.event(client, "session:end"), [{
       reason: "logout",
     }]);
   });
@@ -395,7 +405,7 @@ describe("the bridge's error event", () => {
 
   it("is emitted only when somebody listens: nothing crashes", async () => {
     const store = fakeStore({ on: true });
-    const { ada, bridge, client } = await scene(
+    const { ada, bridge, client } = await connectedScenario(
       { n: 1 },
       { store, storeTimeout: 50, maxAge: 300 } as TestOptions,
     );

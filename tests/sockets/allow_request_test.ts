@@ -5,7 +5,9 @@ import { Server, type ServerOptions } from "socket.io";
 import { describe, it } from "@std/testing/bdd";
 import { assertEquals } from "@std/assert";
 import { bridgeSession } from "@koa-io/session";
-import { Browser, KEY, SIGNING_KEY, unhandledIn } from "../support/issue3.ts";
+import { Browser } from "../support/browser.ts";
+import { KEY, SIGNING_KEY } from "../support/cookies.ts";
+import { unhandledIn } from "../support/errors.ts";
 
 type AllowRequest = NonNullable<ServerOptions["allowRequest"]>;
 type Place =

@@ -6,17 +6,17 @@ import {
   assertRejects,
 } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
-import { scene } from "../support/scene.ts";
+import type { TestContext } from "../support/app.ts";
+import { connectedScenario } from "../support/connected_scenario.ts";
+import { warningsOf } from "../support/console.ts";
+import { KEY } from "../support/cookies.ts";
+import { unhandledIn } from "../support/errors.ts";
+import { routesAndEvents } from "../support/routes.ts";
 import {
   closeServers,
-  KEY,
-  routesAndEvents,
   startServer,
-  type TestContext,
   type TestOptions,
-  unhandledIn,
-  warningsOf,
-} from "../support/harness.ts";
+} from "../support/server.ts";
 
 const TRANSPORTS = ["websocket", "polling"];
 
@@ -107,7 +107,7 @@ describe("a handshake", () => {
   }
 
   it("of many sockets at once gives all of them the session", async () => {
-    const { ada, sessionId } = await scene({ n: 0 });
+    const { ada, sessionId } = await connectedScenario({ n: 0 });
     const sockets = await Promise.all(
       Array.from(
         { length: 20 },
@@ -119,7 +119,7 @@ describe("a handshake", () => {
     }
     await ada.post("/logout");
     for (const socket of sockets) {
-      await ada.heard(socket, "session:end");
+      await ada.event(socket, "session:end");
       assert(socket.connected);
     }
   });
@@ -134,7 +134,7 @@ describe("a handshake", () => {
         ada.post("/session", { json: { n: i } }),
       ]);
       if ((await ada.ask(socket, "whoami")).sessionId === undefined) {
-        await ada.heard(socket, "session:start");
+        await ada.event(socket, "session:start");
       }
       assertEquals(await ada.ask(socket, "get"), { n: i });
     }
@@ -156,7 +156,7 @@ describe("a handshake", () => {
   });
 
   it("that the client breaks off leaves nothing behind", async () => {
-    const { ada, bridge, io } = await scene({ n: 1 });
+    const { ada, bridge, io } = await connectedScenario({ n: 1 });
     const before = bridge.stats().sockets;
     const unhandled = await unhandledIn(async () => {
       for (let i = 0; i < 10; i++) {

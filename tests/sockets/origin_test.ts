@@ -5,16 +5,15 @@ import {
   assertMatch,
   assertStrictEquals,
 } from "@std/assert";
+import { codeOf } from "../support/errors.ts";
 import {
-  codeOf,
-  connectLine,
-  FaultyAtomicStore,
-  type Scene,
-  type ServerConfig,
-  startScene,
-  type TestOptions,
-  until,
-} from "../support/issue3.ts";
+  connectPair,
+  type Scenario,
+  startScenario,
+} from "../support/scenario.ts";
+import type { ServerConfig, TestOptions } from "../support/server.ts";
+import { FaultyAtomicStore } from "../support/stores/faulty_stores.ts";
+import { until } from "../support/wait.ts";
 
 const APP = "https://app.example";
 const FOREIGN = "https://evil.example";
@@ -33,11 +32,11 @@ const LOOKALIKES = [
 
 /** Whether a page of this origin may open a socket; both transports must agree. */
 async function admits(
-  scene: Scene,
+  scenario: Scenario,
   origin: string | undefined,
   headers: Record<string, string> = {},
 ): Promise<boolean> {
-  const browser = scene.browser();
+  const browser = scenario.browser();
   const all = { ...(origin !== undefined && { origin }), ...headers };
   const polling = (await browser.handshake(all)).status;
   const websocket = await browser.upgrade(all);
@@ -70,10 +69,10 @@ describe('origin "cors"', () => {
   for (const [name, origin] of forms) {
     it(`answers as ${name} of Socket.IO's cors.origin would`, async () => {
       const cors = { origin, credentials: true } as Cors;
-      await using scene = await startScene({}, { io: { cors: cors! } });
-      assert(await admits(scene, APP));
+      await using scenario = await startScenario({}, { io: { cors: cors! } });
+      assert(await admits(scenario, APP));
       for (const foreign of [FOREIGN, ...LOOKALIKES]) {
-        assertEquals(await admits(scene, foreign), false, foreign);
+        assertEquals(await admits(scenario, foreign), false, foreign);
       }
     });
   }
@@ -86,68 +85,68 @@ describe('origin "cors"', () => {
       const origin = req.headers["x-tenant"] === "a" ? APP : false;
       done(null, { origin, credentials: true });
     };
-    await using scene = await startScene({}, {
+    await using scenario = await startScenario({}, {
       io: { cors: cors as unknown as NonNullable<Cors> },
     });
-    assert(await admits(scene, APP, { "x-tenant": "a" }));
-    assertEquals(await admits(scene, APP), false);
-    assertEquals(await admits(scene, FOREIGN, { "x-tenant": "a" }), false);
+    assert(await admits(scenario, APP, { "x-tenant": "a" }));
+    assertEquals(await admits(scenario, APP), false);
+    assertEquals(await admits(scenario, FOREIGN, { "x-tenant": "a" }), false);
   });
 
   it("takes true as everybody, false as nobody", async () => {
     for (const origin of [true, false]) {
-      await using scene = await startScene({}, {
+      await using scenario = await startScenario({}, {
         io: { cors: { origin, credentials: true } },
       });
-      assertEquals(await admits(scene, FOREIGN), origin);
+      assertEquals(await admits(scenario, FOREIGN), origin);
     }
   });
 
   it("takes a policy whose function fails as a refusal", async () => {
     const origin = (_: unknown, done: (error: Error) => void) =>
       done(new Error("no"));
-    await using scene = await startScene({}, {
+    await using scenario = await startScenario({}, {
       io: { cors: { origin, credentials: true } as NonNullable<Cors> },
     });
-    assertEquals(await admits(scene, APP), false);
+    assertEquals(await admits(scenario, APP), false);
   });
 
   it("finds the policy that was given to attach() after the bridge", async () => {
-    await using scene = await startScene({}, {
+    await using scenario = await startScenario({}, {
       io: { cors: { origin: APP, credentials: true } },
       attach: "after",
     });
-    assert(await admits(scene, APP));
-    assertEquals(await admits(scene, FOREIGN), false);
+    assert(await admits(scenario, APP));
+    assertEquals(await admits(scenario, FOREIGN), false);
   });
 
   it("without a policy is the same origin: Koa's host, the scheme where it is known", async () => {
-    await using scene = await startScene();
-    const { host } = new URL(scene.url);
-    assert(await admits(scene, scene.url));
+    await using scenario = await startScenario();
+    const { host } = new URL(scenario.url);
+    assert(await admits(scenario, scenario.url));
     for (
       const origin of [
         FOREIGN,
-        `${scene.url}0`,
-        `${scene.url}.evil.example`,
+        `${scenario.url}0`,
+        `${scenario.url}.evil.example`,
         `https://${host}.evil.example`,
-        `http://evil.example/?${scene.url}`,
+        `http://evil.example/?${scenario.url}`,
         `http://${host}@evil.example`,
         "http://127.0.0.1",
         "null",
         "nonsense",
       ]
     ) {
-      assertEquals(await admits(scene, origin), false, origin);
+      assertEquals(await admits(scenario, origin), false, origin);
     }
   });
 
   it("without a policy believes Sec-Fetch-Site: same-origin, as behind a proxy that rewrites the host", async () => {
-    await using scene = await startScene();
+    await using scenario = await startScenario();
     const site = (value: string) => ({ "sec-fetch-site": value });
-    assert(await admits(scene, APP, site("same-origin")));
+    assert(await admits(scenario, APP, site("same-origin")));
     for (const value of ["cross-site", "same-site", "none"]) {
-      assertEquals(await admits(scene, APP, site(value)), false, value);
+      assertEquals(await admits(scenario, APP, site(value)), false, value);
     }
   });
 
@@ -157,17 +156,17 @@ describe('origin "cors"', () => {
       "x-forwarded-proto": "https",
     };
     for (const proxy of [true, false]) {
-      await using scene = await startScene({}, {
+      await using scenario = await startScenario({}, {
         prepare: ({ app }) => void (app.proxy = proxy),
       });
-      assertEquals(await admits(scene, APP, forwarded), proxy);
-      assertEquals(await admits(scene, FOREIGN, forwarded), false);
+      assertEquals(await admits(scenario, APP, forwarded), proxy);
+      assertEquals(await admits(scenario, FOREIGN, forwarded), false);
     }
   });
 
   it("lets a client without an Origin pass: it is no browser", async () => {
-    await using scene = await startScene();
-    assert(await admits(scene, undefined));
+    await using scenario = await startScenario();
+    assert(await admits(scenario, undefined));
   });
 });
 
@@ -181,16 +180,16 @@ describe("origin as an option of its own", () => {
   ];
   for (const [name, origin] of options) {
     it(`${name} decides, whatever cors says`, async () => {
-      await using scene = await startScene(
+      await using scenario = await startScenario(
         { origin } as TestOptions,
         { io: { cors: { origin: FOREIGN, credentials: true } } },
       );
-      assert(await admits(scene, APP));
-      assert(await admits(scene, APP));
+      assert(await admits(scenario, APP));
+      assert(await admits(scenario, APP));
       for (const foreign of [FOREIGN, ...LOOKALIKES]) {
-        assertEquals(await admits(scene, foreign), false, foreign);
+        assertEquals(await admits(scenario, foreign), false, foreign);
       }
-      assert(await admits(scene, undefined));
+      assert(await admits(scenario, undefined));
     });
   }
 
@@ -203,26 +202,26 @@ describe("origin as an option of its own", () => {
         () => Promise.reject(new Error("broken")),
       ]
     ) {
-      await using scene = await startScene({ origin } as TestOptions);
-      assertEquals(await admits(scene, APP), false);
+      await using scenario = await startScenario({ origin } as TestOptions);
+      assertEquals(await admits(scenario, APP), false);
     }
   });
 
   it('"same" keeps to the same origin although cors would allow more', async () => {
-    await using scene = await startScene({ origin: "same" }, {
+    await using scenario = await startScenario({ origin: "same" }, {
       io: { cors: { origin: APP, credentials: true } },
     });
-    assert(await admits(scene, scene.url));
-    assertEquals(await admits(scene, APP), false);
-    assertEquals(await admits(scene, "null"), false);
+    assert(await admits(scenario, scenario.url));
+    assertEquals(await admits(scenario, APP), false);
+    assertEquals(await admits(scenario, "null"), false);
   });
 
   it('"any" lets everybody in, with the session', async () => {
-    await using scene = await startScene({ origin: "any" });
-    const { browser, sessionId } = await scene.visit();
-    for (const origin of [FOREIGN, "null", scene.url]) {
-      assert(await admits(scene, origin));
-      const { server } = await connectLine(scene, browser, "/", {
+    await using scenario = await startScenario({ origin: "any" });
+    const { browser, sessionId } = await scenario.visit();
+    for (const origin of [FOREIGN, "null", scenario.url]) {
+      assert(await admits(scenario, origin));
+      const { server } = await connectPair(scenario, browser, "/", {
         headers: { origin },
       });
       assertEquals(server.sessionId, sessionId);
@@ -233,21 +232,24 @@ describe("origin as an option of its own", () => {
 describe("the origin rule", () => {
   it("refuses before any session is read", async () => {
     const store = new FaultyAtomicStore();
-    await using scene = await startScene({ store });
-    const { browser } = await scene.visit();
+    await using scenario = await startScenario({ store });
+    const { browser } = await scenario.visit();
     store.calls.length = 0;
     assertEquals((await browser.handshake({ origin: FOREIGN })).status, 403);
     assertEquals(await browser.upgrade({ origin: FOREIGN }), 400);
     assertEquals(store.calls, []);
-    assertEquals((await browser.handshake({ origin: scene.url })).status, 200);
+    assertEquals(
+      (await browser.handshake({ origin: scenario.url })).status,
+      200,
+    );
   });
 
   it("admits a foreign page under a wildcard without credentials, but without its session", async () => {
     for (const cors of [{ origin: "*" }, {}]) {
-      await using scene = await startScene({}, { io: { cors } });
-      const { browser, sessionId } = await scene.visit();
+      await using scenario = await startScenario({}, { io: { cors } });
+      const { browser, sessionId } = await scenario.visit();
       for (const transports of [["websocket"], ["polling"]]) {
-        const foreign = await connectLine(scene, browser, "/", {
+        const foreign = await connectPair(scenario, browser, "/", {
           headers: { origin: FOREIGN },
           transports,
         });
@@ -257,7 +259,7 @@ describe("the origin rule", () => {
           "SESSION_MISSING",
         );
       }
-      const { server } = await connectLine(scene, browser);
+      const { server } = await connectPair(scenario, browser);
       assertEquals(server.sessionId, sessionId);
     }
   });
@@ -267,8 +269,8 @@ describe("the origin rule", () => {
     const warn = console.warn;
     console.warn = (...args: unknown[]) => void warnings.push(args.join(" "));
     try {
-      await using scene = await startScene();
-      for (let i = 0; i < 2; i++) await admits(scene, FOREIGN);
+      await using scenario = await startScenario();
+      for (let i = 0; i < 2; i++) await admits(scenario, FOREIGN);
       await until(() => warnings.length > 0, "a warning");
       assertEquals(warnings.length, 1, warnings.join("\n"));
       assertMatch(warnings[0]!, /\borigin\b/);

@@ -5,19 +5,16 @@ import {
   assertFalse,
   assertStrictEquals,
 } from "@std/assert";
+import { serverSocketOf, type TestSocket } from "../support/app.ts";
+import type { Browser, ClientSocket } from "../support/browser.ts";
+import { clearingIntervals } from "../support/intervals.ts";
 import {
-  type Browser,
-  clearingIntervals,
-  type ClientSocket,
-  once,
-  type Scene,
-  type ServerConfig,
-  serverEnd,
-  startScene,
-  type TestOptions,
-  type TestSocket,
+  type Scenario,
+  startScenario,
   type Visitor,
-} from "../support/issue3.ts";
+} from "../support/scenario.ts";
+import type { ServerConfig, TestOptions } from "../support/server.ts";
+import { once } from "../support/wait.ts";
 
 /** Recovery as Socket.IO documents it, with its own defaults. */
 const recovering: ServerConfig = {
@@ -39,12 +36,12 @@ function ticket(client: ClientSocket): { pid: string; offset: string } {
 
 /** Connects, hears one packet (only then a client can be recovered) and loses its connection. */
 async function loseConnection(
-  scene: Scene,
+  scenario: Scenario,
   { browser, connect }: Visitor,
 ): Promise<ClientSocket> {
   const { client, server } = await connect();
-  scene.io.emit("first");
-  await browser.heard(client, "first");
+  scenario.io.emit("first");
+  await browser.event(client, "first");
   const gone = once(server, "disconnect");
   client.io.engine.close();
   await gone;
@@ -53,13 +50,13 @@ async function loseConnection(
 
 /** Connects again and answers once everything that it missed has come. */
 async function comeBack(
-  scene: Scene,
+  scenario: Scenario,
   browser: Browser,
   client: ClientSocket,
 ): Promise<TestSocket> {
   await browser.open(client);
   await browser.ask(client, "whoami");
-  return serverEnd(scene, client);
+  return serverSocketOf(scenario.io, client);
 }
 
 function missed(browser: Browser, client: ClientSocket): string[] {
@@ -72,13 +69,13 @@ for (const onSessionEnd of ["keep", "disconnect"] as const) {
     const options: TestOptions = { onSessionEnd };
 
     it("recovers a live client: its packets, its withSession and its rooms", async () => {
-      await using scene = await startScene(options, recovering);
-      const visitor = await scene.visit({ n: 1 });
+      await using scenario = await startScenario(options, recovering);
+      const visitor = await scenario.visit({ n: 1 });
       const { browser, sessionId, clientId } = visitor;
-      const client = await loseConnection(scene, visitor);
-      scene.io.emit("missed by all");
-      scene.bridge.toSession(sessionId).emit("missed by the session");
-      const server = await comeBack(scene, browser, client);
+      const client = await loseConnection(scenario, visitor);
+      scenario.io.emit("missed by all");
+      scenario.bridge.toSession(sessionId).emit("missed by the session");
+      const server = await comeBack(scenario, browser, client);
       assert(client.recovered && server.recovered);
       assertEquals(missed(browser, client), [
         "missed by all",
@@ -89,19 +86,19 @@ for (const onSessionEnd of ["keep", "disconnect"] as const) {
         clientId,
       });
       assertEquals(await browser.ask(client, "add"), 2);
-      scene.bridge.toSession(sessionId).emit("now");
-      await browser.heard(client, "now");
+      scenario.bridge.toSession(sessionId).emit("now");
+      await browser.event(client, "now");
     });
 
     it("gives a revoked client neither its state nor what it missed", async () => {
-      await using scene = await startScene(options, recovering);
-      const visitor = await scene.visit({ n: 1 });
+      await using scenario = await startScenario(options, recovering);
+      const visitor = await scenario.visit({ n: 1 });
       const { browser, sessionId } = visitor;
-      const client = await loseConnection(scene, visitor);
-      scene.bridge.toSession(sessionId).emit("missed by the session");
-      await scene.bridge.destroy(sessionId);
-      scene.io.emit("missed by all");
-      const server = await comeBack(scene, browser, client);
+      const client = await loseConnection(scenario, visitor);
+      scenario.bridge.toSession(sessionId).emit("missed by the session");
+      await scenario.bridge.destroy(sessionId);
+      scenario.io.emit("missed by all");
+      const server = await comeBack(scenario, browser, client);
       assertFalse(client.recovered || server.recovered);
       assertEquals(missed(browser, client), []);
       assertStrictEquals(server.sessionId, undefined);
@@ -109,33 +106,33 @@ for (const onSessionEnd of ["keep", "disconnect"] as const) {
     });
 
     it("ends a recovered client with its session as any other", async () => {
-      await using scene = await startScene(options, recovering);
-      const visitor = await scene.visit({ n: 1 });
+      await using scenario = await startScenario(options, recovering);
+      const visitor = await scenario.visit({ n: 1 });
       const { browser, sessionId } = visitor;
-      const client = await loseConnection(scene, visitor);
-      const server = await comeBack(scene, browser, client);
+      const client = await loseConnection(scenario, visitor);
+      const server = await comeBack(scenario, browser, client);
       assert(server.recovered);
       const heard = onSessionEnd === "disconnect"
         ? once(client, "disconnect")
-        : browser.heard(client, "session:end");
-      await scene.bridge.destroy(sessionId);
+        : browser.event(client, "session:end");
+      await scenario.bridge.destroy(sessionId);
       await heard;
       assertStrictEquals(server.sessionId, undefined);
     });
 
     it("does not recover a client that was connected when its session ended", async () => {
-      await using scene = await startScene(options, recovering);
-      const { browser, sessionId, connect } = await scene.visit({ n: 1 });
+      await using scenario = await startScenario(options, recovering);
+      const { browser, sessionId, connect } = await scenario.visit({ n: 1 });
       const { client, server } = await connect();
-      scene.io.emit("first");
-      await browser.heard(client, "first");
+      scenario.io.emit("first");
+      await browser.event(client, "first");
       const gone = once(server, "disconnect");
-      await scene.bridge.destroy(sessionId);
-      await browser.heard(client, "session:end");
+      await scenario.bridge.destroy(sessionId);
+      await browser.event(client, "session:end");
       client.io.engine.close();
       await gone;
-      scene.io.emit("missed by all");
-      const back = await comeBack(scene, browser, client);
+      scenario.io.emit("missed by all");
+      const back = await comeBack(scenario, browser, client);
       assertStrictEquals(back.sessionId, undefined);
       if (onSessionEnd === "disconnect") {
         assertFalse(client.recovered);
@@ -147,81 +144,84 @@ for (const onSessionEnd of ["keep", "disconnect"] as const) {
 
 describe("connectionStateRecovery", () => {
   it("is gated on an adapter that io.adapter() sets later, too", async () => {
-    await using scene = await startScene({}, recovering);
-    const Base = scene.io.of("/").adapter.constructor as new (
+    await using scenario = await startScenario({}, recovering);
+    const Base = scenario.io.of("/").adapter.constructor as new (
       ...args: unknown[]
     ) => object;
     const Later = class extends Base {};
-    scene.io.adapter(
-      Later as unknown as Parameters<typeof scene.io.adapter>[0],
+    scenario.io.adapter(
+      Later as unknown as Parameters<typeof scenario.io.adapter>[0],
     );
-    assert((scene.io.of("/").adapter as object) instanceof Later);
-    const [revoked, live] = [await scene.visit(), await scene.visit({ n: 1 })];
-    const a = await loseConnection(scene, revoked);
-    const b = await loseConnection(scene, live);
-    await scene.bridge.destroy(revoked.sessionId);
-    scene.io.emit("missed by all");
-    assertFalse((await comeBack(scene, revoked.browser, a)).recovered);
+    assert((scenario.io.of("/").adapter as object) instanceof Later);
+    const [revoked, live] = [
+      await scenario.visit(),
+      await scenario.visit({ n: 1 }),
+    ];
+    const a = await loseConnection(scenario, revoked);
+    const b = await loseConnection(scenario, live);
+    await scenario.bridge.destroy(revoked.sessionId);
+    scenario.io.emit("missed by all");
+    assertFalse((await comeBack(scenario, revoked.browser, a)).recovered);
     assertEquals(missed(revoked.browser, a), []);
-    assert((await comeBack(scene, live.browser, b)).recovered);
+    assert((await comeBack(scenario, live.browser, b)).recovered);
     assertEquals(missed(live.browser, b), ["missed by all"]);
     assertEquals(await live.browser.ask(b, "add"), 2);
   });
 
   it("restores a private id only once", async () => {
-    await using scene = await startScene({}, recovering);
-    const visitor = await scene.visit({ n: 1 });
+    await using scenario = await startScenario({}, recovering);
+    const visitor = await scenario.visit({ n: 1 });
     const { browser } = visitor;
-    const client = await loseConnection(scene, visitor);
+    const client = await loseConnection(scenario, visitor);
     const auth = ticket(client);
-    scene.io.emit("missed by all");
-    assert((await comeBack(scene, browser, client)).recovered);
+    scenario.io.emit("missed by all");
+    assert((await comeBack(scenario, browser, client)).recovered);
     const copy = browser.socket("/", { auth });
-    const server = await comeBack(scene, browser, copy);
+    const server = await comeBack(scenario, browser, copy);
     assertFalse(server.recovered);
     assertEquals(missed(browser, copy), []);
   });
 
   it("restores a private id only once, although two ask at the same time", async () => {
-    await using scene = await startScene({}, recovering);
-    const visitor = await scene.visit({ n: 1 });
+    await using scenario = await startScenario({}, recovering);
+    const visitor = await scenario.visit({ n: 1 });
     const { browser } = visitor;
-    const auth = ticket(await loseConnection(scene, visitor));
+    const auth = ticket(await loseConnection(scenario, visitor));
     const servers = await Promise.all(
       [1, 2, 3].map(() =>
-        comeBack(scene, browser, browser.socket("/", { auth }))
+        comeBack(scenario, browser, browser.socket("/", { auth }))
       ),
     );
     assertEquals(servers.filter(({ recovered }) => recovered).length, 1);
   });
 
   it("still works for sockets that have no session", async () => {
-    await using scene = await startScene({}, recovering);
-    const browser = scene.browser();
+    await using scenario = await startScenario({}, recovering);
+    const browser = scenario.browser();
     const client = await browser.connect();
-    const server = serverEnd(scene, client);
-    scene.io.emit("first");
-    await browser.heard(client, "first");
+    const server = serverSocketOf(scenario.io, client);
+    scenario.io.emit("first");
+    await browser.event(client, "first");
     const gone = once(server, "disconnect");
     client.io.engine.close();
     await gone;
-    scene.io.emit("missed by all");
-    const back = await comeBack(scene, browser, client);
+    scenario.io.emit("missed by all");
+    const back = await comeBack(scenario, browser, client);
     assert(back.recovered);
     assertEquals(missed(browser, client), ["missed by all"]);
     assertEquals(await back.withSession(() => 1, "guest"), "guest");
   });
 
   it("follows a session that was regenerated meanwhile, or refuses, but never by the old id", async () => {
-    await using scene = await startScene({}, recovering);
-    scene.route("/rotate", async (ctx) => {
+    await using scenario = await startScenario({}, recovering);
+    scenario.route("/rotate", async (ctx) => {
       await ctx.regenerateSession();
       return ctx.sessionId;
     });
-    const visitor = await scene.visit({ n: 1 });
-    const client = await loseConnection(scene, visitor);
+    const visitor = await scenario.visit({ n: 1 });
+    const client = await loseConnection(scenario, visitor);
     const newId = (await visitor.browser.post("/rotate")).body;
-    const server = await comeBack(scene, visitor.browser, client);
+    const server = await comeBack(scenario, visitor.browser, client);
     assert(server.sessionId === newId || server.sessionId === undefined);
   });
 });

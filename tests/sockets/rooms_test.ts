@@ -1,18 +1,12 @@
 /** The rooms of a session: kept from when somebody can use them. */
 import { assertEquals } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
-import { scene } from "../support/scene.ts";
-import {
-  closeServers,
-  collect,
-  type Deferred,
-  deferred,
-  once,
-  routesAndEvents,
-  serverSocketOf,
-  startServer,
-} from "../support/harness.ts";
-import { clearingIntervals } from "../support/issue3.ts";
+import { serverSocketOf } from "../support/app.ts";
+import { connectedScenario } from "../support/connected_scenario.ts";
+import { clearingIntervals } from "../support/intervals.ts";
+import { routesAndEvents } from "../support/routes.ts";
+import { closeServers, startServer } from "../support/server.ts";
+import { collect, type Deferred, deferred, once } from "../support/wait.ts";
 
 /** How many of the bridge's rooms a socket is in. */
 const rooms = (socket: { rooms: Set<string> }) =>
@@ -24,14 +18,14 @@ describe("rooms", () => {
   afterEach(closeServers);
 
   it("are not kept while nobody can use them", async () => {
-    const { ada, socket } = await scene({ n: 1 });
+    const { ada, socket } = await connectedScenario({ n: 1 });
     assertEquals(rooms(socket), 0);
     await ada.post("/logout");
     assertEquals(socket.sessionId, undefined);
   });
 
   it("have everybody in them from the first call that needs them", async () => {
-    const stand = await scene({ name: "ada" }, byUser as never);
+    const stand = await connectedScenario({ name: "ada" }, byUser as never);
     const { bridge, sessionId, socket, ada, client } = stand;
     const second = await ada.connect();
     const { clientId } = socket;
@@ -48,7 +42,7 @@ describe("rooms", () => {
   });
 
   it("are reached by an operator that was made before its first socket came", async () => {
-    const stand = await scene({ n: 1 });
+    const stand = await connectedScenario({ n: 1 });
     const operator = stand.bridge.toSession(stand.sessionId);
     const late = await stand.ada.connect();
     const news = once(late, "news");
@@ -67,7 +61,10 @@ describe("rooms", () => {
     };
     const schema = { "~standard": { version: 1, vendor: "test", validate } };
     const options = { ...byUser, schema };
-    const { bridge, ada } = await scene({ name: "eve" }, options as never);
+    const { bridge, ada } = await connectedScenario(
+      { name: "eve" },
+      options as never,
+    );
     const held = gate = { reached: deferred(), open: deferred() };
     const late = ada.socket();
     const heard = collect(late, "news");
@@ -118,7 +115,9 @@ describe("rooms", () => {
   });
 
   it("are left at the end, and entered at the next login, once they are kept", async () => {
-    const { ada, bridge, socket, sessionId } = await scene({ n: 1 });
+    const { ada, bridge, socket, sessionId } = await connectedScenario({
+      n: 1,
+    });
     bridge.toSession(sessionId);
     assertEquals(rooms(socket), 2);
     await ada.post("/logout");
@@ -129,7 +128,7 @@ describe("rooms", () => {
 
   it("are kept from the beginning where sockets can be recovered", async () => {
     await clearingIntervals(async () => {
-      const { socket } = await scene({ n: 1 }, {}, {
+      const { socket } = await connectedScenario({ n: 1 }, {}, {
         io: { connectionStateRecovery: {} },
       });
       assertEquals(rooms(socket), 2);

@@ -6,16 +6,15 @@ import {
 } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
 import { SessionMissingError, type SessionStore } from "@koa-io/session";
-import { scene } from "../support/scene.ts";
+import { serverSocketOf, type TestSocket } from "../support/app.ts";
+import { connectedScenario } from "../support/connected_scenario.ts";
+import { routesAndEvents } from "../support/routes.ts";
 import {
   closeServers,
-  fakeStore,
-  routesAndEvents,
-  serverSocketOf,
   startServer,
   type TestOptions,
-  type TestSocket,
-} from "../support/harness.ts";
+} from "../support/server.ts";
+import { fakeStore } from "../support/stores/fake_store.ts";
 
 describe("socket.withSession without a session", () => {
   afterEach(closeServers);
@@ -26,9 +25,9 @@ describe("socket.withSession without a session", () => {
 
   /** A socket that never had a session, and one whose session was lost by the store. */
   async function missing(): Promise<TestSocket[]> {
-    const guest = await scene(null);
+    const guest = await connectedScenario(null);
     const store = fakeStore();
-    const lost = await scene({ n: 1 }, { store } as TestOptions);
+    const lost = await connectedScenario({ n: 1 }, { store } as TestOptions);
     store.lose(lost.sessionId);
     return [guest.socket, lost.socket];
   }
@@ -76,7 +75,7 @@ describe("socket.withSession without a session", () => {
   });
 
   it("never creates one", async () => {
-    const { socket, bridge, sessionId } = await scene(null);
+    const { socket, bridge, sessionId } = await connectedScenario(null);
     await socket.withSession(({ session }) => session!.n = 1, null);
     assertEquals((bridge.store as SessionStore).size, 0);
     assertEquals(sessionId, undefined);
@@ -95,7 +94,7 @@ describe("sessionCtx.session = null", () => {
   afterEach(closeServers);
 
   it("destroys the session for sockets and HTTP", async () => {
-    const { socket, ada, bridge } = await scene({ n: 1 });
+    const { socket, ada, bridge } = await connectedScenario({ n: 1 });
     const result = await socket.withSession((sessionCtx) => {
       sessionCtx.session = null;
       return "gone";
@@ -108,7 +107,7 @@ describe("sessionCtx.session = null", () => {
   });
 
   it("in a handler that throws destroys nothing", async () => {
-    const { socket } = await scene({ n: 1 });
+    const { socket } = await connectedScenario({ n: 1 });
     await assertRejects(() =>
       socket.withSession((sessionCtx) => {
         sessionCtx.session = null;

@@ -1,15 +1,9 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
-import {
-  closeServers,
-  deferred,
-  routesAndEvents,
-  serverSocketOf,
-  settles,
-  type Stand,
-  startServer,
-  type TestSocket,
-} from "../support/harness.ts";
+import { serverSocketOf, type TestSocket } from "../support/app.ts";
+import { routesAndEvents } from "../support/routes.ts";
+import { closeServers, type Stand, startServer } from "../support/server.ts";
+import { deferred, settles } from "../support/wait.ts";
 
 /** A browser with a session `{ n: 0 }` and some sockets in it. */
 async function sockets(stand: Stand, count: number): Promise<TestSocket[]> {

@@ -6,26 +6,23 @@ import {
   assertStrictEquals,
 } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
-import { scene } from "../support/scene.ts";
+import type { TestSocket } from "../support/app.ts";
+import { connectedScenario } from "../support/connected_scenario.ts";
+import { CLIENT_KEY, KEY } from "../support/cookies.ts";
+import { routesAndEvents } from "../support/routes.ts";
 import {
-  CLIENT_KEY,
   closeServers,
-  deferred,
-  fakeStore,
-  KEY,
-  routesAndEvents,
-  settles,
   startServer,
   type TestOptions,
-  type TestSocket,
-  until,
-} from "../support/harness.ts";
+} from "../support/server.ts";
+import { fakeStore } from "../support/stores/fake_store.ts";
+import { deferred, settles, until } from "../support/wait.ts";
 
 describe("socket.withSession", () => {
   afterEach(closeServers);
 
   it("hands out sessionId, session and socket", async () => {
-    const { socket, sessionId } = await scene({ user: "ada" });
+    const { socket, sessionId } = await connectedScenario({ user: "ada" });
     await socket.withSession((sessionCtx) => {
       assertEquals(sessionCtx.sessionId, sessionId);
       assertEquals({ ...sessionCtx.session }, { user: "ada" });
@@ -34,14 +31,14 @@ describe("socket.withSession", () => {
   });
 
   it("resolves to what the handler returns, or resolves to", async () => {
-    const { socket } = await scene();
+    const { socket } = await connectedScenario();
     assertEquals(await socket.withSession(() => 17), 17);
     assertEquals(await socket.withSession(() => Promise.resolve("x")), "x");
     assertEquals(await socket.withSession(() => {}), undefined);
   });
 
   it("sees what HTTP stored, and HTTP what it stored", async () => {
-    const { socket, ada } = await scene({ n: 1 });
+    const { socket, ada } = await connectedScenario({ n: 1 });
     await socket.withSession(({ session }) => {
       session!.n = 2;
       session!.nested = { a: 1 };
@@ -53,7 +50,7 @@ describe("socket.withSession", () => {
   });
 
   it("lets the session be replaced, and keys be deleted", async () => {
-    const { socket, ada } = await scene({ n: 1, user: "ada" });
+    const { socket, ada } = await connectedScenario({ n: 1, user: "ada" });
     await socket.withSession((sessionCtx) => {
       sessionCtx.session = { list: [1] };
     });
@@ -67,7 +64,10 @@ describe("socket.withSession", () => {
 
   it("shows nothing of koa-session's bookkeeping, nor the bridge's", async () => {
     for (const store of [null, fakeStore()]) {
-      const { socket } = await scene({ n: 1 }, { store } as TestOptions);
+      const { socket } = await connectedScenario(
+        { n: 1 },
+        { store } as TestOptions,
+      );
       const keys = await socket.withSession(({ session }) =>
         Reflect.ownKeys(session!)
       );
@@ -76,7 +76,7 @@ describe("socket.withSession", () => {
   });
 
   it("refuses a session that is no object, and changes nothing", async () => {
-    const { socket, ada } = await scene({ n: 1 });
+    const { socket, ada } = await connectedScenario({ n: 1 });
     for (const wrong of ["text", 5, true, [1], () => {}]) {
       await assertRejects(
         () =>
@@ -90,14 +90,14 @@ describe("socket.withSession", () => {
   });
 
   it("refuses a handler that is no function with a TypeError", async () => {
-    const { socket } = await scene();
+    const { socket } = await connectedScenario();
     for (const handler of [undefined, null, {}, "get", 5]) {
       await assertRejects(
         () => socket.withSession(handler as never),
         TypeError,
       );
     }
-    const guest = await scene(null);
+    const guest = await connectedScenario(null);
     await assertRejects(
       () => guest.socket.withSession(undefined as never, "missing"),
       TypeError,
@@ -105,7 +105,11 @@ describe("socket.withSession", () => {
   });
 
   it("changes nothing when the handler throws, nested data included", async () => {
-    const { socket, ada } = await scene({ n: 1, nested: { a: 1 }, list: [1] });
+    const { socket, ada } = await connectedScenario({
+      n: 1,
+      nested: { a: 1 },
+      list: [1],
+    });
     const error = new Error("no");
     const thrown = await assertRejects(() =>
       socket.withSession(({ session }) => {
@@ -143,7 +147,7 @@ describe("socket.withSession writes", () => {
 
   it("a session that changed, and none that did not", async () => {
     const store = fakeStore();
-    const { socket } = await scene(
+    const { socket } = await connectedScenario(
       { n: 1, nested: { a: 1 } },
       { store, touchInterval: false } as TestOptions,
     );
@@ -161,7 +165,7 @@ describe("socket.withSession writes", () => {
   });
 
   it("nothing, and rejects, when the session is not JSON", async () => {
-    const { socket, ada } = await scene({ n: 1 });
+    const { socket, ada } = await connectedScenario({ n: 1 });
     const cycle: Record<string, unknown> = {};
     cycle.self = cycle;
     for (const value of [cycle, 1n]) {
@@ -173,7 +177,7 @@ describe("socket.withSession writes", () => {
   });
 
   it("a Date as its text", async () => {
-    const { socket } = await scene({ n: 1 });
+    const { socket } = await connectedScenario({ n: 1 });
     const now = new Date();
     await socket.withSession(({ session }) => session!.at = now);
     const at = await socket.withSession(({ session }) => session!.at);
@@ -185,7 +189,7 @@ describe("socket.sessionId", () => {
   afterEach(closeServers);
 
   it("and clientId are those of HTTP", async () => {
-    const { socket, ada } = await scene({ n: 1 });
+    const { socket, ada } = await connectedScenario({ n: 1 });
     const { sessionId, clientId } = (await ada.get("/")).json;
     assertEquals([socket.sessionId, socket.clientId], [sessionId, clientId]);
     assertEquals(ada.jar.get(KEY), sessionId);
@@ -193,7 +197,7 @@ describe("socket.sessionId", () => {
   });
 
   it("appears on a connected socket when its client begins a session", async () => {
-    const { socket, ada } = await scene(null);
+    const { socket, ada } = await connectedScenario(null);
     assertEquals(socket.sessionId, undefined);
     await ada.post("/session", { json: { n: 5 } });
     assertEquals(socket.sessionId, ada.jar.get(KEY));
@@ -201,7 +205,7 @@ describe("socket.sessionId", () => {
   });
 
   it("follows a logout and a login over HTTP on the same socket", async () => {
-    const { socket, ada, sessionId } = await scene({ user: "ada" });
+    const { socket, ada, sessionId } = await connectedScenario({ user: "ada" });
     await ada.post("/logout");
     assertEquals(socket.sessionId, undefined);
     assertEquals(await socket.withSession(() => 1, "missing"), "missing");
@@ -220,7 +224,7 @@ describe("socket.withSession in disconnect handlers", () => {
   for (const event of ["disconnecting", "disconnect"] as const) {
     for (const who of ["client", "server"] as const) {
       it(`works in ${event} when the ${who} closes`, async () => {
-        const { socket, client, ada } = await scene({ n: 1 });
+        const { socket, client, ada } = await connectedScenario({ n: 1 });
         const done = deferred<unknown>();
         socket.on(event, () => {
           socket.withSession(({ session }) => session!.n = 9)

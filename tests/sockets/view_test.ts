@@ -1,20 +1,20 @@
 import { assertEquals } from "@std/assert";
-import { afterAll, afterEach, beforeAll, describe, it } from "@std/testing/bdd";
-import { arrive, closeNodes, startNodes } from "../support/cluster.ts";
+import { afterEach, describe, it } from "@std/testing/bdd";
+import type { Browser, ClientSocket } from "../support/browser.ts";
+import { arrive, closeNodes, startNodes } from "../support/cluster/nodes.ts";
+import { connectedScenario } from "../support/connected_scenario.ts";
 import {
-  type Browser,
-  type ClientSocket,
+  itNeedsRedis,
+  type RedisServer,
+  withRedisServer,
+} from "../support/redis/server.ts";
+import { routesAndEvents } from "../support/routes.ts";
+import {
   closeServers,
-  collect,
-  once,
-  routesAndEvents,
   startServer,
   type TestOptions,
-  until,
-} from "../support/harness.ts";
-import { type RedisServer, startRedis } from "../support/redis.ts";
-import { itNeeds, redisServerPath } from "../support/requires.ts";
-import { scene } from "../support/scene.ts";
+} from "../support/server.ts";
+import { collect, once, until } from "../support/wait.ts";
 
 const options: TestOptions = {
   view: ({ user, n }) => ({ user, even: n! % 2 === 0 }),
@@ -32,12 +32,15 @@ describe("the option view", () => {
   afterEach(closeServers);
 
   it("shows a socket its session when it connects", async () => {
-    const { ada, client } = await scene({ user: "ada", n: 1 }, options);
+    const { ada, client } = await connectedScenario(
+      { user: "ada", n: 1 },
+      options,
+    );
     assertEquals(await views(ada, client), [{ user: "ada", even: false }]);
   });
 
   it("shows it after session:start when a session begins", async () => {
-    const { ada, client } = await scene(null, options);
+    const { ada, client } = await connectedScenario(null, options);
     assertEquals(await views(ada, client), []);
     await ada.post("/session", { json: { user: "ada", n: 2 } });
     assertEquals(await views(ada, client), [{ user: "ada", even: true }]);
@@ -48,7 +51,10 @@ describe("the option view", () => {
   });
 
   it("pushes what changed over HTTP, a socket and the bridge", async () => {
-    const { ada, client, bridge, sessionId } = await scene({ n: 1 }, options);
+    const { ada, client, bridge, sessionId } = await connectedScenario(
+      { n: 1 },
+      options,
+    );
     const other = await ada.connect();
     await ada.post("/session", { json: { n: 2 } });
     await ada.ask(client, "add");
@@ -66,7 +72,7 @@ describe("the option view", () => {
   });
 
   it("pushes nothing when only the rest changed", async () => {
-    const { ada, client } = await scene({ n: 1 }, options);
+    const { ada, client } = await connectedScenario({ n: 1 }, options);
     await ada.post("/session", { json: { secret: 1 } });
     await ada.ask(client, "merge", { secret: 2, n: 3 });
     await ada.get("/session");
@@ -74,10 +80,10 @@ describe("the option view", () => {
   });
 
   it("reaches every namespace, and nobody else", async () => {
-    const { ada, io, browser } = await scene({ n: 1 }, options);
+    const { ada, io, browser } = await connectedScenario({ n: 1 }, options);
     io.of("/news");
     const news = await ada.connect("/news");
-    await ada.heard(news, "session:view");
+    await ada.event(news, "session:view");
     const eve = browser();
     await eve.post("/session", { json: { n: 1 } });
     const hers = await eve.connect();
@@ -110,14 +116,17 @@ describe("the option view", () => {
   });
 
   it("shows nothing to sockets that are left behind", async () => {
-    const { ada, client, bridge, sessionId } = await scene({ n: 1 }, options);
+    const { ada, client, bridge, sessionId } = await connectedScenario(
+      { n: 1 },
+      options,
+    );
     await bridge.destroy(sessionId);
     await ada.post("/session", { json: { n: 2 } });
     assertEquals(await views(ada, client), [{ even: false }, { even: true }]);
   });
 
   it("that throws is the bridge's error, and breaks no write", async () => {
-    const { ada, client, bridge } = await scene({ n: 1 }, {
+    const { ada, client, bridge } = await connectedScenario({ n: 1 }, {
       view: ({ n }) => {
         if (n === 2) throw new Error("no view");
         return n;
@@ -133,7 +142,7 @@ describe("the option view", () => {
   });
 
   it("that is undefined is sent as null", async () => {
-    const { ada, client } = await scene({ n: 1 }, {
+    const { ada, client } = await connectedScenario({ n: 1 }, {
       view: ({ user }) => user,
     });
     await ada.post("/session", { json: { user: "ada" } });
@@ -142,20 +151,14 @@ describe("the option view", () => {
 });
 
 describe("the option view on several nodes", () => {
-  const path = redisServerPath();
   let server: RedisServer;
-  beforeAll(async () => {
-    if (path) server = await startRedis();
-  });
+  withRedisServer((started) => server = started);
   afterEach(closeNodes);
-  afterAll(async () => {
-    if (path) await server.stop();
-  });
 
-  itNeeds("redis-server", path, "reaches sockets on each", async () => {
+  itNeedsRedis("reaches sockets on each", async () => {
     const nodes = await startNodes(server.port, { options });
     const { at: [here, there], client, sessionId } = await arrive(nodes);
-    await there!.heard(client, "session:view");
+    await there!.event(client, "session:view");
     await here!.post("/session", { json: { n: 2 } });
     await nodes.all[0]!.bridge.withSession(sessionId, ({ session }) => {
       session.user = "ada";
@@ -171,10 +174,10 @@ describe("the option view on several nodes", () => {
     ]);
   });
 
-  itNeeds("redis-server", path, "follows a new id", async () => {
+  itNeedsRedis("follows a new id", async () => {
     const nodes = await startNodes(server.port, { options });
     const { at: [here, there], client } = await arrive(nodes);
-    await there!.heard(client, "session:view");
+    await there!.event(client, "session:view");
     const rotated = once(client, "session:rotated");
     await here!.post("/regenerate?sockets=follow");
     await rotated;

@@ -25,9 +25,10 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import createFileStore from "session-file-store";
-import { openClient, type OwnedClient, startRedis } from "../support/redis.ts";
-import { newId } from "../support/redis_stores.ts";
-import { itNeeds, redisServerPath } from "../support/requires.ts";
+import { openClient, type OwnedClient } from "../support/redis/clients.ts";
+import { itNeedsRedis, startRedis } from "../support/redis/server.ts";
+import { redisServerPath } from "../support/requires.ts";
+import { newId } from "../support/stores/records.ts";
 
 const MINUTE = 60_000;
 
@@ -289,7 +290,7 @@ function describeOnRedis(
     for (
       const rule of storeRules({ get() {}, set() {}, destroy() {} } as never)
     ) {
-      itNeeds("redis-server", path, rule.name, () => rule.run(store));
+      itNeedsRedis(rule.name, () => rule.run(store));
     }
   });
 }

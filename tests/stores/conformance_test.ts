@@ -5,16 +5,19 @@ import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { newId } from "../support/redis_stores.ts";
 import {
   openClient,
   type OwnedClient,
   PACKAGES,
+} from "../support/redis/clients.ts";
+import {
+  itNeedsRedis,
   type RedisServer,
   startRedis,
-} from "../support/redis.ts";
-import { itNeeds, redisServerPath } from "../support/requires.ts";
+} from "../support/redis/server.ts";
+import { redisServerPath } from "../support/requires.ts";
 import { type Sqlite, withSqlite } from "../support/sqlite.ts";
+import { newId } from "../support/stores/records.ts";
 
 describe("the conformance kit", () => {
   void testStore(
@@ -86,7 +89,7 @@ describe("the conformance kit", () => {
 
       const shared = { scope: "shared" } as SharedStore;
       for (const rule of storeRules(shared, { peer: true })) {
-        itNeeds("redis-server", path, rule.name, async () => {
+        itNeedsRedis(rule.name, async () => {
           const store = open(0);
           try {
             await rule.run(store, { peer: () => open(1) });

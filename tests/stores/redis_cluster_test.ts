@@ -7,17 +7,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Cluster } from "ioredis";
 import { createCluster } from "redis";
+import { freePort } from "../support/ports.ts";
+import { say } from "../support/redis/commands.ts";
 import {
-  freePort,
+  itNeedsRedis,
   type RedisServer,
-  say,
   startRedis,
-} from "../support/redis.ts";
-import { count, newId, record } from "../support/redis_stores.ts";
-import { itNeeds, redisServerPath } from "../support/requires.ts";
+} from "../support/redis/server.ts";
+import { redisServerPath } from "../support/requires.ts";
+import { count, HOLD, newId, record } from "../support/stores/records.ts";
 import { once, settles, until } from "../support/wait.ts";
 
-const HOLD = 5_000;
 const path = redisServerPath();
 
 /** Three nodes, a third of the slots each. */
@@ -72,7 +72,7 @@ describe("RedisStore on a Redis Cluster", () => {
   });
   afterAll(() => nodes.stop());
 
-  itNeeds("redis-server", path, "does all it does with redis", async () => {
+  itNeedsRedis("does all it does with redis", async () => {
     const clients = [1, 2].map(() =>
       createCluster({
         rootNodes: nodes.servers.map(({ port }) => ({
@@ -93,7 +93,7 @@ describe("RedisStore on a Redis Cluster", () => {
     }
   });
 
-  itNeeds("redis-server", path, "does all it does with ioredis", async () => {
+  itNeedsRedis("does all it does with ioredis", async () => {
     const clients = [1, 2].map(() =>
       new Cluster(
         nodes.servers.map(({ port }) => ({ host: "127.0.0.1", port })),

@@ -1,4 +1,3 @@
-import type { AcquireResult } from "@koa-io/session";
 import {
   assert,
   assertEquals,
@@ -9,37 +8,31 @@ import {
 import { afterEach, beforeEach, describe } from "@std/testing/bdd";
 import process from "node:process";
 import { inspect } from "node:util";
+import { proxy } from "../support/ports.ts";
+import { PACKAGES } from "../support/redis/clients.ts";
+import { say } from "../support/redis/commands.ts";
 import {
-  PACKAGES,
-  proxy,
+  itNeedsRedis,
   type RedisServer,
-  say,
   startRedis,
-} from "../support/redis.ts";
+} from "../support/redis/server.ts";
+import { type Stores, storesOf } from "../support/redis/stores.ts";
+import { redisServerPath } from "../support/requires.ts";
 import {
   count,
+  granted,
+  HOLD,
   newId,
   record,
-  type Stores,
-  storesOf,
-} from "../support/redis_stores.ts";
-import { itNeeds, redisServerPath } from "../support/requires.ts";
+} from "../support/stores/records.ts";
 import { settles, until } from "../support/wait.ts";
 
-const HOLD = 5_000;
 const path = redisServerPath();
-const test = (name: string, body: () => Promise<void>) =>
-  itNeeds("redis-server", path, name, body);
 
 // Much data comes first: ioredis takes seconds to let go of its large buffer.
 describe("RedisStore at its limits", () => {
   for (const name of PACKAGES) describe(`with ${name}`, () => faults(name));
 });
-
-function granted(acquired: AcquireResult) {
-  assert(acquired.status === "granted", acquired.status);
-  return acquired.record;
-}
 
 function faults(name: typeof PACKAGES[number]) {
   let server: RedisServer;
@@ -66,7 +59,7 @@ function faults(name: typeof PACKAGES[number]) {
       return (await say(server.port, `LLEN ${key}\r\n`)).startsWith(":1");
     }, "a waiter");
 
-  test("1 MB of data passes, through a hand-over too", async () => {
+  itNeedsRedis("1 MB of data passes, through a hand-over too", async () => {
     const [store, other] = [
       await stores.open(server.port),
       await stores.open(server.port),
@@ -88,7 +81,7 @@ function faults(name: typeof PACKAGES[number]) {
     }
   });
 
-  test("scripts that Redis forgot are sent again", async () => {
+  itNeedsRedis("scripts that Redis forgot are sent again", async () => {
     const store = await stores.open(server.port);
     const version = await store.write(sid, record(), null);
     await say(server.port, "SCRIPT FLUSH\r\n");
@@ -100,7 +93,7 @@ function faults(name: typeof PACKAGES[number]) {
     assertEquals(count((await store.read(sid))!), 1);
   });
 
-  test("an error of Redis reaches the caller", async () => {
+  itNeedsRedis("an error of Redis reaches the caller", async () => {
     const store = await stores.open(server.port);
     await say(server.port, `SET ${stores.prefix}s:{${sid}} text\r\n`);
     for (
@@ -119,93 +112,105 @@ function faults(name: typeof PACKAGES[number]) {
     }
   });
 
-  test("a store that may not listen says so to who has to wait, and leaves nothing half done", async () => {
-    const [store, other] = [
-      await stores.open(server.port),
-      await stores.open(server.port),
-    ];
-    await store.write(sid, record(), null);
-    await say(server.port, "ACL SETUSER default resetchannels\r\n");
-    granted(await store.acquire(sid, "t", HOLD, HOLD));
-    await assertRejects(
-      () => other.acquire(sid, "u", HOLD, 500),
-      Error,
-      "NOPERM",
-    );
-    assertEquals(
-      (await store.commit(sid, "t", record({ data: '{"n":1}' }))).status,
-      "done",
-    );
-    assertEquals(count(granted(await other.acquire(sid, "v", HOLD, 0))), 1);
-  });
-
-  test("waits end while Redis is down, and all is well when it is back", async () => {
-    const [store, other] = [
-      await stores.open(server.port),
-      await stores.open(server.port),
-    ];
-    await store.write(sid, record(), null);
-    granted(await store.acquire(sid, "t", HOLD, HOLD));
-    const wait = other.acquire(sid, "u", 300, 300);
-    const ended = wait.then(() => "answered", () => "refused");
-    await queued(sid);
-    await server.stop();
-    await settles(ended, "the wait", 300 + HOLD + 2_000);
-    await server.start();
-    await until(async () => !(await other.read(newId())), "the client");
-    assertEquals(await other.read(sid), undefined);
-    await store.write(sid, record(), null);
-    granted(await store.acquire(sid, "v", HOLD, HOLD));
-    const next = other.acquire(sid, "w", HOLD, HOLD);
-    await queued(sid);
-    await store.commit(sid, "v", record({ data: '{"n":5}' }));
-    assertEquals(
-      count(granted(await settles(next, "the hand-over", 1_000))),
-      5,
-    );
-  });
-
-  test("Redis that answers nobody ends the wait with an error, and the late lease is given back", async () => {
-    const [store, other] = [
-      await stores.open(server.port),
-      await stores.open(server.port),
-    ];
-    await store.write(sid, record(), null);
-    server.signal("SIGSTOP");
-    try {
-      await assertRejects(
-        () => store.acquire(sid, "t", 60_000, 50),
-        Error,
-        "does not answer",
-      );
-    } finally {
-      server.signal("SIGCONT");
-    }
-    granted(await other.acquire(sid, "u", HOLD, 1_000));
-  });
-
-  test("a waiter whose connections were cut gets its turn after they came back", async () => {
-    const link = await proxy(server.port);
-    try {
+  itNeedsRedis(
+    "a store that may not listen says so to who has to wait, and leaves nothing half done",
+    async () => {
       const [store, other] = [
         await stores.open(server.port),
-        await stores.open(link.port),
+        await stores.open(server.port),
+      ];
+      await store.write(sid, record(), null);
+      await say(server.port, "ACL SETUSER default resetchannels\r\n");
+      granted(await store.acquire(sid, "t", HOLD, HOLD));
+      await assertRejects(
+        () => other.acquire(sid, "u", HOLD, 500),
+        Error,
+        "NOPERM",
+      );
+      assertEquals(
+        (await store.commit(sid, "t", record({ data: '{"n":1}' }))).status,
+        "done",
+      );
+      assertEquals(count(granted(await other.acquire(sid, "v", HOLD, 0))), 1);
+    },
+  );
+
+  itNeedsRedis(
+    "waits end while Redis is down, and all is well when it is back",
+    async () => {
+      const [store, other] = [
+        await stores.open(server.port),
+        await stores.open(server.port),
       ];
       await store.write(sid, record(), null);
       granted(await store.acquire(sid, "t", HOLD, HOLD));
-      const wait = other.acquire(sid, "u", HOLD, HOLD);
+      const wait = other.acquire(sid, "u", 300, 300);
+      const ended = wait.then(() => "answered", () => "refused");
       await queued(sid);
-      // answered in order: by now it has been told that it waits
-      await other.read(sid);
-      link.cut();
-      const begin = performance.now();
-      await store.commit(sid, "t", record({ data: '{"n":3}' }));
-      link.mend();
-      assertEquals(count(granted(await wait)), 3);
-      assertLess(performance.now() - begin, 3_000);
-    } finally {
-      await stores.close();
-      await link.close();
-    }
-  });
+      await server.stop();
+      await settles(ended, "the wait", 300 + HOLD + 2_000);
+      await server.start();
+      await until(async () => !(await other.read(newId())), "the client");
+      assertEquals(await other.read(sid), undefined);
+      await store.write(sid, record(), null);
+      granted(await store.acquire(sid, "v", HOLD, HOLD));
+      const next = other.acquire(sid, "w", HOLD, HOLD);
+      await queued(sid);
+      await store.commit(sid, "v", record({ data: '{"n":5}' }));
+      assertEquals(
+        count(granted(await settles(next, "the hand-over", 1_000))),
+        5,
+      );
+    },
+  );
+
+  itNeedsRedis(
+    "Redis that answers nobody ends the wait with an error, and the late lease is given back",
+    async () => {
+      const [store, other] = [
+        await stores.open(server.port),
+        await stores.open(server.port),
+      ];
+      await store.write(sid, record(), null);
+      server.signal("SIGSTOP");
+      try {
+        await assertRejects(
+          () => store.acquire(sid, "t", 60_000, 50),
+          Error,
+          "does not answer",
+        );
+      } finally {
+        server.signal("SIGCONT");
+      }
+      granted(await other.acquire(sid, "u", HOLD, 1_000));
+    },
+  );
+
+  itNeedsRedis(
+    "a waiter whose connections were cut gets its turn after they came back",
+    async () => {
+      const link = await proxy(server.port);
+      try {
+        const [store, other] = [
+          await stores.open(server.port),
+          await stores.open(link.port),
+        ];
+        await store.write(sid, record(), null);
+        granted(await store.acquire(sid, "t", HOLD, HOLD));
+        const wait = other.acquire(sid, "u", HOLD, HOLD);
+        await queued(sid);
+        // answered in order: by now it has been told that it waits
+        await other.read(sid);
+        link.cut();
+        const begin = performance.now();
+        await store.commit(sid, "t", record({ data: '{"n":3}' }));
+        link.mend();
+        assertEquals(count(granted(await wait)), 3);
+        assertLess(performance.now() - begin, 3_000);
+      } finally {
+        await stores.close();
+        await link.close();
+      }
+    },
+  );
 }

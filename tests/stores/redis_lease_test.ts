@@ -1,4 +1,3 @@
-import type { AcquireResult } from "@koa-io/session";
 import type { RedisStore } from "@koa-io/session/redis";
 import {
   assert,
@@ -7,51 +6,34 @@ import {
   assertLess,
   assertRejects,
 } from "@std/assert";
+import { afterEach, beforeEach, describe } from "@std/testing/bdd";
+import { proxy } from "../support/ports.ts";
+import { PACKAGES } from "../support/redis/clients.ts";
+import { say } from "../support/redis/commands.ts";
 import {
-  afterAll,
-  afterEach,
-  beforeAll,
-  beforeEach,
-  describe,
-} from "@std/testing/bdd";
-import {
-  PACKAGES,
-  proxy,
+  itNeedsRedis,
   type RedisServer,
-  say,
-  startRedis,
-} from "../support/redis.ts";
+  withRedisServer,
+} from "../support/redis/server.ts";
+import { type Stores, storesOf } from "../support/redis/stores.ts";
+import { redisServerPath } from "../support/requires.ts";
 import {
   count,
+  granted,
+  HOLD,
   newId,
   record,
-  type Stores,
-  storesOf,
-} from "../support/redis_stores.ts";
-import { itNeeds, redisServerPath } from "../support/requires.ts";
+} from "../support/stores/records.ts";
 import { pause, settles, until } from "../support/wait.ts";
 
-const HOLD = 5_000;
 const path = redisServerPath();
-const test = (name: string, body: () => Promise<void>) =>
-  itNeeds("redis-server", path, name, body);
 
 let server: RedisServer;
 
 describe("RedisStore's leases", () => {
-  beforeAll(async () => {
-    if (path) server = await startRedis();
-  });
-  afterAll(async () => {
-    if (path) await server.stop();
-  });
+  withRedisServer((started) => server = started);
   for (const name of PACKAGES) describe(`with ${name}`, () => leases(name));
 });
-
-function granted(acquired: AcquireResult) {
-  assert(acquired.status === "granted", acquired.status);
-  return acquired.record;
-}
 
 function leases(name: typeof PACKAGES[number]) {
   let stores: Stores;
@@ -79,7 +61,7 @@ function leases(name: typeof PACKAGES[number]) {
       return Number(reply.slice(1)) === many;
     }, `${many} who wait`);
 
-  test("acquire gives the record, commit writes it", async () => {
+  itNeedsRedis("acquire gives the record, commit writes it", async () => {
     const read = await a.read(sid);
     assertEquals(await a.acquire(sid, "t", HOLD, 0), {
       status: "granted",
@@ -95,52 +77,61 @@ function leases(name: typeof PACKAGES[number]) {
     });
   });
 
-  test("commit without a record lets go and keeps the version", async () => {
-    const { version } = granted(await a.acquire(sid, "t", HOLD, 0));
-    assertEquals(await a.commit(sid, "t", undefined), {
-      status: "done",
-      version,
-    });
-    assertEquals((await b.acquire(sid, "u", HOLD, 0)).status, "granted");
-  });
+  itNeedsRedis(
+    "commit without a record lets go and keeps the version",
+    async () => {
+      const { version } = granted(await a.acquire(sid, "t", HOLD, 0));
+      assertEquals(await a.commit(sid, "t", undefined), {
+        status: "done",
+        version,
+      });
+      assertEquals((await b.acquire(sid, "u", HOLD, 0)).status, "granted");
+    },
+  );
 
-  test("acquire without time to wait is refused at once", async () => {
+  itNeedsRedis("acquire without time to wait is refused at once", async () => {
     await a.acquire(sid, "t", HOLD, 0);
     assertEquals(await b.acquire(sid, "u", HOLD, 0), { status: "timeout" });
   });
 
-  test("a waiter is woken by the commit and given what was written", async () => {
-    await a.acquire(sid, "t", HOLD, 0);
-    const next = b.acquire(sid, "u", HOLD, HOLD);
-    await waiting(1);
-    const done = await a.commit(sid, "t", record({ data: '{"n":7}' }));
-    const got = granted(await settles(next, "the waiter", 1_000));
-    assertEquals(count(got), 7);
-    assertEquals(got.version, done.status === "done" && done.version);
-    assertEquals((await a.acquire(sid, "v", HOLD, 0)).status, "timeout");
-  });
+  itNeedsRedis(
+    "a waiter is woken by the commit and given what was written",
+    async () => {
+      await a.acquire(sid, "t", HOLD, 0);
+      const next = b.acquire(sid, "u", HOLD, HOLD);
+      await waiting(1);
+      const done = await a.commit(sid, "t", record({ data: '{"n":7}' }));
+      const got = granted(await settles(next, "the waiter", 1_000));
+      assertEquals(count(got), 7);
+      assertEquals(got.version, done.status === "done" && done.version);
+      assertEquals((await a.acquire(sid, "v", HOLD, 0)).status, "timeout");
+    },
+  );
 
-  test("waiters come in the order they asked, over all stores", async () => {
-    await a.acquire(sid, "first", HOLD, 0);
-    const order: number[] = [];
-    const all: Promise<void>[] = [];
-    for (let i = 0; i < 8; i++) {
-      const store = i % 2 ? a : b;
-      all.push(
-        store.acquire(sid, `t${i}`, HOLD, HOLD).then(async (acquired) => {
-          granted(acquired);
-          order.push(i);
-          await store.commit(sid, `t${i}`, undefined);
-        }),
-      );
-      await waiting(i + 1);
-    }
-    await a.commit(sid, "first", undefined);
-    await Promise.all(all);
-    assertEquals(order, [0, 1, 2, 3, 4, 5, 6, 7]);
-  });
+  itNeedsRedis(
+    "waiters come in the order they asked, over all stores",
+    async () => {
+      await a.acquire(sid, "first", HOLD, 0);
+      const order: number[] = [];
+      const all: Promise<void>[] = [];
+      for (let i = 0; i < 8; i++) {
+        const store = i % 2 ? a : b;
+        all.push(
+          store.acquire(sid, `t${i}`, HOLD, HOLD).then(async (acquired) => {
+            granted(acquired);
+            order.push(i);
+            await store.commit(sid, `t${i}`, undefined);
+          }),
+        );
+        await waiting(i + 1);
+      }
+      await a.commit(sid, "first", undefined);
+      await Promise.all(all);
+      assertEquals(order, [0, 1, 2, 3, 4, 5, 6, 7]);
+    },
+  );
 
-  test("300 increments from three stores are all counted", async () => {
+  itNeedsRedis("300 increments from three stores are all counted", async () => {
     const three = [a, b, await stores.open(server.port)];
     await Promise.all(Array.from({ length: 300 }, async (_, i) => {
       const store = three[i % 3]!;
@@ -155,38 +146,47 @@ function leases(name: typeof PACKAGES[number]) {
     assertEquals(count((await a.read(sid))!), 300);
   });
 
-  test("write is refused while somebody holds the session", async () => {
-    const { version } = granted(await a.acquire(sid, "t", HOLD, 0));
-    assertEquals(await b.write(sid, record(), version), undefined);
-    await a.commit(sid, "t", undefined);
-    assert(await b.write(sid, record(), version));
-  });
+  itNeedsRedis(
+    "write is refused while somebody holds the session",
+    async () => {
+      const { version } = granted(await a.acquire(sid, "t", HOLD, 0));
+      assertEquals(await b.write(sid, record(), version), undefined);
+      await a.commit(sid, "t", undefined);
+      assert(await b.write(sid, record(), version));
+    },
+  );
 
-  test("an overdue hold counts while nobody else was given the session", async () => {
-    granted(await a.acquire(sid, "t", 20, 0));
-    await pause(40);
-    const done = await a.commit(sid, "t", record({ data: '{"n":1}' }));
-    assertEquals([done.status, count((await b.read(sid))!)], ["done", 1]);
-  });
+  itNeedsRedis(
+    "an overdue hold counts while nobody else was given the session",
+    async () => {
+      granted(await a.acquire(sid, "t", 20, 0));
+      await pause(40);
+      const done = await a.commit(sid, "t", record({ data: '{"n":1}' }));
+      assertEquals([done.status, count((await b.read(sid))!)], ["done", 1]);
+    },
+  );
 
-  test("an overdue hold is lost when another got the session, though it let go", async () => {
-    granted(await a.acquire(sid, "t", 20, 0));
-    await pause(40);
-    granted(await b.acquire(sid, "u", HOLD, 0));
-    assertEquals(await a.commit(sid, "t", record({ data: '{"n":9}' })), {
-      status: "lost",
-    });
-    assertEquals(
-      (await b.commit(sid, "u", record({ data: '{"n":1}' }))).status,
-      "done",
-    );
-    assertEquals(await a.commit(sid, "t", record({ data: '{"n":9}' })), {
-      status: "lost",
-    });
-    assertEquals(count((await b.read(sid))!), 1);
-  });
+  itNeedsRedis(
+    "an overdue hold is lost when another got the session, though it let go",
+    async () => {
+      granted(await a.acquire(sid, "t", 20, 0));
+      await pause(40);
+      granted(await b.acquire(sid, "u", HOLD, 0));
+      assertEquals(await a.commit(sid, "t", record({ data: '{"n":9}' })), {
+        status: "lost",
+      });
+      assertEquals(
+        (await b.commit(sid, "u", record({ data: '{"n":1}' }))).status,
+        "done",
+      );
+      assertEquals(await a.commit(sid, "t", record({ data: '{"n":9}' })), {
+        status: "lost",
+      });
+      assertEquals(count((await b.read(sid))!), 1);
+    },
+  );
 
-  test("an overdue hold is lost when somebody wrote", async () => {
+  itNeedsRedis("an overdue hold is lost when somebody wrote", async () => {
     const { version } = granted(await a.acquire(sid, "t", 20, 0));
     await pause(40);
     assert(await b.write(sid, record({ data: '{"n":1}' }), version));
@@ -196,25 +196,28 @@ function leases(name: typeof PACKAGES[number]) {
     assertEquals(count((await b.read(sid))!), 1);
   });
 
-  test("a holder that died blocks for the rest of its lease, in the order asked", async () => {
-    granted(await a.acquire(sid, "dead", 150, 0));
-    const order: string[] = [];
-    const begin = performance.now();
-    const turn = async (store: RedisStore, token: string) => {
-      granted(await store.acquire(sid, token, HOLD, HOLD));
-      order.push(token);
-      await store.commit(sid, token, undefined);
-    };
-    const first = turn(b, "first");
-    await waiting(1);
-    const second = turn(a, "second");
-    await Promise.all([first, second]);
-    assertGreaterOrEqual(performance.now() - begin, 100);
-    assertLess(performance.now() - begin, 1_000);
-    assertEquals(order, ["first", "second"]);
-  });
+  itNeedsRedis(
+    "a holder that died blocks for the rest of its lease, in the order asked",
+    async () => {
+      granted(await a.acquire(sid, "dead", 150, 0));
+      const order: string[] = [];
+      const begin = performance.now();
+      const turn = async (store: RedisStore, token: string) => {
+        granted(await store.acquire(sid, token, HOLD, HOLD));
+        order.push(token);
+        await store.commit(sid, token, undefined);
+      };
+      const first = turn(b, "first");
+      await waiting(1);
+      const second = turn(a, "second");
+      await Promise.all([first, second]);
+      assertGreaterOrEqual(performance.now() - begin, 100);
+      assertLess(performance.now() - begin, 1_000);
+      assertEquals(order, ["first", "second"]);
+    },
+  );
 
-  test("a waiter that died is passed over", async () => {
+  itNeedsRedis("a waiter that died is passed over", async () => {
     const link = await proxy(server.port);
     try {
       const dead = await stores.open(link.port);
@@ -238,7 +241,7 @@ function leases(name: typeof PACKAGES[number]) {
     }
   });
 
-  test("a waiter that gives up leaves the line", async () => {
+  itNeedsRedis("a waiter that gives up leaves the line", async () => {
     granted(await a.acquire(sid, "t", HOLD, 0));
     assertEquals(await b.acquire(sid, "u", HOLD, 30), { status: "timeout" });
     await waiting(0);
@@ -246,50 +249,59 @@ function leases(name: typeof PACKAGES[number]) {
     granted(await a.acquire(sid, "v", HOLD, 0));
   });
 
-  test("a lease that comes after its caller gave up is given back at once", async () => {
-    granted(await a.acquire(sid, "t", HOLD, 0));
-    // as somebody of this process would stand there who could not leave
-    await until(async () => (await channels()).includes("n:"), "the channel");
-    const node = /n:(\S+)/.exec(await channels())![1]!;
-    const entry = `${Date.now() + HOLD} ${HOLD} ${node} ghost`;
-    await say(server.port, `RPUSH ${stores.prefix}w:{${sid}} "${entry}"\r\n`);
-    await a.commit(sid, "t", undefined);
-    granted(await b.acquire(sid, "u", HOLD, 1_000));
-  });
+  itNeedsRedis(
+    "a lease that comes after its caller gave up is given back at once",
+    async () => {
+      granted(await a.acquire(sid, "t", HOLD, 0));
+      // as somebody of this process would stand there who could not leave
+      await until(async () => (await channels()).includes("n:"), "the channel");
+      const node = /n:(\S+)/.exec(await channels())![1]!;
+      const entry = `${Date.now() + HOLD} ${HOLD} ${node} ghost`;
+      await say(server.port, `RPUSH ${stores.prefix}w:{${sid}} "${entry}"\r\n`);
+      await a.commit(sid, "t", undefined);
+      granted(await b.acquire(sid, "u", HOLD, 1_000));
+    },
+  );
 
-  test("destroy acts at once: the holder cannot write, the waiters find it missing", async () => {
-    granted(await a.acquire(sid, "t", HOLD, 0));
-    const waits = [
-      b.acquire(sid, "u", HOLD, HOLD),
-      a.acquire(sid, "v", HOLD, HOLD),
-    ];
-    await waiting(2);
-    assert(await b.destroy(sid, { movedTo: "elsewhere" }));
-    for (const wait of waits) {
-      assertEquals(await settles(wait, "the waiter", 1_000), {
+  itNeedsRedis(
+    "destroy acts at once: the holder cannot write, the waiters find it missing",
+    async () => {
+      granted(await a.acquire(sid, "t", HOLD, 0));
+      const waits = [
+        b.acquire(sid, "u", HOLD, HOLD),
+        a.acquire(sid, "v", HOLD, HOLD),
+      ];
+      await waiting(2);
+      assert(await b.destroy(sid, { movedTo: "elsewhere" }));
+      for (const wait of waits) {
+        assertEquals(await settles(wait, "the waiter", 1_000), {
+          status: "missing",
+          waited: true,
+        });
+      }
+      assertEquals(await a.movedTo(sid), "elsewhere");
+      assertEquals(await a.commit(sid, "t", record()), { status: "missing" });
+      assertEquals(await b.read(sid), undefined);
+    },
+  );
+
+  itNeedsRedis(
+    "a session that expires under its holder is not written",
+    async () => {
+      const brief = newId();
+      await a.write(brief, record({ expires: Date.now() + 60 }), null);
+      granted(await a.acquire(brief, "t", HOLD, 0));
+      const next = b.acquire(brief, "u", HOLD, HOLD);
+      await pause(80);
+      assertEquals(await a.commit(brief, "t", record()), { status: "missing" });
+      assertEquals(await settles(next, "the waiter", 1_000), {
         status: "missing",
         waited: true,
       });
-    }
-    assertEquals(await a.movedTo(sid), "elsewhere");
-    assertEquals(await a.commit(sid, "t", record()), { status: "missing" });
-    assertEquals(await b.read(sid), undefined);
-  });
+    },
+  );
 
-  test("a session that expires under its holder is not written", async () => {
-    const brief = newId();
-    await a.write(brief, record({ expires: Date.now() + 60 }), null);
-    granted(await a.acquire(brief, "t", HOLD, 0));
-    const next = b.acquire(brief, "u", HOLD, HOLD);
-    await pause(80);
-    assertEquals(await a.commit(brief, "t", record()), { status: "missing" });
-    assertEquals(await settles(next, "the waiter", 1_000), {
-      status: "missing",
-      waited: true,
-    });
-  });
-
-  test("extend works on a session that is held", async () => {
+  itNeedsRedis("extend works on a session that is held", async () => {
     const { expires, version } = granted(await a.acquire(sid, "t", HOLD, 0));
     assert(await b.extend(sid, expires + 5));
     assertEquals((await a.read(sid))!.expires, expires + 5);
@@ -299,21 +311,24 @@ function leases(name: typeof PACKAGES[number]) {
     });
   });
 
-  test("close refuses those who wait, leaves the client open, and can be repeated", async () => {
-    granted(await a.acquire(sid, "t", HOLD, 0));
-    const refused = assertRejects(
-      () => b.acquire(sid, "u", HOLD, HOLD),
-      Error,
-      "closed",
-    );
-    await waiting(1);
-    await b.close();
-    await b[Symbol.asyncDispose]();
-    await refused;
-    await waiting(0);
-    await assertRejects(() => b.acquire(sid, "w", HOLD, 0), Error, "closed");
-    assert(await b.read(sid), "the client is the caller's");
-  });
+  itNeedsRedis(
+    "close refuses those who wait, leaves the client open, and can be repeated",
+    async () => {
+      granted(await a.acquire(sid, "t", HOLD, 0));
+      const refused = assertRejects(
+        () => b.acquire(sid, "u", HOLD, HOLD),
+        Error,
+        "closed",
+      );
+      await waiting(1);
+      await b.close();
+      await b[Symbol.asyncDispose]();
+      await refused;
+      await waiting(0);
+      await assertRejects(() => b.acquire(sid, "w", HOLD, 0), Error, "closed");
+      assert(await b.read(sid), "the client is the caller's");
+    },
+  );
 
   const channels = () =>
     say(server.port, `PUBSUB CHANNELS ${stores.prefix}n:*\r\n`);

@@ -1,33 +1,22 @@
-import type { AcquireResult } from "@koa-io/session";
-import { assert, assertEquals } from "@std/assert";
-import { afterAll, beforeAll, describe } from "@std/testing/bdd";
+import { assertEquals } from "@std/assert";
+import { describe } from "@std/testing/bdd";
+import { PACKAGES } from "../support/redis/clients.ts";
+import { monitor, say } from "../support/redis/commands.ts";
 import {
-  monitor,
-  PACKAGES,
+  itNeedsRedis,
   type RedisServer,
-  say,
-  startRedis,
-} from "../support/redis.ts";
-import { newId, record, storesOf } from "../support/redis_stores.ts";
-import { itNeeds, redisServerPath } from "../support/requires.ts";
+  withRedisServer,
+} from "../support/redis/server.ts";
+import { storesOf } from "../support/redis/stores.ts";
+import { granted, HOLD, newId, record } from "../support/stores/records.ts";
 import { until } from "../support/wait.ts";
-
-const HOLD = 5_000;
-const path = redisServerPath();
 
 describe("RedisStore's round trips", () => {
   let server: RedisServer;
-  beforeAll(async () => {
-    if (path) server = await startRedis();
-  });
-  afterAll(async () => {
-    if (path) await server.stop();
-  });
+  withRedisServer((started) => server = started);
 
   for (const name of PACKAGES) {
-    itNeeds(
-      "redis-server",
-      path,
+    itNeedsRedis(
       `are two to acquire and commit, alone and in a crowd, with ${name}`,
       async () => {
         const stores = storesOf(name);
@@ -87,10 +76,5 @@ describe("RedisStore's round trips", () => {
     );
   }
 });
-
-function granted(acquired: AcquireResult) {
-  assert(acquired.status === "granted", acquired.status);
-  return acquired.record;
-}
 
 const verb = (line: string) => /^"(\w+)"/.exec(line)![1]!.toLowerCase();

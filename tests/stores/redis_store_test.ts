@@ -9,45 +9,26 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import {
-  afterAll,
-  afterEach,
-  beforeAll,
-  beforeEach,
-  describe,
-  it,
-} from "@std/testing/bdd";
+import { afterEach, beforeEach, describe, it } from "@std/testing/bdd";
 import { createHash } from "node:crypto";
+import { PACKAGES } from "../support/redis/clients.ts";
+import { say } from "../support/redis/commands.ts";
 import {
-  PACKAGES,
+  itNeedsRedis,
   type RedisServer,
-  say,
-  startRedis,
-} from "../support/redis.ts";
-import {
-  count,
-  HOUR,
-  newId,
-  record,
-  type Stores,
-  storesOf,
-} from "../support/redis_stores.ts";
-import { itNeeds, redisServerPath } from "../support/requires.ts";
+  withRedisServer,
+} from "../support/redis/server.ts";
+import { type Stores, storesOf } from "../support/redis/stores.ts";
+import { redisServerPath } from "../support/requires.ts";
+import { count, HOUR, newId, record } from "../support/stores/records.ts";
 import { until } from "../support/wait.ts";
 
 const path = redisServerPath();
-const test = (name: string, body: () => Promise<void>) =>
-  itNeeds("redis-server", path, name, body);
 
 let server: RedisServer;
 
 describe("RedisStore", () => {
-  beforeAll(async () => {
-    if (path) server = await startRedis();
-  });
-  afterAll(async () => {
-    if (path) await server.stop();
-  });
+  withRedisServer((started) => server = started);
   for (const name of PACKAGES) describe(`with ${name}`, () => records(name));
   describe("options", options);
 });
@@ -61,7 +42,7 @@ function records(name: typeof PACKAGES[number]) {
   });
   afterEach(() => stores.close());
 
-  test("write creates only where there is nothing", async () => {
+  itNeedsRedis("write creates only where there is nothing", async () => {
     const sid = newId();
     const version = await store.write(sid, record(), null);
     assert(version !== undefined);
@@ -72,7 +53,7 @@ function records(name: typeof PACKAGES[number]) {
     assertEquals(count((await store.read(sid))!), 0);
   });
 
-  test("read gives back every field as it was written", async () => {
+  itNeedsRedis("read gives back every field as it was written", async () => {
     const odd = record({
       data: JSON.stringify({
         text: "žluť 😀 \u2028 \ud800 \n\0 {}",
@@ -93,7 +74,7 @@ function records(name: typeof PACKAGES[number]) {
     assertEquals(await store.read(newId()), undefined);
   });
 
-  test("write needs the version that stands", async () => {
+  itNeedsRedis("write needs the version that stands", async () => {
     const sid = newId();
     const first = await store.write(sid, record(), null);
     const second = await store.write(sid, record({ data: '{"n":1}' }), first!);
@@ -105,19 +86,22 @@ function records(name: typeof PACKAGES[number]) {
     assertEquals(count((await store.read(sid))!), 1);
   });
 
-  test("write never brings a destroyed session back, nor a version", async () => {
-    const sid = newId();
-    const first = await store.write(sid, record(), null);
-    assert(await store.destroy(sid));
-    assertFalse(await store.destroy(sid));
-    assertEquals(await store.write(sid, record(), first!), undefined);
-    assertEquals(await store.read(sid), undefined);
-    const again = await store.write(sid, record(), null);
-    assertNotEquals(again, first);
-    assertEquals(await store.write(sid, record(), first!), undefined);
-  });
+  itNeedsRedis(
+    "write never brings a destroyed session back, nor a version",
+    async () => {
+      const sid = newId();
+      const first = await store.write(sid, record(), null);
+      assert(await store.destroy(sid));
+      assertFalse(await store.destroy(sid));
+      assertEquals(await store.write(sid, record(), first!), undefined);
+      assertEquals(await store.read(sid), undefined);
+      const again = await store.write(sid, record(), null);
+      assertNotEquals(again, first);
+      assertEquals(await store.write(sid, record(), first!), undefined);
+    },
+  );
 
-  test("write lets one of many through", async () => {
+  itNeedsRedis("write lets one of many through", async () => {
     const sid = newId();
     const other = await stores.open(server.port);
     const first = await store.write(sid, record(), null);
@@ -137,27 +121,33 @@ function records(name: typeof PACKAGES[number]) {
     assertEquals((await store.read(sid))!.version, won[0]);
   });
 
-  test("an expired session is shown, and nothing can be done to it", async () => {
-    const sid = newId();
-    const version = await store.write(
-      sid,
-      record({ expires: Date.now() + 30 }),
-      null,
-    );
-    await until(async () => !(await store.extend(sid, 0)), "the end");
-    assertEquals((await store.read(sid))!.version, version);
-    assertFalse(await store.extend(sid, Date.now() + HOUR));
-    assertEquals(await store.write(sid, record(), version!), undefined);
-    assertEquals(await store.acquire(sid, newId(), HOUR, 0), {
-      status: "missing",
-      waited: false,
-    });
-    assertEquals(await store.versions([sid]), [undefined]);
-    assertFalse(await store.destroy(sid));
-    assert(await store.write(sid, record(), null), "the id can be used again");
-  });
+  itNeedsRedis(
+    "an expired session is shown, and nothing can be done to it",
+    async () => {
+      const sid = newId();
+      const version = await store.write(
+        sid,
+        record({ expires: Date.now() + 30 }),
+        null,
+      );
+      await until(async () => !(await store.extend(sid, 0)), "the end");
+      assertEquals((await store.read(sid))!.version, version);
+      assertFalse(await store.extend(sid, Date.now() + HOUR));
+      assertEquals(await store.write(sid, record(), version!), undefined);
+      assertEquals(await store.acquire(sid, newId(), HOUR, 0), {
+        status: "missing",
+        waited: false,
+      });
+      assertEquals(await store.versions([sid]), [undefined]);
+      assertFalse(await store.destroy(sid));
+      assert(
+        await store.write(sid, record(), null),
+        "the id can be used again",
+      );
+    },
+  );
 
-  test("a record leaves Redis 10 s after its end", async () => {
+  itNeedsRedis("a record leaves Redis 10 s after its end", async () => {
     const sid = newId();
     await store.write(sid, record({ expires: Date.now() + HOUR }), null);
     const ttl = async () => {
@@ -172,7 +162,7 @@ function records(name: typeof PACKAGES[number]) {
     assertMatch(String(await ttl()), /^720[89]\d{3}|7210000$/);
   });
 
-  test("extend prolongs and changes nothing else", async () => {
+  itNeedsRedis("extend prolongs and changes nothing else", async () => {
     const sid = newId();
     const end = Date.now() + HOUR;
     const written = record({ expires: end, absoluteEnd: end + HOUR });
@@ -187,7 +177,7 @@ function records(name: typeof PACKAGES[number]) {
     assertFalse(await store.extend(newId(), end));
   });
 
-  test("destroy leaves word of where the session went", async () => {
+  itNeedsRedis("destroy leaves word of where the session went", async () => {
     const [from, to] = [newId(), newId()];
     assertFalse(await store.destroy(from, { movedTo: to }));
     assertEquals(await store.movedTo(from), undefined);
@@ -197,7 +187,7 @@ function records(name: typeof PACKAGES[number]) {
     assertEquals(await store.movedTo(to), undefined);
   });
 
-  test("byClient follows the last binding", async () => {
+  itNeedsRedis("byClient follows the last binding", async () => {
     const [a, b, client, other] = [newId(), newId(), newId(), newId()];
     const first = await store.write(a, record({ clientId: client }), null);
     assertEquals(await store.byClient(client), a);
@@ -210,7 +200,7 @@ function records(name: typeof PACKAGES[number]) {
     assertEquals(await store.byClient(other), undefined);
   });
 
-  test("a refused write takes no client away", async () => {
+  itNeedsRedis("a refused write takes no client away", async () => {
     const [a, b, client] = [newId(), newId(), newId()];
     const first = await store.write(a, record({ clientId: client }), null);
     await store.destroy(a);
@@ -222,22 +212,25 @@ function records(name: typeof PACKAGES[number]) {
     assertEquals(await store.byClient(client), b);
   });
 
-  test("byUser knows all sessions of a user, however they came to be theirs", async () => {
-    const [a, b, c, user] = [newId(), newId(), newId(), newId("user")];
-    await store.write(a, record({ user }), null);
-    const version = await store.write(b, record(), null);
-    const named = await store.write(b, record({ user }), version!);
-    await store.write(c, record(), null);
-    await store.acquire(c, "t", HOUR, 0);
-    await store.commit(c, "t", record({ user }));
-    assertEquals([...await store.byUser(user)].sort(), [a, b, c].sort());
-    await store.write(b, record({ user: newId("user") }), named!);
-    await store.destroy(c);
-    assertEquals(await store.byUser(user), [a]);
-    assertEquals(await store.byUser(newId("user")), []);
-  });
+  itNeedsRedis(
+    "byUser knows all sessions of a user, however they came to be theirs",
+    async () => {
+      const [a, b, c, user] = [newId(), newId(), newId(), newId("user")];
+      await store.write(a, record({ user }), null);
+      const version = await store.write(b, record(), null);
+      const named = await store.write(b, record({ user }), version!);
+      await store.write(c, record(), null);
+      await store.acquire(c, "t", HOUR, 0);
+      await store.commit(c, "t", record({ user }));
+      assertEquals([...await store.byUser(user)].sort(), [a, b, c].sort());
+      await store.write(b, record({ user: newId("user") }), named!);
+      await store.destroy(c);
+      assertEquals(await store.byUser(user), [a]);
+      assertEquals(await store.byUser(newId("user")), []);
+    },
+  );
 
-  test("byHash finds a session by the hash of its id", async () => {
+  itNeedsRedis("byHash finds a session by the hash of its id", async () => {
     const sid = newId();
     const hash = createHash("sha256").update(sid).digest("base64url").slice(
       0,
@@ -250,32 +243,35 @@ function records(name: typeof PACKAGES[number]) {
     assertEquals(await store.byHash(hash), undefined);
   });
 
-  test("the index lasts as long as a session that is extended", async () => {
-    const [sid, client, user] = [newId(), newId(), newId("user")];
-    const end = Date.now() + 100;
-    await store.write(
-      sid,
-      record({ clientId: client, user, expires: end, maxAge: 100 }),
-      null,
-    );
-    await store.extend(sid, Date.now() + 100 * HOUR);
-    const { expires } = (await store.read(sid))!;
-    assertEquals(await store.byUser(user), [sid]);
-    for (const kind of ["c", "u", "h"]) {
-      const id = { c: client, u: user, h: sid }[kind]!;
-      const hash = createHash("sha256").update(id).digest("base64url").slice(
-        0,
-        22,
+  itNeedsRedis(
+    "the index lasts as long as a session that is extended",
+    async () => {
+      const [sid, client, user] = [newId(), newId(), newId("user")];
+      const end = Date.now() + 100;
+      await store.write(
+        sid,
+        record({ clientId: client, user, expires: end, maxAge: 100 }),
+        null,
       );
-      const reply = await say(
-        server.port,
-        `PEXPIRETIME ${stores.prefix}${kind}:${hash}\r\n`,
-      );
-      assert(Number(reply.slice(1)) > expires, `${kind} ends too early`);
-    }
-  });
+      await store.extend(sid, Date.now() + 100 * HOUR);
+      const { expires } = (await store.read(sid))!;
+      assertEquals(await store.byUser(user), [sid]);
+      for (const kind of ["c", "u", "h"]) {
+        const id = { c: client, u: user, h: sid }[kind]!;
+        const hash = createHash("sha256").update(id).digest("base64url").slice(
+          0,
+          22,
+        );
+        const reply = await say(
+          server.port,
+          `PEXPIRETIME ${stores.prefix}${kind}:${hash}\r\n`,
+        );
+        assert(Number(reply.slice(1)) > expires, `${kind} ends too early`);
+      }
+    },
+  );
 
-  test("versions answers for many at once", async () => {
+  itNeedsRedis("versions answers for many at once", async () => {
     const sids = Array.from({ length: 1200 }, (_, i) => `${newId()}-${i}`);
     const written = await Promise.all(
       sids.map((sid, i) =>

@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertLess } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
-import { closeStores, logOf, open } from "../support/memory_stores.ts";
-import { childOf } from "../support/child.ts";
+import { childOf } from "../support/child_process.ts";
+import { closeStores, logOf, open } from "../support/stores/memory_stores.ts";
 import { pause, until } from "../support/wait.ts";
 
 describe("SessionStore", () => {
@@ -110,7 +110,7 @@ describe("SessionStore", () => {
 
     it("does not keep the process alive", async () => {
       const { code, ms } = await childOf(
-        new URL("../support/idle_store.ts", import.meta.url),
+        new URL("../support/programs/idle_memory_store.ts", import.meta.url),
         [import.meta.resolve("@koa-io/session")],
       );
       assertEquals(code, 0);

@@ -9,7 +9,12 @@ import {
   assertThrows,
 } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
-import { closeStores, closing, logOf, open } from "../support/memory_stores.ts";
+import {
+  closeStores,
+  closing,
+  logOf,
+  open,
+} from "../support/stores/memory_stores.ts";
 import { pause } from "../support/wait.ts";
 
 /** When a session ends, ms since the epoch. */

@@ -19,9 +19,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
-import { childOf } from "../support/child.ts";
-import { record } from "../support/redis_stores.ts";
+import { childOf } from "../support/child_process.ts";
 import { HAS_SQLITE, type Sqlite, withSqlite } from "../support/sqlite.ts";
+import { record } from "../support/stores/records.ts";
 import { settles, until } from "../support/wait.ts";
 
 type Store = InstanceType<Sqlite["SqliteStore"]>;
@@ -304,7 +304,7 @@ withSqlite(({ SqliteStore }) => {
 
     it("does not keep the process alive", async () => {
       const { code, stdout } = await childOf(
-        new URL("../support/idle_sqlite.ts", import.meta.url),
+        new URL("../support/programs/idle_sqlite_store.ts", import.meta.url),
         [import.meta.resolve("@koa-io/session/sqlite"), path],
       );
       assertEquals(code, 0);

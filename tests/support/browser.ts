@@ -10,8 +10,8 @@ import {
   type Socket as ClientSocket,
   type SocketOptions,
 } from "socket.io-client";
-import { CookieJar, parseSetCookie, type SetCookie } from "./cookies.ts";
-import { once, PATIENCE, settles } from "./wait.ts";
+import { CookieJar, KEY, parseSetCookie, type SetCookie } from "./cookies.ts";
+import { once, settles, WAIT_LIMIT } from "./wait.ts";
 
 export type { ClientSocket };
 
@@ -54,6 +54,12 @@ export class Answer {
   }
 }
 
+/** Whether an answer says anything about the session cookie or its signature. */
+export function mentionsSession(answer: Answer, key: string = KEY): boolean {
+  return answer.cookie(key) !== undefined ||
+    answer.cookie(`${key}.sig`) !== undefined;
+}
+
 /** Options of {@linkcode Browser.connect}: socket.io-client's, and `jar`. */
 export type ConnectOptions =
   & Partial<ManagerOptions & SocketOptions>
@@ -61,14 +67,18 @@ export type ConnectOptions =
 
 /** One browser: what its tabs share. Made by `stand.browser()`, which closes it too. */
 export class Browser {
-  readonly jar: CookieJar = new CookieJar();
+  readonly jar: CookieJar;
   readonly url: string;
   readonly #sockets: ClientSocket[] = [];
   readonly #received = new WeakMap<ClientSocket, [string, ...unknown[]][]>();
 
-  /** @param url the server's, as `http://127.0.0.1:1234` */
-  constructor(url: string) {
+  /**
+   * @param url of the server, as `http://127.0.0.1:1234`
+   * @param jar its cookies; browsers with the same jar are one browser at several servers
+   */
+  constructor(url: string, jar: CookieJar = new CookieJar()) {
     this.url = url;
+    this.jar = jar;
   }
 
   get(path: string, options?: RequestOptions): Promise<Answer> {
@@ -151,7 +161,7 @@ export class Browser {
   }
 
   /** The arguments of the first such event that the server sent, or will send. */
-  async heard(socket: ClientSocket, event: string): Promise<unknown[]> {
+  async event(socket: ClientSocket, event: string): Promise<unknown[]> {
     const found = this.received(socket).find(([name]) => name === event);
     return found ? found.slice(1) : await once(socket, event);
   }
@@ -159,7 +169,7 @@ export class Browser {
   /** Emits an event and waits for its acknowledgement. */
   // deno-lint-ignore no-explicit-any
   ask(socket: ClientSocket, event: string, ...args: unknown[]): Promise<any> {
-    return socket.timeout(PATIENCE).emitWithAck(event, ...args);
+    return socket.timeout(WAIT_LIMIT).emitWithAck(event, ...args);
   }
 
   /** The first polling request of Engine.IO, by hand: its status shows how the server refuses. */
@@ -245,7 +255,7 @@ function fetchOnce(
     call.on("error", reject);
     call.end(body);
   });
-  return settles(answered, `${method} ${url}`, 2 * PATIENCE);
+  return settles(answered, `${method} ${url}`, 2 * WAIT_LIMIT);
 }
 
 async function closeSocket(socket: ClientSocket): Promise<void> {

@@ -5,6 +5,15 @@ import { Cookie, CookieJar as ToughJar } from "tough-cookie";
 /** The host of every server of the tests. Cookies know no ports. */
 const ORIGIN = "http://127.0.0.1/";
 
+/** The key that signs cookies, unless a test says otherwise. */
+export const SIGNING_KEY = "a key of the tests";
+
+/** The session cookie's name, unless a test says otherwise. */
+export const KEY = "test.sid";
+
+/** The client cookie's name that follows from {@linkcode KEY}. */
+export const CLIENT_KEY = "test.sid.cid";
+
 /** One `Set-Cookie` line. */
 export interface SetCookie {
   readonly name: string;

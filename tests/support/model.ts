@@ -4,18 +4,17 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import type { SessionEnd, SessionStart } from "@koa-io/session";
+import type { TestContext, TestSession } from "./app.ts";
+import type { Browser } from "./browser.ts";
+import { KEY } from "./cookies.ts";
+import { increment } from "./routes.ts";
 import {
-  type Browser,
-  collect,
-  connectLine,
-  increment,
-  KEY,
-  type Line,
-  type Scene,
-  startScene,
-  type TestContext,
-  type TestSession,
-} from "./issue3.ts";
+  connectPair,
+  type Scenario,
+  type SocketPair,
+  startScenario,
+} from "./scenario.ts";
+import { collect } from "./wait.ts";
 
 /** Operations on a session that may all go out at once. */
 export const SHARED = [
@@ -66,15 +65,15 @@ const ENDS: readonly Operation[] = [
 const SHORT_LIFE = 30;
 
 /** The server of the model test, with a route for every operation over HTTP. */
-export async function startModel(): Promise<Scene> {
-  const scene = await startScene({
+export async function startModel(): Promise<Scenario> {
+  const scenario = await startScenario({
     user: (session) => session.user,
     touchInterval: 10,
     // a session without sockets is missed when the store clears it away
     autoCleanupMs: 100,
   });
   const existing = (path: string, act: (ctx: TestContext) => unknown) =>
-    scene.route(path, (ctx) => ctx.session!.isNew ? "guest" : act(ctx));
+    scenario.route(path, (ctx) => ctx.session!.isNew ? "guest" : act(ctx));
   existing("/add", (ctx) => ctx.withSession(increment, "guest"));
   existing("/put-a", (ctx) => void (ctx.session!.a = Number(ctx.query.value)));
   existing("/put-b", (ctx) => void (ctx.session!.b = Number(ctx.query.value)));
@@ -93,12 +92,12 @@ export async function startModel(): Promise<Scene> {
   existing("/end", (ctx) => void (ctx.session = null));
   existing("/regenerate", (ctx) => ctx.regenerateSession());
   existing("/expire", (ctx) => void (ctx.session!.maxAge = SHORT_LIFE));
-  scene.route("/login", (ctx) => {
+  scenario.route("/login", (ctx) => {
     ctx.session!.n ??= 0;
     return ctx.session!.isNew ? "begun" : "kept";
   });
-  scene.bridge.setMaxListeners(0);
-  return scene;
+  scenario.bridge.setMaxListeners(0);
+  return scenario;
 }
 
 /** A client, what it was told, and what the model says of it. */
@@ -109,17 +108,17 @@ export class Client {
   readonly dead: Set<string> = new Set();
   #id: string | undefined;
   #values = 0;
-  readonly #lines: Line[] = [];
+  readonly #lines: SocketPair[] = [];
   readonly #browser: Browser;
-  readonly #scene: Scene;
+  readonly #scenario: Scenario;
   readonly #starts: [SessionStart][];
   readonly #ends: [SessionEnd][];
 
-  constructor(scene: Scene) {
-    this.#scene = scene;
-    this.#browser = scene.browser();
-    this.#starts = collect(scene.bridge, "sessionStart");
-    this.#ends = collect(scene.bridge, "sessionEnd");
+  constructor(scenario: Scenario) {
+    this.#scenario = scenario;
+    this.#browser = scenario.browser();
+    this.#starts = collect(scenario.bridge, "sessionStart");
+    this.#ends = collect(scenario.bridge, "sessionEnd");
   }
 
   /** Sends all operations at once, waits for all, and compares. */
@@ -195,10 +194,11 @@ export class Client {
       }
       case "add over the bridge":
         if (!this.#id) return "guest";
-        return await this.#scene.bridge.withSession(this.#id, increment).then(
-          () => "added",
-          (error) => this.#ended(error.code),
-        );
+        return await this.#scenario.bridge.withSession(this.#id, increment)
+          .then(
+            () => "added",
+            (error) => this.#ended(error.code),
+          );
       case "add over http": {
         const { status, body } = await this.#browser.post("/add");
         if (status === 401) return "ended";
@@ -211,10 +211,12 @@ export class Client {
         return result === true ? "out" : this.#ended(result.code);
       }
       case "destroy":
-        return String(this.#id && await this.#scene.bridge.destroy(this.#id));
+        return String(
+          this.#id && await this.#scenario.bridge.destroy(this.#id),
+        );
       case "connect":
         if (this.#lines.length < 3) {
-          this.#lines.push(await connectLine(this.#scene, this.#browser));
+          this.#lines.push(await connectPair(this.#scenario, this.#browser));
         }
         return "connected";
       case "disconnect":
@@ -223,7 +225,7 @@ export class Client {
         if (!this.#id) return "guest";
         const id = this.#id;
         await this.#send("/expire");
-        const { reason } = await this.#scene.ended(id);
+        const { reason } = await this.#scenario.ended(id);
         if (reason !== "expired") this.#fail("reason", reason, "expired");
         return "expired";
       }
@@ -263,7 +265,7 @@ export class Client {
 
   /** Learns the client's session the way a browser does; everybody must agree on it. */
   async #settled(gone: boolean): Promise<TestSession | null> {
-    const { bridge } = this.#scene;
+    const { bridge } = this.#scenario;
     if (gone) this.dead.add(this.#id!);
     const jar = this.#browser.jar;
     const { json } = await this.#browser.get("/");
@@ -282,7 +284,7 @@ export class Client {
     for (const id of this.dead) {
       if (await bridge.peek(id)) this.#fail("resurrection", id, undefined);
     }
-    return sessionId ? await this.#scene.peek(sessionId) ?? null : null;
+    return sessionId ? await this.#scenario.peek(sessionId) ?? null : null;
   }
 
   #same(found: TestSession | null, expected: TestSession | null): void {

@@ -12,7 +12,7 @@ export interface Emitter {
 }
 
 /** How long every wait of the tests lasts at most, in ms. */
-export const PATIENCE = 5_000;
+export const WAIT_LIMIT = 5_000;
 
 /**
  * Waits for an event.
@@ -30,7 +30,7 @@ export function once<Args extends unknown[] = unknown[]>(
     readonly where?: (...args: Args) => boolean;
   } = {},
 ): Promise<Args> {
-  const { timeout = PATIENCE, where = () => true } = options;
+  const { timeout = WAIT_LIMIT, where = () => true } = options;
   return new Promise((resolve, reject) => {
     const finish = () => {
       clearTimeout(timer);
@@ -69,7 +69,7 @@ export function collect<Args extends unknown[] = unknown[]>(
 export async function until(
   condition: () => boolean | Promise<boolean>,
   what = "the condition",
-  timeout: number = PATIENCE,
+  timeout: number = WAIT_LIMIT,
 ): Promise<void> {
   const end = Date.now() + timeout;
   while (!(await condition())) {
@@ -107,7 +107,7 @@ export function deferred<T = void>(): Deferred<T> {
 export function settles<T>(
   promise: PromiseLike<T>,
   what = "the promise",
-  timeout: number = PATIENCE,
+  timeout: number = WAIT_LIMIT,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(

@@ -14,17 +14,19 @@ import {
   type SessionSchema,
   type SessionStore,
 } from "@koa-io/session";
+import type { TestSession } from "../support/app.ts";
+import {
+  type ConnectedScenario,
+  connectedScenario,
+} from "../support/connected_scenario.ts";
+import { KEY } from "../support/cookies.ts";
 import {
   closeServers,
-  collect,
-  fakeStore,
-  KEY,
-  once,
   startServer,
   type TestOptions,
-  type TestSession,
-} from "../support/harness.ts";
-import { type Scene, scene } from "../support/scene.ts";
+} from "../support/server.ts";
+import { fakeStore } from "../support/stores/fake_store.ts";
+import { collect, once } from "../support/wait.ts";
 
 type Schema = SessionSchema<TestSession>;
 
@@ -43,7 +45,10 @@ const validators: Record<string, SessionSchema> = {
 };
 
 /** Puts something into the store that the bridge did not see. */
-function corrupt({ bridge, sessionId }: Scene, session: object): void {
+function corrupt(
+  { bridge, sessionId }: ConnectedScenario,
+  session: object,
+): void {
   (bridge.store as SessionStore).set(sessionId, session as TestSession);
 }
 
@@ -54,7 +59,7 @@ for (const [name, validator] of Object.entries(validators)) {
   describe(`the option schema with ${name}`, () => {
     afterEach(closeServers);
     const stage = (options: TestOptions = {}) =>
-      scene({ n: 1 }, { schema, ...options });
+      connectedScenario({ n: 1 }, { schema, ...options });
 
     it("takes data that it likes, from HTTP and sockets", async () => {
       const { ada, client, bridge, sessionId } = await stage();
@@ -139,7 +144,7 @@ for (const [name, validator] of Object.entries(validators)) {
     });
 
     it("ends what is bad where onInvalid is end", async () => {
-      const reads: ((it: Scene) => Promise<unknown>)[] = [
+      const reads: ((it: ConnectedScenario) => Promise<unknown>)[] = [
         ({ bridge, sessionId }) => bridge.peek(sessionId),
         ({ socket }) => socket.withSession(() => "found", undefined),
         async ({ ada }) => (await ada.get("/")).json.sessionId,
@@ -185,7 +190,9 @@ describe("the option schema", () => {
   });
 
   it("drops what it does not know", async () => {
-    const { ada, bridge, sessionId } = await scene({ n: 1 }, { schema });
+    const { ada, bridge, sessionId } = await connectedScenario({ n: 1 }, {
+      schema,
+    });
     await ada.post("/session", { json: { extra: 1, n: 2 } });
     assertEquals(await bridge.peek(sessionId), { n: 2 });
   });
@@ -195,7 +202,7 @@ describe("the option schema", () => {
       n: z.number().optional(),
       user: z.string().optional(),
     }).refine(({ n, user }) => n === undefined || user === undefined);
-    const { ada, bridge, sessionId, socket } = await scene({}, {
+    const { ada, bridge, sessionId, socket } = await connectedScenario({}, {
       schema: both as unknown as Schema,
     });
     assertEquals([sessionId, socket.sessionId], [undefined, undefined]);
@@ -216,7 +223,7 @@ describe("the option schema", () => {
         validate: () => ({ value: [] as unknown as TestSession }),
       },
     };
-    const { ada, errors } = await scene(null, { schema: odd });
+    const { ada, errors } = await connectedScenario(null, { schema: odd });
     assertEquals((await ada.post("/session", { json: { n: 1 } })).status, 500);
     assertInstanceOf(errors[0], TypeError);
   });
@@ -233,7 +240,9 @@ describe("the option schema", () => {
         },
       },
     };
-    const { bridge, sessionId } = await scene({ n: 1 }, { schema: fragile });
+    const { bridge, sessionId } = await connectedScenario({ n: 1 }, {
+      schema: fragile,
+    });
     broken = true;
     const add = () =>
       bridge.withSession(sessionId, ({ session }) => ++session.n!);

@@ -7,36 +7,31 @@ import {
   assertStrictEquals,
 } from "@std/assert";
 import { SessionStore } from "@koa-io/session";
-import {
-  deferred,
-  increment,
-  KEY,
-  once,
-  pause,
-  settles,
-  startScene,
-} from "../support/issue3.ts";
+import { KEY } from "../support/cookies.ts";
+import { increment } from "../support/routes.ts";
+import { startScenario } from "../support/scenario.ts";
+import { deferred, once, pause, settles } from "../support/wait.ts";
 
 describe("withSession() as one queue", () => {
   it("loses no increment of sockets, contexts and the bridge at once", async () => {
-    await using scene = await startScene();
-    scene.route("/add", (ctx) => ctx.withSession(increment));
-    const { browser, sessionId, connect } = await scene.visit();
+    await using scenario = await startScenario();
+    scenario.route("/add", (ctx) => ctx.withSession(increment));
+    const { browser, sessionId, connect } = await scenario.visit();
     const lines = [await connect(), await connect()];
     await Promise.all(
       Array.from({ length: 90 }, (_, i) =>
         [
           () => browser.post("/add", { keep: false }),
           () => browser.ask(lines[i % 2]!.client, "add"),
-          () => scene.bridge.withSession(sessionId, increment),
+          () => scenario.bridge.withSession(sessionId, increment),
         ][i % 3]!()),
     );
-    assertEquals((await scene.peek(sessionId))?.n, 90);
+    assertEquals((await scenario.peek(sessionId))?.n, 90);
   });
 
   it("serves socket and bridge in order of arrival", async () => {
-    await using scene = await startScene();
-    const { sessionId, connect } = await scene.visit();
+    await using scenario = await startScenario();
+    const { sessionId, connect } = await scenario.visit();
     const { server } = await connect();
     const order: number[] = [];
     await Promise.all(
@@ -47,41 +42,41 @@ describe("withSession() as one queue", () => {
         };
         return i % 2
           ? server.withSession(visit)
-          : scene.bridge.withSession(sessionId, visit);
+          : scenario.bridge.withSession(sessionId, visit);
       }),
     );
     assertEquals(order, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   });
 
   it("lets two sessions run side by side", async () => {
-    await using scene = await startScene();
-    const [a, b] = [await scene.visit(), await scene.visit()];
+    await using scenario = await startScenario();
+    const [a, b] = [await scenario.visit(), await scenario.visit()];
     const gate = deferred();
-    const held = scene.bridge.withSession(a.sessionId, () => gate.promise);
-    await settles(scene.bridge.withSession(b.sessionId, increment));
+    const held = scenario.bridge.withSession(a.sessionId, () => gate.promise);
+    await settles(scenario.bridge.withSession(b.sessionId, increment));
     gate.resolve();
     await held;
   });
 
   it("runs a waiting call on the new id when the session is regenerated meanwhile", async () => {
-    await using scene = await startScene();
-    const { browser, sessionId } = await scene.visit({ n: 1 });
+    await using scenario = await startScenario();
+    const { browser, sessionId } = await scenario.visit({ n: 1 });
     const asked = deferred();
-    scene.route("/rotate", async (ctx) => {
+    scenario.route("/rotate", async (ctx) => {
       const rotated = ctx.regenerateSession();
       asked.resolve();
       await rotated;
       return ctx.sessionId;
     });
     const gate = deferred();
-    const held = scene.bridge.withSession(sessionId, async (sessionCtx) => {
+    const held = scenario.bridge.withSession(sessionId, async (sessionCtx) => {
       await gate.promise;
       sessionCtx.session!.held = true;
     });
     const rotated = browser.post("/rotate");
     await asked.promise;
     await pause(20);
-    const waiting = scene.bridge.withSession(sessionId, (sessionCtx) => {
+    const waiting = scenario.bridge.withSession(sessionId, (sessionCtx) => {
       sessionCtx.session!.late = true;
       return sessionCtx.sessionId;
     });
@@ -90,16 +85,18 @@ describe("withSession() as one queue", () => {
     const newId = (await rotated).body;
     assert(newId !== sessionId);
     assertEquals(await waiting, newId);
-    assertEquals(await scene.peek(newId), { n: 1, held: true, late: true });
-    assertStrictEquals(await scene.peek(sessionId), undefined);
+    assertEquals(await scenario.peek(newId), { n: 1, held: true, late: true });
+    assertStrictEquals(await scenario.peek(sessionId), undefined);
   });
 });
 
 describe("withSession()'s handler", () => {
   it("changes nothing when it throws, nested data included", async () => {
-    await using scene = await startScene();
+    await using scenario = await startScenario();
     const before = { n: 1, nested: { a: 1 }, list: [1, 2] };
-    const { sessionId, connect } = await scene.visit(structuredClone(before));
+    const { sessionId, connect } = await scenario.visit(
+      structuredClone(before),
+    );
     const { server } = await connect();
     await assertRejects(
       () =>
@@ -113,14 +110,14 @@ describe("withSession()'s handler", () => {
       RangeError,
       "mine",
     );
-    assertEquals(await scene.peek(sessionId), before);
+    assertEquals(await scenario.peek(sessionId), before);
     await server.withSession(({ session }) => assertEquals(session, before));
   });
 
   it("sees no bookkeeping, and loses none by replacing the session", async () => {
     const store = new SessionStore();
-    await using scene = await startScene({ store, maxAge: 60_000 });
-    const { browser, sessionId, connect } = await scene.visit({ n: 1 });
+    await using scenario = await startScenario({ store, maxAge: 60_000 });
+    const { browser, sessionId, connect } = await scenario.visit({ n: 1 });
     const { server } = await connect();
     const bookkeeping = () => {
       const { _expire, _maxAge } = store.get(sessionId)!;
@@ -139,8 +136,8 @@ describe("withSession()'s handler", () => {
 
   it("ends the session by null, and is not written when it changes nothing", async () => {
     const store = new SessionStore();
-    await using scene = await startScene({ store });
-    const { sessionId, connect } = await scene.visit({
+    await using scenario = await startScenario({ store });
+    const { sessionId, connect } = await scenario.visit({
       n: 1,
       nested: { a: 1 },
     });
@@ -151,7 +148,7 @@ describe("withSession()'s handler", () => {
       session!.nested = { a: 1 };
     });
     assertEquals(writes, 0);
-    const ended = once(scene.bridge, "sessionEnd");
+    const ended = once(scenario.bridge, "sessionEnd");
     await server.withSession((sessionCtx) => {
       sessionCtx.session = null;
     });
@@ -173,46 +170,46 @@ describe("withSession()'s handler", () => {
     ]
   ) {
     it(`is refused with a TypeError when it sets ${name}`, async () => {
-      await using scene = await startScene();
-      const { sessionId } = await scene.visit({ n: 1 });
+      await using scenario = await startScenario();
+      const { sessionId } = await scenario.visit({ n: 1 });
       const error = await assertRejects(
         () =>
-          scene.bridge.withSession(sessionId, ({ session }) => {
+          scenario.bridge.withSession(sessionId, ({ session }) => {
             session!.n = 2;
             session![name] = 1;
           }),
         TypeError,
       );
       assert(error.message.includes(name), error.message);
-      assertEquals(await scene.peek(sessionId), { n: 1 });
+      assertEquals(await scenario.peek(sessionId), { n: 1 });
     });
   }
 
   it("is refused when it leaves cyclic data or a BigInt, and nothing is written", async () => {
-    await using scene = await startScene();
-    const { sessionId } = await scene.visit({ n: 1 });
+    await using scenario = await startScenario();
+    const { sessionId } = await scenario.visit({ n: 1 });
     const cyclic: Record<string, unknown> = {};
     cyclic.self = cyclic;
     for (const value of [cyclic, 1n, { deep: [2n] }]) {
       await assertRejects(
         () =>
-          scene.bridge.withSession(sessionId, ({ session }) => {
+          scenario.bridge.withSession(sessionId, ({ session }) => {
             session!.bad = value;
           }),
         TypeError,
       );
     }
-    assertEquals(await scene.peek(sessionId), { n: 1 });
+    assertEquals(await scenario.peek(sessionId), { n: 1 });
   });
 
   it("finds a Date again as a string", async () => {
-    await using scene = await startScene({ key: KEY });
-    const { sessionId } = await scene.visit();
+    await using scenario = await startScenario({ key: KEY });
+    const { sessionId } = await scenario.visit();
     const date = new Date(0);
-    await scene.bridge.withSession(sessionId, ({ session }) => {
+    await scenario.bridge.withSession(sessionId, ({ session }) => {
       session!.at = date;
     });
-    const at = await scene.bridge.withSession(
+    const at = await scenario.bridge.withSession(
       sessionId,
       ({ session }) => session!.at,
     );

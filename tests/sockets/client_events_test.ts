@@ -1,0 +1,117 @@
+import { assertEquals } from "@std/assert";
+import { afterEach, describe, it } from "@std/testing/bdd";
+import type { Browser, ClientSocket } from "../support/browser.ts";
+import { connectedScenario } from "../support/connected_scenario.ts";
+import { CLIENT_KEY } from "../support/cookies.ts";
+import { clearingIntervals } from "../support/intervals.ts";
+import { routesAndEvents } from "../support/routes.ts";
+import { closeServers, startServer } from "../support/server.ts";
+import { once } from "../support/wait.ts";
+
+/** What `./client` says of itself. */
+const auth = { "koa-io-session": 1 };
+const followed = { auth };
+
+/** What the bridge told a socket, once the server has answered something later. */
+async function told(browser: Browser, socket: ClientSocket) {
+  await browser.ask(socket, "whoami");
+  return browser.received(socket).filter(([name]) =>
+    name.startsWith("session:")
+  );
+}
+
+describe("a socket whose client follows", () => {
+  afterEach(closeServers);
+
+  it("is told session:start when it connects into a session", async () => {
+    const { ada } = await connectedScenario();
+    const socket = await ada.connect("/", followed);
+    assertEquals(await told(ada, socket), [["session:start"]]);
+  });
+
+  it("is told so when it is the first one to connect", async () => {
+    const { browser } = await startServer({}, routesAndEvents);
+    const ada = browser();
+    await ada.post("/session", { json: { n: 1 } });
+    const socket = await ada.connect("/", followed);
+    assertEquals(await told(ada, socket), [["session:start"]]);
+  });
+
+  it("is told session:none without a session", async () => {
+    const { browser } = await startServer({}, routesAndEvents);
+    const ada = browser();
+    await ada.get("/");
+    const socket = await ada.connect("/", followed);
+    assertEquals(await told(ada, socket), [["session:none", { client: true }]]);
+    await ada.post("/session", { json: { n: 1 } });
+    await ada.event(socket, "session:start");
+  });
+
+  it("is told session:none without a client", async () => {
+    const { browser } = await startServer({}, routesAndEvents);
+    const ada = browser();
+    const socket = await ada.connect("/", followed);
+    assertEquals(await told(ada, socket), [[
+      "session:none",
+      { client: false },
+    ]]);
+  });
+
+  it("is told session:start when it was recovered", async () => {
+    await clearingIntervals(async () => {
+      const { browser, io } = await startServer({}, routesAndEvents, {
+        io: { connectionStateRecovery: {} },
+      });
+      const ada = browser();
+      await ada.post("/session", { json: { n: 1 } });
+      const socket = await ada.connect("/", {
+        ...followed,
+        reconnection: true,
+        reconnectionDelay: 1,
+      });
+      io.emit("offset");
+      await ada.event(socket, "offset");
+      const back = once(socket, "connect");
+      socket.io.engine.close();
+      await back;
+      assertEquals(socket.recovered, true);
+      const names = (await told(ada, socket)).map(([name]) => name);
+      assertEquals(names, ["session:start", "session:start"]);
+      await closeServers();
+    });
+  });
+});
+
+describe("a socket whose client does not follow", () => {
+  afterEach(closeServers);
+
+  it("hears nothing when it connects", async () => {
+    const { ada, browser } = await connectedScenario();
+    for (const given of [undefined, {}, { "koa-io-session": 2 }]) {
+      const options = given ? { auth: given } : {};
+      assertEquals(await told(ada, await ada.connect("/", options)), []);
+      const guest = browser();
+      assertEquals(await told(guest, await guest.connect("/", options)), []);
+    }
+  });
+
+  it("is told session:start when another one takes it into a session", async () => {
+    let welcome = true;
+    const { browser } = await startServer(
+      { valid: () => welcome },
+      routesAndEvents,
+    );
+    const ada = browser();
+    await ada.post("/session", { json: { n: 1 } });
+    welcome = false;
+    const waiting = await ada.connect();
+    assertEquals((await ada.ask(waiting, "whoami")).sessionId, undefined);
+    welcome = true;
+    const started = once(waiting, "session:start");
+    const socket = await ada.connect();
+    await started;
+    const who = await ada.ask(socket, "whoami");
+    assertEquals(who.clientId, ada.jar.get(CLIENT_KEY));
+    assertEquals(await ada.ask(waiting, "whoami"), who);
+  });
+});

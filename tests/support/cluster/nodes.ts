@@ -1,0 +1,183 @@
+/**
+ * Several nodes in one process: each a whole server with a store and a
+ * messenger on clients of its own, all on one Redis.
+ */
+import { RedisStore } from "@koa-io/session/redis";
+import type { ServerOptions } from "socket.io";
+import type { TestSession } from "../app.ts";
+import type { Browser } from "../browser.ts";
+import { CookieJar } from "../cookies.ts";
+import { type Parts, routesAndEvents } from "../routes.ts";
+import { type Stand, startServer, type TestOptions } from "../server.ts";
+import { until } from "../wait.ts";
+import {
+  adapterOf,
+  connectClient,
+  type Messenger,
+  newKeys,
+  type RedisConnection,
+  silenced,
+  warmUp,
+} from "./messengers.ts";
+
+/** How the nodes of a test differ from plain ones. */
+export interface NodesConfig {
+  /** @default {"redis"} */
+  readonly messenger?: Messenger;
+  /** @default {2} */
+  readonly count?: number;
+  /** Of each bridge. */
+  readonly options?: TestOptions;
+  /** Of each Socket.IO server. */
+  readonly io?: Partial<ServerOptions>;
+  /** Whether what a node tells the others gets lost. What is emitted to rooms does not. */
+  readonly losesMessages?: boolean;
+}
+
+/** An event of a bridge, as it came. */
+export type EmittedEvent = [name: string, event: Record<string, unknown>];
+
+/** One node. */
+export interface Node extends Stand {
+  /** What its bridge has emitted so far: `sessionStart` and `sessionEnd`. */
+  readonly events: EmittedEvent[];
+  /** The rooms of the bridge that local sockets are in. */
+  rooms(): string[];
+}
+
+/** Nodes that run. */
+export interface Nodes {
+  readonly all: readonly Node[];
+  /** What the names of the store's keys begin with. */
+  readonly prefix: string;
+  /** What the names of the messenger's channels and keys begin with. */
+  readonly channel: string;
+  /** One browser, as an instance for each node with a common jar. */
+  browsers(): Browser[];
+  close(): Promise<void>;
+}
+
+const running = new Set<Nodes>();
+
+/** Closes all nodes: for `afterEach`. */
+export async function closeNodes(): Promise<void> {
+  await Promise.all([...running].map((nodes) => nodes.close()));
+}
+
+/** Starts nodes on the Redis at this port; {@linkcode closeNodes} closes them. */
+export async function startNodes(
+  port: number,
+  config: NodesConfig = {},
+): Promise<Nodes> {
+  const { messenger = "redis", count = 2, losesMessages = false } = config;
+  const { prefix, channel } = newKeys();
+  const clients: RedisConnection[] = [];
+  const made: RedisConnection[] = [];
+  const stores: RedisStore[] = [];
+  const all: Node[] = [];
+
+  const start = async () => {
+    const client = await connectClient(port, made);
+    clients.push(client);
+    const store = new RedisStore({ client, prefix });
+    stores.push(store);
+    const adapter = await adapterOf(messenger, client, channel);
+    const stand = await startServer(
+      { store, ...config.options },
+      setUp,
+      {
+        io: {
+          ...config.io,
+          adapter: (losesMessages ? silenced(adapter) : adapter) as never,
+        },
+      },
+    );
+    all.push(asNode(stand));
+  };
+  const close = async () => {
+    running.delete(nodes);
+    await Promise.all(all.map((node) => node.close()));
+    for (const store of stores) await store.close();
+    // the streams adapter closes its own, once it has noticed
+    await until(
+      () =>
+        messenger !== "redis-streams" || made.every(({ isOpen }) => !isOpen),
+      "the messenger's connections closed",
+    );
+    for (const client of [...made, ...clients]) {
+      if (client.isOpen) await client.close();
+    }
+  };
+  const nodes: Nodes = {
+    all,
+    prefix,
+    channel,
+    close,
+    browsers() {
+      const jar = new CookieJar();
+      return all.map((node) => node.browser(jar));
+    },
+  };
+  running.add(nodes);
+  for (let i = 0; i < count; i++) await start();
+  await until(() => connected(all), "the messenger");
+  if (messenger === "redis-streams") await warmUp(all);
+  return nodes;
+}
+
+/** The usual routes and events, and `POST /regenerate?sockets=follow`. */
+function setUp(parts: Parts): void {
+  routesAndEvents(parts);
+  parts.app.use(async (ctx) => {
+    if (ctx.path !== "/regenerate") return;
+    const { sockets } = ctx.query;
+    await ctx.regenerateSession({ sockets: sockets as "follow" | "leave" });
+    ctx.body = { sessionId: ctx.sessionId };
+  });
+}
+
+/** A browser with a session and a socket on the second node, begun on the first. */
+export interface Arrival {
+  /** The browser, for each node. */
+  readonly at: readonly Browser[];
+  readonly client: Awaited<ReturnType<Browser["connect"]>>;
+  readonly sessionId: string;
+  readonly clientId: string;
+}
+
+/** Begins a session on the first node, and connects a socket to the second. */
+export async function arrive(
+  nodes: Nodes,
+  session: TestSession = { n: 1 },
+): Promise<Arrival> {
+  const at = nodes.browsers();
+  const [a, b] = at;
+  await a!.post("/session", { json: session });
+  const { sessionId, clientId } = (await a!.get("/")).json;
+  const client = await b!.connect();
+  return { at, client, sessionId, clientId };
+}
+
+function asNode(stand: Stand): Node {
+  const events: EmittedEvent[] = [];
+  for (const name of ["sessionStart", "sessionEnd"] as const) {
+    stand.bridge.on(name, (event: object) => {
+      events.push([name, { ...event }]);
+    });
+  }
+  return {
+    ...stand,
+    events,
+    rooms: () =>
+      [...stand.io.of("/").adapter.rooms.keys()]
+        .filter((room) => room.startsWith("koa-io:")),
+  };
+}
+
+/** Subscriptions begin in their own time, and nobody tells. */
+async function connected(all: readonly Node[]): Promise<boolean> {
+  for (const { io } of all) {
+    if (await io.of("/").adapter.serverCount() < all.length) return false;
+  }
+  return true;
+}

@@ -1,0 +1,189 @@
+/** Programs of the documents, run as their readers run them: as processes, from files, by bare specifiers. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { once, settles, until } from "../wait.ts";
+
+/** Machines that test are busy; in ms. */
+const START_LIMIT = 60_000;
+
+const DENO = process.versions.deno !== undefined;
+/** Where Node finds the installed packages. */
+const HERE = fileURLToPath(new URL("./", import.meta.url));
+/** Imports the program, once it can get no port but a free one. */
+const START = "start_here.js";
+
+/** A server that runs. */
+export interface Program {
+  /** As `http://127.0.0.1:1234`. */
+  readonly url: string;
+  /** What it has printed so far. */
+  output(): string;
+  /** Waits until it has printed this. */
+  printed(text: string): Promise<void>;
+  /** Ends the process. */
+  stop(): Promise<void>;
+}
+
+const running = new Set<() => Promise<void>>();
+
+/** Ends every program that was started: for `afterEach`. */
+export async function stopPrograms(): Promise<void> {
+  await Promise.all([...running].map((stop) => stop()));
+}
+
+/**
+ * Starts a program that listens, and waits until it does.
+ *
+ * @param files by name: the program, and what stands beside it
+ * @param entry the name of the program
+ * @param env added to the environment
+ */
+export async function startProgram(
+  files: Readonly<Record<string, string>>,
+  entry: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<Program> {
+  const { child, output, stop } = await spawnProgram(files, entry, env);
+  await until(
+    () => /LISTENING \d+\n/.test(output()) || child.exitCode !== null,
+    `${entry} listening`,
+    START_LIMIT,
+  );
+  const port = output().match(/LISTENING (\d+)/)?.[1];
+  if (!port) throw new Error(`Cannot start ${entry} as it ended: ${output()}`);
+  return {
+    url: `http://127.0.0.1:${port}`,
+    output,
+    printed: (text) => until(() => output().includes(text), `"${text}"`),
+    stop,
+  };
+}
+
+/** Runs a program that ends by itself; throws with its output when it fails. */
+export async function runProgram(
+  files: Readonly<Record<string, string>>,
+  entry: string,
+  env: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  const { child, output, stop } = await spawnProgram(files, entry, env);
+  try {
+    await until(() => child.exitCode !== null, `${entry} end`, START_LIMIT);
+    if (child.exitCode !== 0) throw new Error(`${entry}: ${output()}`);
+    return output();
+  } finally {
+    await stop();
+  }
+}
+
+/** Type-checks programs in TypeScript, all at once; throws with what the compiler says. Deno only. */
+export async function checkPrograms(
+  files: Readonly<Record<string, string>>,
+): Promise<void> {
+  const dir = mkdtempSync(join(tmpdir(), "programs-"));
+  try {
+    const paths = Object.keys(files).map((name) => join(dir, name));
+    for (const [name, text] of Object.entries(files)) {
+      writeFileSync(join(dir, name), text);
+    }
+    const child = spawn(
+      process.execPath,
+      ["check", ...flags(dir), ...paths],
+      { cwd: dir, env: { ...process.env, NO_COLOR: "1" } },
+    );
+    const output = outputOf(child);
+    const [code] = await once(child, "close", { timeout: START_LIMIT });
+    if (code !== 0) throw new Error(output());
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+}
+
+function outputOf(child: ChildProcess): () => string {
+  let printed = "";
+  for (const stream of [child.stdout!, child.stderr!]) {
+    stream.setEncoding("utf8").on("data", (text) => printed += text);
+  }
+  return () => printed;
+}
+
+interface Spawned {
+  readonly child: ChildProcess;
+  output(): string;
+  stop(): Promise<void>;
+}
+
+async function spawnProgram(
+  files: Readonly<Record<string, string>>,
+  entry: string,
+  env: Readonly<Record<string, string>>,
+): Promise<Spawned> {
+  const dir = mkdtempSync(join(DENO ? tmpdir() : HERE, "program-"));
+  const anyPort = new URL("./any_port.ts", import.meta.url).href;
+  const start = `import "${anyPort}";\nimport "./${runnable(entry)}";\n`;
+  for (const [name, text] of Object.entries({ ...files, [START]: start })) {
+    writeFileSync(join(dir, runnable(name)), await toRun(name, text));
+  }
+  const args = DENO ? ["run", "-A", "--no-check", ...flags(dir)] : [];
+  const child = spawn(process.execPath, [...args, join(dir, START)], {
+    cwd: dir,
+    env: { ...process.env, ...env, NO_COLOR: "1" },
+  });
+  const output = outputOf(child);
+  const closed = once(child, "close", { timeout: 2 * START_LIMIT });
+  let stopping: Promise<void> | undefined;
+  const stop = () =>
+    stopping ??= (async () => {
+      running.delete(stop);
+      child.kill("SIGKILL");
+      await settles(closed, `the end of ${entry}`);
+      rmSync(dir, { recursive: true });
+    })();
+  running.add(stop);
+  return { child, output, stop };
+}
+
+/** TypeScript is Deno's own language; the Nodes that the tests run on need JavaScript. */
+function runnable(name: string): string {
+  return DENO || !name.endsWith(".ts") ? name : `${name}.js`;
+}
+
+async function toRun(name: string, text: string): Promise<string> {
+  if (DENO || !name.endsWith(".ts")) return text;
+  const { default: ts } = await import("typescript");
+  return ts.transpileModule(text, {
+    compilerOptions: {
+      target: ts.ScriptTarget.ES2022,
+      module: ts.ModuleKind.ESNext,
+      verbatimModuleSyntax: true,
+    },
+  }).outputText;
+}
+
+/** Makes Deno resolve what a program imports, wherever the program stands. */
+function flags(dir: string): string[] {
+  const path = join(dir, "import_map.json");
+  writeFileSync(path, JSON.stringify({ imports: importsOfDeno() }));
+  return ["--no-config", "--no-lock", "--import-map", path];
+}
+
+/** What bare specifiers mean to the program: this package as it stands here, the rest as here. */
+function importsOfDeno(): Record<string, string> {
+  const url = new URL("../../../deno.json", import.meta.url);
+  const config = JSON.parse(readFileSync(url, "utf8"));
+  const imports: Record<string, string> = {};
+  for (const [subpath, path] of Object.entries<string>(config.exports)) {
+    imports[config.name + subpath.slice(1)] = new URL(path, url).href;
+  }
+  for (const [name, source] of Object.entries<string>(config.imports)) {
+    if (source.startsWith("npm:")) imports[name] = source;
+    // where JSR does not answer, something stands in for it
+    else if (name.startsWith("@std/")) {
+      imports[name] = import.meta.resolve(name);
+    }
+  }
+  return imports;
+}

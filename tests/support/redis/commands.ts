@@ -1,0 +1,46 @@
+/** Commands to a Redis, and a watch on the commands that it receives. */
+import { connect } from "node:net";
+import { until } from "../wait.ts";
+
+/** What Redis is told from now on, the inside of scripts left out. */
+export interface Monitor {
+  /** Every command so far; waits until those sent before have arrived. */
+  commands(): Promise<readonly string[]>;
+  close(): void;
+}
+
+/** Watches a Redis with `MONITOR`. */
+export async function monitor(port: number): Promise<Monitor> {
+  const socket = connect(port, "127.0.0.1");
+  let text = "";
+  socket.setEncoding("utf8").on("data", (chunk: string) => text += chunk);
+  socket.write("MONITOR\r\n");
+  await until(() => text.startsWith("+OK"), "MONITOR");
+  let marks = 0;
+  return {
+    async commands() {
+      const mark = `mark-${++marks}`;
+      await say(port, `ECHO ${mark}\r\n`);
+      await until(() => text.includes(mark), "the mark");
+      return text.split("\r\n").slice(1).filter((line) =>
+        line !== "" && !/ lua\] /.test(line) && !line.includes("mark-")
+      ).map((line) => line.replace(/^\S+ \[[^\]]*\] /, ""));
+    },
+    close: () => void socket.destroy(),
+  };
+}
+
+/** Sends one command (a line of the inline protocol) and resolves to the raw reply. */
+export function say(port: number, line: string): Promise<string> {
+  return new Promise<string>((resolve, reject) => {
+    const socket = connect(port, "127.0.0.1");
+    socket.setEncoding("utf8");
+    socket.on("error", reject);
+    socket.on("close", () => reject(new Error("Cannot hear Redis")));
+    socket.on("data", (reply: string) => {
+      resolve(reply);
+      socket.destroy();
+    });
+    socket.write(line);
+  });
+}
