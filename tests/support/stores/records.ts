@@ -1,5 +1,9 @@
 /** Records, and the leases on them, for tests that call a store without a bridge. */
-import type { AcquireResult, SessionRecord, StoredRecord } from "@koa-io/session";
+import type {
+  AcquireResult,
+  SessionRecord,
+  StoredRecord,
+} from "@koa-io/session";
 import { assert } from "@std/assert";
 import { randomUUID } from "node:crypto";
 
