@@ -1,5 +1,5 @@
 /**
- * The bridge: a Koa application, a Socket.IO server and a store, wired together.
+ * The bridge: one session for a Koa application and a Socket.IO server.
  *
  * @module
  */
@@ -27,6 +27,7 @@ import {
   isAlive,
   type SessionData,
 } from "./api/store.ts";
+import { sessionCall } from "./transaction/session_call.ts";
 import type { Transactions } from "./transaction/transactions.ts";
 import type { MissingResult, SessionView } from "./api/session_view.ts";
 import type { SocketServer } from "./api/session_socket.ts";
@@ -140,13 +141,16 @@ export class SessionBridge<S extends object = SessionData>
     handler: (view: SessionView<S, undefined>) => R | Promise<R>,
     onMissing: M,
   ): Promise<R | MissingResult<M>>;
-  async withSession(...args: unknown[]): Promise<unknown> {
-    const [sid, ...rest] = args;
-    return await this.#transactions.run(need("sessionId", sid), rest, {});
+  async withSession(sid: unknown, ...args: unknown[]): Promise<unknown> {
+    return await this.#transactions.run(
+      need("sessionId", sid),
+      sessionCall(args),
+      {},
+    );
   }
 
   /**
-   * A copy of a session's data, without waiting for anybody.
+   * A copy of a session's data, without waiting for a transaction.
    *
    * @param sessionId the session's id
    * @returns the copy, or `undefined` when there is no such session
@@ -160,8 +164,8 @@ export class SessionBridge<S extends object = SessionData>
   }
 
   /**
-   * Ends a session at once, whoever is at work on it. When this resolves, no
-   * local socket is in its rooms any more.
+   * Ends a session at once, also while a transaction runs on it. When this
+   * resolves, no local socket is in its rooms any more.
    *
    * @param sessionId the session's id
    * @returns whether there was a live one
@@ -280,10 +284,9 @@ export class SessionBridge<S extends object = SessionData>
   }
 
   /**
-   * Removes what has expired, where the store has a `cleanup`; others do it by
-   * themselves.
+   * Removes expired sessions, where the store has a method `cleanup`.
    *
-   * @returns how many sessions it removed, as far as the store tells
+   * @returns the number of removed sessions, as far as the store reports it
    * @throws what the store throws
    */
   async cleanup(): Promise<number> {
@@ -292,12 +295,12 @@ export class SessionBridge<S extends object = SessionData>
     return typeof removed === "number" ? removed : 0;
   }
 
-  /** Plain numbers, for a dashboard. */
+  /** Counters, for a dashboard. */
   stats(): BridgeStats {
     return statsOf(this.#parts);
   }
 
-  /** What is amiss in this set-up. */
+  /** Findings about this set-up. */
   doctor(): Finding[] {
     return diagnose(this.#parts.setupReport(this.#randomKeys));
   }
@@ -317,7 +320,7 @@ export class SessionBridge<S extends object = SessionData>
   }
 
   #to(room: string, nsp: string): Rooms {
-    this.#parts.membership.enable();
+    this.#parts.rooms.enable();
     return this.#io.of(nsp).to(room);
   }
 

@@ -24,6 +24,23 @@ export function withFinally<T>(
   return result;
 }
 
+/** Runs `undo` when `act` throws or rejects. */
+export function onFailure<T>(
+  act: () => Awaitable<T>,
+  undo: () => void,
+): Awaitable<T> {
+  const failed = (error: unknown): never => {
+    undo();
+    throw error;
+  };
+  try {
+    const result = act();
+    return result instanceof Promise ? result.catch(failed) : result;
+  } catch (error) {
+    return failed(error);
+  }
+}
+
 /** Whether a value is a promise, or any other object with `then`. */
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === "object" && value !== null &&

@@ -1,5 +1,5 @@
 /**
- * What is amiss in a set-up, told before it hurts.
+ * Findings about a set-up that loses sessions or leaves them unsafe.
  *
  * @module
  */
@@ -11,7 +11,7 @@ export interface Finding {
   readonly code: string;
   /** `"error"`: sessions are unsafe or will be lost. `"warning"`: they may be. `"info"`: good to know. */
   readonly severity: "error" | "warning" | "info";
-  /** What is amiss. */
+  /** What is wrong. */
   readonly message: string;
   /** What to do about it. */
   readonly fix: string;
@@ -19,7 +19,7 @@ export interface Finding {
   readonly standard: string | undefined;
 }
 
-/** What the doctor looks at. */
+/** The facts that the checks examine. */
 export interface SetupReport {
   readonly options: ResolvedOptions;
   readonly randomKeys: boolean;
@@ -32,7 +32,7 @@ export interface SetupReport {
   readonly corsCredentials: boolean;
 }
 
-type Check = (patient: SetupReport) => Finding | undefined;
+type Check = (report: SetupReport) => Finding | undefined;
 
 const CHECKS: readonly Check[] = [
   ({ randomKeys }) =>
@@ -127,8 +127,8 @@ const CHECKS: readonly Check[] = [
 ];
 
 /** Looks a set-up over. */
-export function diagnose(patient: SetupReport): Finding[] {
-  return CHECKS.flatMap((check) => check(patient) ?? []);
+export function diagnose(report: SetupReport): Finding[] {
+  return CHECKS.flatMap((check) => check(report) ?? []);
 }
 
 function when(found: boolean, finding: Finding): Finding | undefined {

@@ -1,23 +1,23 @@
 /**
- * A bridge whose HTTP half never runs: koa-compose copies Koa's middleware at
- * `app.callback()`, so a bridge that is made after it is never asked.
+ * Detects a bridge that is constructed after `app.callback()`: koa-compose
+ * copies the middleware there, so that the bridge's never runs.
  *
  * @module
  */
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 
-/** Looks at answers that never passed the bridge, until the first that did. */
+/** Examines responses until the first request that passed the bridge. */
 export class OrderCheck {
-  readonly #ran: () => boolean;
+  readonly #http: { readonly ran: boolean };
   readonly #servers = new Set<Server>();
   #warned = false;
 
-  /** @param ran whether a request ever passed the bridge */
-  constructor(ran: () => boolean) {
-    this.#ran = ran;
+  /** @param http says whether a request has passed the bridge */
+  constructor(http: { readonly ran: boolean }) {
+    this.#http = http;
   }
 
-  /** Whether an answer was seen that the bridge should have had a part in. */
+  /** Whether a response was seen that should have passed the bridge. */
   get missed(): boolean {
     return this.#warned;
   }
@@ -28,7 +28,7 @@ export class OrderCheck {
     if (typeof candidate?.on !== "function" || this.#servers.has(candidate)) {
       return;
     }
-    if (this.#ran() || this.#warned) return;
+    if (this.#http.ran || this.#warned) return;
     this.#servers.add(candidate);
     candidate.on("request", this.#onRequest);
   }
@@ -39,10 +39,10 @@ export class OrderCheck {
   }
 
   readonly #onRequest = (_req: IncomingMessage, res: ServerResponse): void => {
-    if (this.#ran()) return this.close();
+    if (this.#http.ran) return this.close();
     res.once("finish", () => {
-      if (this.#ran()) return this.close();
-      // Koa answers what nobody handled with 404; others on this server may answer in their own right
+      if (this.#http.ran) return this.close();
+      // Koa answers an unhandled request with 404; other statuses may come from other listeners
       if (res.statusCode !== 404 || this.#warned) return;
       this.#warned = true;
       this.close();

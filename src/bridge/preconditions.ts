@@ -1,5 +1,5 @@
 /**
- * Whether an application and a server can be bridged, and what they need first.
+ * Preconditions: an application and a server that can be bridged, and keys.
  *
  * @module
  */
@@ -13,7 +13,11 @@ import { isSocketServer } from "../sockets/socket_io.ts";
 const bridgedApps = new WeakSet<object>();
 const bridgedServers = new WeakSet<object>();
 
-/** Refuses what is no application and no server, and those that have a session already. */
+/**
+ * Checks the two arguments of a bridge.
+ *
+ * @throws {TypeError} for another type, or one that has sessions already
+ */
 export function assertBridgeable(
   app: unknown,
   io: unknown,
@@ -37,7 +41,7 @@ export function assertBridgeable(
       "Cannot bridge sessions as io has a bridge already: one is enough",
     );
   }
-  // koa-session would go on with its first options and say nothing
+  // a second koa-session silently keeps the options of the first
   if (Object.hasOwn(koa.context, "sessionOptions")) {
     throw new TypeError(
       "Cannot bridge sessions as app has koa-session already: the bridge brings its own",
@@ -45,19 +49,27 @@ export function assertBridgeable(
   }
 }
 
-/** Remembers that the two have a bridge now; what is returned lets the server have another. */
+/**
+ * Marks an application and a server as bridged.
+ *
+ * @returns unmarks the server
+ */
 export function markBridged(app: object, io: object): () => void {
   bridgedApps.add(app);
   bridgedServers.add(io);
   return () => void bridgedServers.delete(io);
 }
 
-/** Sees to it that there are keys to sign with; says whether they are random. */
+/**
+ * Makes sure that there are keys to sign cookies with.
+ *
+ * @returns whether they are random
+ */
 export function ensureAppKeys(
   app: KoaApplication,
   { appKeys, signed, allowRndAppKeys }: ResolvedOptions,
 ): boolean {
-  // an empty list signs nothing
+  // an empty list cannot sign
   const given = Array.isArray(app.keys) ? app.keys.length > 0 : app.keys;
   if (given) {
     if (!appKeys) return false;

@@ -1,46 +1,47 @@
 /**
- * What the parts of a bridge have counted.
+ * The counters of a bridge.
  *
  * @module
  */
 import type { EndReason } from "../api/events.ts";
-import type {
-  LifecycleDeps,
-  SessionLifecycle,
-} from "../lifecycle/lifecycle.ts";
+import type { SessionRegistry } from "../identity/registry.ts";
+import type { SessionLifecycle } from "../lifecycle/lifecycle.ts";
+import type { Transactions } from "../transaction/transactions.ts";
 
 /** Plain numbers about a bridge. */
 export interface BridgeStats {
-  /** Live sessions that this process has met. */
+  /** Live sessions that this process has seen. */
   readonly sessions: number;
   /** Local sockets that follow a client. */
   readonly sockets: number;
   /** Transactions that ran. */
   readonly transactions: number;
-  /** How many of them had to wait. */
+  /** Transactions that had to wait. */
   readonly waits: number;
-  /** Writes that met another's change of the same key. */
+  /** Writes that changed a key which another write had changed. */
   readonly conflicts: number;
-  /** Waits and holds that went past `lockTimeout`. */
+  /** Waits and holds that exceeded `lockTimeout`. */
   readonly timeouts: number;
   /** Sessions that ended, by reason. */
   readonly ended: Readonly<Record<EndReason, number>>;
 }
 
-/** The numbers as they are now. */
+/** The current numbers. */
 export function statsOf(
-  { clients, lifecycle, transactions }:
-    & Pick<LifecycleDeps, "clients" | "transactions">
-    & { readonly lifecycle: SessionLifecycle },
+  { registry, lifecycle, transactions }: {
+    readonly registry: SessionRegistry;
+    readonly lifecycle: SessionLifecycle;
+    readonly transactions: Transactions;
+  },
 ): BridgeStats {
-  const { count, editor, door } = transactions;
+  const { count, records, counts } = transactions;
   return {
-    sessions: clients.sessions,
-    sockets: clients.sockets,
+    sessions: registry.sessions,
+    sockets: registry.sockets,
     transactions: count,
-    waits: door.waits,
-    conflicts: editor.conflicts,
-    timeouts: door.timeouts,
+    waits: counts.waits,
+    conflicts: records.conflicts,
+    timeouts: counts.timeouts,
     ended: { ...lifecycle.endCounts },
   };
 }

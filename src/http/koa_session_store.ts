@@ -1,6 +1,6 @@
 /**
- * The store that koa-session is handed, which keeps what a request knows of
- * its session in step with what is stored.
+ * The store that koa-session is given: it turns koa-session's calls into
+ * commits, and keeps the request's state in step with what is stored.
  *
  * @module
  */
@@ -9,6 +9,7 @@ import type { KoaApplication } from "../api/koa.ts";
 import type { ResolvedOptions } from "../api/options.ts";
 import {
   type Context,
+  isLive,
   type RequestState,
   serialized,
   setExternalKey,
@@ -24,7 +25,7 @@ import {
   type SessionWrite,
   toKoaSession,
 } from "../stores/koa_session_object.ts";
-import type { SessionValidity } from "../identity/client_binding.ts";
+import type { SessionValidity } from "../identity/validity.ts";
 
 /** koa-session's middleware. */
 export type KoaSession = (
@@ -34,7 +35,7 @@ export type KoaSession = (
 
 const ENDED: CommitOutcome = { status: "ended" };
 
-/** See the module's text. */
+/** koa-session's store. */
 export class KoaSessionStore {
   readonly #options: ResolvedOptions;
   readonly #transactions: Transactions;
@@ -53,7 +54,7 @@ export class KoaSessionStore {
   /**
    * koa-session's middleware, on top of this store.
    *
-   * @param valid what koa-session asks about a session
+   * @param valid koa-session's option of this name
    * @throws {TypeError} when koa-session refuses an option
    */
   middleware(
@@ -117,12 +118,12 @@ export class KoaSessionStore {
     const own = sid === state.koaSid;
     if (!own && state.regenerations > 0) {
       state.regenerations--;
-      if (record || state.ended) {
+      if (record || !isLive(state)) {
         return await this.#rotate(ctx, state, record, sid, commit);
       }
     }
     if (!own) return await this.#create(ctx, state, sid, commit);
-    if (record && !state.ended) {
+    if (record && isLive(state)) {
       const committed = await this.#transactions.commit(
         state.sid!,
         record,
@@ -131,8 +132,10 @@ export class KoaSessionStore {
       );
       return this.#settle(ctx, state, committed, state.sid!, commit);
     }
-    if (!state.endedHere) return this.#settle(ctx, state, ENDED, sid, commit);
-    // ended by this request, and assigned anew: koa-session goes on with the dead id
+    if (state.phase !== "endedHere") {
+      return this.#settle(ctx, state, ENDED, sid, commit);
+    }
+    // ended by this request, then assigned again: koa-session still uses the dead id
     await this.#create(ctx, state, this.#options.genid(ctx as never), commit);
     state.koaSid = sid;
     setExternalKey(ctx.session, state.sid!);
@@ -148,8 +151,9 @@ export class KoaSessionStore {
     state.record = await this.#transactions.create(sid, commit, clientId, ctx);
     syncSession(ctx, commit.data, state.record.data);
     state.sid = state.koaSid = sid;
-    state.ended = state.endedHere = state.cookieSuppressed = false;
-    this.#nowClient(ctx, state, clientId);
+    state.phase = "live";
+    state.cookieSuppressed = false;
+    this.#setClient(ctx, state, clientId);
   }
 
   async #rotate(
@@ -160,7 +164,7 @@ export class KoaSessionStore {
     commit: SessionWrite,
   ): Promise<void> {
     const { rotation } = state;
-    const committed = state.ended || !base
+    const committed = !isLive(state) || !base
       ? ENDED
       : await this.#transactions.rotate(
         state.sid!,
@@ -173,11 +177,11 @@ export class KoaSessionStore {
     state.koaSid = to;
     this.#settle(ctx, state, committed, to, commit);
     if (committed.status === "done" && committed.sid === to) {
-      this.#nowClient(ctx, state, rotation.clientId ?? state.clientId);
+      this.#setClient(ctx, state, rotation.clientId ?? state.clientId);
     }
   }
 
-  /** Takes note of what became of a write to `sid`. */
+  /** Applies the outcome of a write to `sid`. */
   #settle(
     ctx: Context,
     state: RequestState,
@@ -186,19 +190,20 @@ export class KoaSessionStore {
     commit: SessionWrite,
   ): void {
     if (committed.status === "ended") {
-      state.ended = state.cookieSuppressed = true;
+      if (isLive(state)) state.phase = "ended";
+      state.cookieSuppressed = true;
       state.record = undefined;
       this.#cookies.suppressSession(ctx);
       return;
     }
     const { record } = committed;
-    // inside a transaction nothing is stored yet, and the base is the one that was loaded
+    // inside a transaction nothing is stored yet: the base is the record that was loaded
     if (record.version !== state.record?.version) {
       syncSession(ctx, commit.data, record.data);
     }
     state.record = record;
     state.sid = committed.sid;
-    // somebody else gave it a new id, and the cookie with it
+    // rotated by another request, whose response has the cookie
     if (committed.sid !== sid) {
       state.cookieSuppressed = true;
       this.#cookies.suppressSession(ctx);
@@ -206,7 +211,7 @@ export class KoaSessionStore {
     setExternalKey(ctx.session, committed.sid);
   }
 
-  #nowClient(ctx: Context, state: RequestState, clientId: string): void {
+  #setClient(ctx: Context, state: RequestState, clientId: string): void {
     if (clientId === state.clientId) return;
     state.clientId = clientId;
     this.#cookies.sendClient(ctx, clientId);
@@ -218,7 +223,7 @@ export class KoaSessionStore {
     sid: string,
   ): Promise<void> {
     if (ctx.headerSent) this.#cookies.warnHeadersSent(ctx);
-    // koa-session destroys at a logout, when ctx.session is null, and before it regenerates
+    // koa-session destroys at a logout, with ctx.session null, and before a regeneration
     if (ctx.session) {
       state.regenerations++;
       return;
@@ -232,14 +237,14 @@ export class KoaSessionStore {
         ...own ? { record: state.record! } : {},
       },
     );
-    if (own && !existed && !state.ended) await this.#endMoved(ctx, state);
-    state.endedHere ||= own && existed;
-    state.ended = true;
+    if (own && !existed && isLive(state)) await this.#endRotated(ctx, state);
+    if (own && existed) state.phase = "endedHere";
+    else if (isLive(state)) state.phase = "ended";
     state.record = undefined;
   }
 
-  /** Ends a session that somebody else ended, or gave a new id, while this request was under way. */
-  async #endMoved(ctx: Context, state: RequestState): Promise<void> {
+  /** Ends a session that was ended, or rotated, by another caller during this request. */
+  async #endRotated(ctx: Context, state: RequestState): Promise<void> {
     this.#cookies.suppressSession(ctx);
     const to = await this.#transactions.lookup.movedTo(state.sid!);
     if (to !== undefined) await this.#transactions.end(to, "logout", { ctx });

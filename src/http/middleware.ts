@@ -1,27 +1,27 @@
 /**
- * The Koa side: the middleware, and `ctx.*`.
+ * The Koa half of the bridge: the middleware, and the members of `ctx`.
  *
  * @module
  */
 import {
   CLIENT_ID_LENGTH,
   type ClientBindings,
-  type ClientClaim,
 } from "../identity/client_binding.ts";
 import { SessionMissingError } from "../api/errors.ts";
 import { generateUid } from "../base/ids.ts";
 import type {
   KoaApplication,
-  KoaContext,
   RefreshContext,
   RegenerateOptions,
 } from "../api/koa.ts";
-import { missingPolicy } from "../transaction/on_missing.ts";
+import type { IncomingIds } from "../identity/incoming_ids.ts";
+import { type SessionCall, sessionCall } from "../transaction/session_call.ts";
 import { type KoaSession, KoaSessionStore } from "./koa_session_store.ts";
 import type { ResolvedOptions } from "../api/options.ts";
 import {
   type Context,
   FOLLOW,
+  isLive,
   requestChanges,
   sessionIdOf,
   settlePending,
@@ -33,12 +33,13 @@ import type { Transactions } from "../transaction/transactions.ts";
 type Next = () => Promise<void>;
 
 /** The Koa half of the bridge. */
-export class HttpMiddleware<Socket> {
-  /** Whether a request ever came by. */
+export class HttpMiddleware {
+  /** Whether a request has passed. */
   ran = false;
   readonly #options: ResolvedOptions;
   readonly #transactions: Transactions;
-  readonly #bindings: ClientBindings<Socket>;
+  readonly #bindings: ClientBindings;
+  readonly #ids: IncomingIds;
   readonly #cookies: SessionCookies;
   #closed = false;
 
@@ -46,44 +47,34 @@ export class HttpMiddleware<Socket> {
     app: KoaApplication,
     options: ResolvedOptions,
     transactions: Transactions,
-    bindings: ClientBindings<Socket>,
+    bindings: ClientBindings,
+    ids: IncomingIds,
   ) {
     this.#options = options;
     this.#transactions = transactions;
     this.#bindings = bindings;
-    const cookies = this.#cookies = new SessionCookies(app, options);
+    this.#ids = ids;
+    const cookies = this.#cookies = new SessionCookies(options, ids);
     const koaSession = new KoaSessionStore(options, transactions, cookies)
       .middleware(app, bindings.validity?.checkOnce);
     this.#extend(app.context);
     app.use((ctx, next) => this.#serve(ctx as Context, next, koaSession));
   }
 
-  /**
-   * The ids that came with a handshake.
-   *
-   * @param contextOf makes its Koa context, which most can do without
-   */
-  idsOfHandshake(
-    req: KoaContext["req"],
-    contextOf: () => KoaContext,
-  ): { sid: string | undefined; client: ClientClaim } {
-    return this.#cookies.readHandshake(req, contextOf);
-  }
-
-  /** Sends the client cookie again, for a whole life. */
+  /** Sends the client cookie with its full life. */
   rollClient(ctx: object): void {
     const state = (ctx as Context)[STATE];
     if (state) this.#cookies.sendClient(ctx as Context, state.clientId);
   }
 
-  /** From now on requests pass untouched. */
+  /** Lets later requests pass untouched. */
   close(): void {
     this.#closed = true;
   }
 
   #extend(context: object): void {
-    const withSession = (ctx: Context, args: unknown[]) =>
-      this.#withSession(ctx, args);
+    const withSession = async (ctx: Context, args: unknown[]) =>
+      await this.#withSession(ctx, sessionCall(args));
     const regenerate = (ctx: Context, options?: RegenerateOptions) =>
       this.#regenerate(ctx, options);
     Object.defineProperties(context, {
@@ -123,27 +114,30 @@ export class HttpMiddleware<Socket> {
   ): Promise<void> {
     this.ran = true;
     if (this.#closed || ctx[STATE]) return await next();
-    const came = this.#cookies.readRequest(ctx);
-    const binding = this.#bindings.forRequest(came.sid, came.clientId, ctx);
+    const received = this.#ids.ofRequest(ctx);
+    const binding = this.#bindings.forRequest(
+      received.sid,
+      received.clientId,
+      ctx,
+    );
     const bound = binding instanceof Promise ? await binding : binding;
     const clientId = bound.clientId ?? generateUid(CLIENT_ID_LENGTH);
     ctx[STATE] = {
-      received: came,
+      received,
       clientId,
       sid: bound.sid,
       koaSid: bound.sid,
       record: bound.record,
-      ended: false,
-      endedHere: false,
+      phase: "live",
       cookieSuppressed: false,
       regenerations: 0,
       pending: undefined,
       rotation: FOLLOW,
     };
-    if (bound.sid !== came.sid) {
+    if (bound.sid !== received.sid) {
       this.#cookies.replaceSession(ctx, bound.sid!, bound.record!);
     }
-    if (clientId !== came.clientId || this.#options.clientAlwaysRoll) {
+    if (clientId !== received.clientId || this.#options.clientAlwaysRoll) {
       this.#cookies.sendClient(ctx, clientId);
     }
     let failure: { readonly error: unknown } | undefined;
@@ -157,7 +151,7 @@ export class HttpMiddleware<Socket> {
       });
     } catch (error) {
       if (!failure) throw error;
-      // the handler's own error is the answer, and this one is not lost
+      // the response is the handler's own error; this one goes to the app
       ctx.app.emit("error", error, ctx);
     }
     const state = ctx[STATE];
@@ -165,17 +159,18 @@ export class HttpMiddleware<Socket> {
     if (failure) throw failure.error;
   }
 
-  async #withSession(ctx: Context, args: unknown[]): Promise<unknown> {
-    const missing = missingPolicy(args);
+  async #withSession(ctx: Context, call: SessionCall): Promise<unknown> {
     const state = ctx[STATE];
     const { session } = ctx;
-    if (!state || !session || state.ended) return await missing();
+    if (!state || !session || !isLive(state)) return await call.missing();
     if (sessionIdOf(ctx) === undefined) {
-      // new: begun if there is something in it
-      if (Object.keys(session.toJSON()).length === 0) return await missing();
+      // new: created if it has any data
+      if (Object.keys(session.toJSON()).length === 0) {
+        return await call.missing();
+      }
       await session.save();
     }
-    return await this.#transactions.run(state.sid, args, {
+    return await this.#transactions.run(state.sid, call, {
       ctx,
       carry: requestChanges(ctx, state, this.#transactions),
     });
@@ -192,7 +187,7 @@ export class HttpMiddleware<Socket> {
     }
     const state = ctx[STATE];
     const { session } = ctx;
-    if (!state || !session || state.ended) throw new SessionMissingError();
+    if (!state || !session || !isLive(state)) throw new SessionMissingError();
     state.rotation = {
       sockets,
       clientId: sockets === "leave" ? generateUid(CLIENT_ID_LENGTH) : undefined,
@@ -205,13 +200,17 @@ export class HttpMiddleware<Socket> {
   }
 }
 
-/** The same, with what the bridge knows of it. */
+/** A refreshed context, with the members that the bridge adds. */
 interface Bridged extends RefreshContext {
   readonly sessionId: string | undefined;
   readonly session: { save(): Promise<void> } | null;
 }
 
-/** @param roll sends the client cookie again */
+/**
+ * Answers a refresh: 204 with a session, which is saved, else 401.
+ *
+ * @param roll sends the client cookie
+ */
 export async function refresh(
   ctx: RefreshContext,
   roll: (ctx: object) => void,
@@ -220,6 +219,6 @@ export async function refresh(
   ctx.set("Cache-Control", "no-store");
   roll(ctx);
   if (bridged.sessionId !== undefined) await bridged.session?.save();
-  // it may have ended while it was being saved
+  // it may have ended during the save
   ctx.status = bridged.sessionId === undefined ? 401 : 204;
 }

@@ -1,10 +1,11 @@
 /**
- * What a request knows of its session, and how `ctx.session` is kept in step.
+ * The state of a request's session, and how `ctx.session` is kept in step with
+ * what is stored.
  *
  * @module
  */
 import { setImmediate } from "node:timers";
-import type { GenuineCookie } from "../identity/id_cookie.ts";
+import type { RequestIds } from "../identity/incoming_ids.ts";
 import type { KoaContext } from "../api/koa.ts";
 import { assignDeep, diff, merge } from "../transaction/patch.ts";
 import type { Rotation } from "../transaction/rotation.ts";
@@ -15,69 +16,67 @@ import type {
   Transactions,
 } from "../transaction/transactions.ts";
 
-/** What came with a request, as far as it can be believed. */
-export interface RequestIds {
-  readonly sid: string | undefined;
-  readonly clientId: string | undefined;
-  readonly sessionCookie: GenuineCookie | undefined;
-  readonly clientCookie: GenuineCookie | undefined;
-}
-
-/** What a request knows of its session. */
+/** The state of a request's session. */
 export interface RequestState {
   readonly received: RequestIds;
   clientId: string;
   /** The session's id. */
   sid: string | undefined;
-  /** The id that koa-session takes it for: the two differ when somebody else regenerated it. */
+  /** The id that koa-session uses for it; another one once the session was rotated elsewhere. */
   koaSid: string | undefined;
-  /** What was loaded, or stored last: the base of the next patch. */
+  /** The record that was loaded, or stored last: the base of the next patch. */
   record: StoredRecord | undefined;
-  /** Whether the session is over, by this request or by somebody else. */
-  ended: boolean;
-  /** Whether it was this request that ended it: what is assigned afterwards is a new one. */
-  endedHere: boolean;
-  /** Whether the session cookie is somebody else's to send. */
+  /**
+   * `"live"`, or ended: by this request (`"endedHere"`, where a later
+   * assignment creates a new session), or otherwise (`"ended"`).
+   */
+  phase: "live" | "ended" | "endedHere";
+  /** Whether the session cookie must not be sent. */
   cookieSuppressed: boolean;
-  /** How many changes of id koa-session has begun and not yet saved. */
+  /** Rotations that koa-session has begun and not yet saved. */
   regenerations: number;
-  /** Settles when koa-session's call to the store that is under way is over. */
+  /** Settles with koa-session's store call in progress. */
   pending: Promise<void> | undefined;
-  /** How its id is changed, when it is. */
+  /** How the next rotation is done. */
   rotation: Rotation;
 }
 
-/** Where a context keeps it. */
+/** The key of the state on a Koa context. */
 export const STATE: unique symbol = Symbol("koa-io-session");
-/** Where sockets follow a session to its new id. */
+/** The default rotation: sockets follow the session to its new id. */
 export const FOLLOW: Rotation = { sockets: "follow", clientId: undefined };
 
-/** A Koa context with what its request knows. */
+/** A Koa context with the state of its request. */
 export type Context = KoaContext & { [STATE]?: RequestState };
 
+/** Whether the session has not ended. */
+export function isLive({ phase }: RequestState): boolean {
+  return phase === "live";
+}
+
 /**
- * koa-session's calls to the store, one after another: a `save()` that nobody
- * waits for must not meet the commit at the end of the request.
+ * Serializes koa-session's store calls: a `save()` that is not awaited must not
+ * overlap the commit at the end of the request.
  */
 export async function serialized(
   state: RequestState,
   act: (state: RequestState) => Promise<void>,
 ): Promise<void> {
   while (state.pending) await state.pending;
-  let over!: () => void;
-  state.pending = new Promise((resolve) => over = resolve);
+  let settle!: () => void;
+  state.pending = new Promise((resolve) => settle = resolve);
   try {
     await act(state);
   } finally {
     state.pending = undefined;
-    over();
+    settle();
   }
 }
 
-/** How many turns of the event loop a change of id may take from one call of koa-session to the next. */
+/** Limit of event loop turns between two store calls of one `regenerate()`. */
 const MAX_TURNS = 10;
 
-/** Waits for what the handler began and did not wait for, so that its cookie is in the answer. */
+/** Waits for calls that the handler did not await, so that their cookie is in the response. */
 export async function settlePending(state: RequestState): Promise<void> {
   for (let turns = 0; turns < MAX_TURNS; turns++) {
     while (state.pending) await state.pending;
@@ -86,15 +85,15 @@ export async function settlePending(state: RequestState): Promise<void> {
   }
 }
 
-/** The id of `ctx.session`, once it is stored. */
+/** The id of `ctx.session` once it is stored. */
 export function sessionIdOf(ctx: Context): string | undefined {
   const state = ctx[STATE];
-  if (!state?.record || state.ended) return undefined;
+  if (!state?.record || !isLive(state)) return undefined;
   const { session } = ctx;
   return session && session.externalKey === state.sid ? state.sid : undefined;
 }
 
-/** koa-session's object keeps the id it was made with. */
+/** Sets the id on koa-session's object, which keeps the one it was made with. */
 export function setExternalKey(session: object | null, sid: string): void {
   if (!session || (session as { externalKey?: string }).externalKey === sid) {
     return;
@@ -106,7 +105,7 @@ export function setExternalKey(session: object | null, sid: string): void {
   });
 }
 
-/** The request's own changes go into a transaction, and its result comes out into `ctx.session`. */
+/** Carries the request's pending changes into a transaction, and its result out into `ctx.session`. */
 export function requestChanges(
   ctx: Context,
   state: RequestState,
@@ -117,7 +116,7 @@ export function requestChanges(
     enter(scope: RootScope): void {
       before = JSON.stringify(ctx.session);
       const { held } = scope;
-      const data = transactions.editor.rebased(
+      const data = transactions.records.rebased(
         held.sid,
         state.record!,
         before,
@@ -127,7 +126,7 @@ export function requestChanges(
     },
     leave(sid: string, record: StoredRecord | undefined): void {
       if (!record) {
-        state.ended = state.endedHere = true;
+        state.phase = "endedHere";
         state.record = undefined;
         ctx.session = null;
         return;
@@ -141,10 +140,11 @@ export function requestChanges(
 }
 
 /**
- * Makes `ctx.session` show what is stored: what others put there is no
- * deletion of this request. What it changed beside stays its own pending change.
+ * Makes `ctx.session` show what is stored, so that a key which another writer
+ * added does not count as deleted by this request. Later changes of this
+ * request stay pending.
  *
- * @param before the JSON text of `ctx.session` that went into what is stored
+ * @param before the JSON text of `ctx.session` that was merged into what is stored
  */
 export function syncSession(
   ctx: KoaContext,
@@ -164,7 +164,7 @@ export function syncSession(
   show(session, shown);
 }
 
-/** Makes koa-session's object show the data, in place; its own members stay. */
+/** Replaces the data of koa-session's object in place; its own members stay. */
 function show(
   session: SessionData & { toJSON(): SessionData },
   data: SessionData,

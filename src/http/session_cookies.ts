@@ -1,83 +1,38 @@
 /**
- * The two cookies of a request or a handshake: which ids came with it, and
- * which are sent with the answer.
+ * Sending the two cookies of a response.
  *
  * @module
  */
-import type { ClientClaim } from "../identity/client_binding.ts";
-import { type CookieBearer, IdCookie } from "../identity/id_cookie.ts";
-import { isPlausibleId } from "../base/ids.ts";
-import type { KoaApplication, KoaContext } from "../api/koa.ts";
 import type { ResolvedOptions } from "../api/options.ts";
-import { type Context, type RequestIds, STATE } from "./request_state.ts";
 import type { StoredRecord } from "../api/store.ts";
+import type { IncomingIds } from "../identity/incoming_ids.ts";
+import { type Context, isLive, STATE } from "./request_state.ts";
 
-/** See the module's text. */
+/** Writes the session cookie and the client cookie. */
 export class SessionCookies {
-  readonly #app: KoaApplication;
   readonly #options: ResolvedOptions;
-  readonly #sessionCookie: IdCookie;
-  readonly #clientCookie: IdCookie;
+  readonly #ids: IncomingIds;
   #warned = false;
 
-  constructor(app: KoaApplication, options: ResolvedOptions) {
-    this.#app = app;
+  constructor(options: ResolvedOptions, ids: IncomingIds) {
     this.#options = options;
-    this.#sessionCookie = new IdCookie(options.key, options.signed);
-    this.#clientCookie = new IdCookie(options.clientKey, options.signed);
-  }
-
-  /** The ids that came with a request, as far as they can be believed. */
-  readRequest(ctx: KoaContext): RequestIds {
-    const { externalKey } = this.#options;
-    const sessionCookie = externalKey
-      ? undefined
-      : this.#sessionCookie.read(ctx);
-    const clientCookie = this.#clientCookie.read(ctx);
-    const sid = externalKey ? externalKey.get(ctx as never) : sessionCookie?.id;
-    return {
-      sid: isPlausibleId(sid) ? sid : undefined,
-      clientId: clientCookie?.id,
-      sessionCookie,
-      clientCookie,
-    };
-  }
-
-  /**
-   * The ids that came with a handshake.
-   *
-   * @param contextOf makes its Koa context, which most can do without
-   */
-  readHandshake(
-    req: KoaContext["req"],
-    contextOf: () => KoaContext,
-  ): { sid: string | undefined; client: ClientClaim } {
-    const bearer = new HandshakeCookies(this.#app, req, contextOf);
-    const { externalKey } = this.#options;
-    const sid = externalKey
-      ? externalKey.get(contextOf() as never)
-      : this.#sessionCookie.read(bearer)?.id;
-    const client = {
-      unverified: this.#clientCookie.unverified(req),
-      verified: () => this.#clientCookie.read(bearer)?.id,
-    };
-    return { sid: isPlausibleId(sid) ? sid : undefined, client };
+    this.#ids = ids;
   }
 
   /** Sends the session's id, where koa-session sends `sid`. */
   sendSession(ctx: Context, sid: string): void {
     const state = ctx[STATE]!;
-    const { sid: id, received: came } = state;
-    if (state.ended || state.cookieSuppressed || id === undefined) return;
+    const { sid: id, received } = state;
+    if (!isLive(state) || state.cookieSuppressed || id === undefined) return;
     if (sid !== state.koaSid) return;
     if (ctx.headerSent) return this.warnHeadersSent(ctx);
     const { externalKey } = this.#options;
     if (externalKey) return externalKey.set(ctx as never, id);
-    const { sessionCookie } = came;
-    this.#sessionCookie.write(ctx, id, ctx.sessionOptions, sessionCookie);
+    const { sessionCookie } = this.#ids;
+    sessionCookie.write(ctx, id, ctx.sessionOptions, received.sessionCookie);
   }
 
-  /** Sends the id of a session that is not the one whose cookie came. */
+  /** Sends the id of a session other than the one whose cookie was received. */
   replaceSession(ctx: Context, sid: string, record: StoredRecord): void {
     const { externalKey, key } = this.#options;
     if (externalKey) return externalKey.set(ctx as never, sid);
@@ -88,43 +43,26 @@ export class SessionCookies {
     ctx.cookies.set(key, sid, { ...ctx.sessionOptions, maxAge });
   }
 
-  /** Sends the client cookie, for a whole life. */
+  /** Sends the client cookie with its full life. */
   sendClient(ctx: Context, clientId: string): void {
     if (ctx.headerSent) return this.warnHeadersSent(ctx);
-    const { clientCookie } = ctx[STATE]!.received;
+    const { clientCookie: received } = ctx[STATE]!.received;
     const { clientCookie: options } = this.#options;
-    this.#clientCookie.write(ctx, clientId, options, clientCookie);
+    this.#ids.clientCookie.write(ctx, clientId, options, received);
   }
 
-  /** Keeps the session cookie out of the answer. */
+  /** Keeps the session cookie out of the response. */
   suppressSession(ctx: Context): void {
-    this.#sessionCookie.suppress(ctx);
+    this.#ids.sessionCookie.suppress(ctx);
   }
 
-  /** The headers are sent: data is saved all the same, the cookie cannot be. */
+  /** Warns once that a cookie could not be sent, as the headers were sent before. */
   warnHeadersSent(ctx: Context): void {
-    this.#sessionCookie.suppress(ctx);
+    this.suppressSession(ctx);
     if (this.#warned) return;
     this.#warned = true;
     console.warn(
       "[koa-io-session] A session changed after the headers of the answer were sent: its data is saved, its cookie is not.",
     );
-  }
-}
-
-/** Brings the cookies of a handshake; Koa's own way to read them is rarely taken. */
-class HandshakeCookies implements CookieBearer {
-  readonly #contextOf: () => KoaContext;
-
-  constructor(
-    readonly app: KoaApplication,
-    readonly req: KoaContext["req"],
-    contextOf: () => KoaContext,
-  ) {
-    this.#contextOf = contextOf;
-  }
-
-  get cookies(): KoaContext["cookies"] {
-    return this.#contextOf().cookies;
   }
 }

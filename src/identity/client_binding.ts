@@ -1,73 +1,60 @@
 /**
- * Which session a client has. A client id names a browser; a session is bound
- * to one client, provisionally by the request that begins it and for good by
- * the first one that brings its cookie back.
+ * Which session a client has. A client id identifies a browser. The request
+ * that creates a session binds it to its client id provisionally; the first
+ * request or handshake that presents the session cookie settles the binding.
  *
  * @module
  */
-import type SocketIO from "socket.io";
-import type { SessionRegistry } from "./registry.ts";
-import { generateUid } from "../base/ids.ts";
+import { type Awaitable, isAlive, type StoredRecord } from "../api/store.ts";
 import { chain } from "../base/async.ts";
-import {
-  type Awaitable,
-  isAlive,
-  type SessionRecord,
-  type StoredRecord,
-} from "../api/store.ts";
+import { generateUid } from "../base/ids.ts";
+import type { SessionObserver } from "../transaction/session_observer.ts";
 import type { Transactions } from "../transaction/transactions.ts";
-import { toKoaSession } from "../stores/koa_session_object.ts";
+import type { ClientClaim } from "./incoming_ids.ts";
+import type { SessionRegistry, TrackedSession } from "./registry.ts";
+import type { SessionValidity } from "./validity.ts";
 
-/** What came with a request or a handshake, and what it amounts to. */
+/** The session of a request or a handshake. */
 export interface BoundSession {
-  /** The session to work with. */
+  /** The session to use. */
   readonly sid: string | undefined;
-  /** Its record; it may have expired a moment ago. */
+  /** Its record; it may have expired within the grace period. */
   readonly record: StoredRecord | undefined;
-  /** The client: the one that came, or the one that the session is settled on. */
+  /** The received client id, or the one that the session is settled on. */
   readonly clientId: string | undefined;
-}
-
-/** The client that a handshake names. */
-export interface ClientClaim {
-  /** Its id as it came, genuine or not. */
-  readonly unverified: string | undefined;
-  /** Its id, if it is genuine: verified when it is asked for. */
-  verified(): string | undefined;
 }
 
 /** The length of a client id: 144 random bits. */
 export const CLIENT_ID_LENGTH = 24;
 
-/** See the module's text. */
-export class ClientBindings<Socket = SocketIO.Socket> {
-  /** There only with the option `valid`. */
+/** Resolves received ids to sessions, and settles bindings. */
+export class ClientBindings {
+  /** Present with the option `valid`. */
   readonly validity: SessionValidity | undefined;
   readonly #transactions: Transactions;
-  readonly #clients: SessionRegistry<Socket>;
-  readonly #met: (sid: string, record: StoredRecord) => void;
-  readonly #moved: (from: string, sid: string, record: StoredRecord) => void;
+  readonly #registry: SessionRegistry;
+  readonly #observer: Pick<SessionObserver, "started" | "rebound">;
 
-  /**
-   * @param met is told of a live session that this process had not met
-   * @param moved is told of a session that was settled on another client than it was bound to
-   * @param validity turns sessions down
-   */
+  /** @param validity refuses sessions for a request or a handshake */
   constructor(
     transactions: Transactions,
-    clients: SessionRegistry<Socket>,
-    met: (sid: string, record: StoredRecord) => void,
-    moved: (from: string, sid: string, record: StoredRecord) => void,
+    registry: SessionRegistry,
+    observer: Pick<SessionObserver, "started" | "rebound">,
     validity: SessionValidity | undefined,
   ) {
     this.validity = validity;
     this.#transactions = transactions;
-    this.#clients = clients;
-    this.#met = met;
-    this.#moved = moved;
+    this.#registry = registry;
+    this.#observer = observer;
   }
 
-  /** For a request: a live session always wins, and the client cookie follows it. */
+  /** Tracks a live session, which is reported as started if it was not seen before. */
+  track(sid: string, record: StoredRecord): TrackedSession | undefined {
+    this.#see(sid, record);
+    return this.#registry.track(sid);
+  }
+
+  /** For a request: a live session prevails, and the client cookie follows it. */
   forRequest(
     sid: string | undefined,
     clientId: string | undefined,
@@ -86,28 +73,28 @@ export class ClientBindings<Socket = SocketIO.Socket> {
     clientId: string | undefined,
     ctx: object,
   ): Awaitable<BoundSession> {
-    if (!isAlive(record)) return this.#dead(sid, record, clientId, ctx);
-    // koa-session will turn it down as well, and say so: nothing may be bound to it
+    if (!isAlive(record)) return this.#fallback(sid, record, clientId, ctx);
+    // koa-session refuses it too and emits its event: nothing may be bound to it
     if (this.validity?.check(ctx, record) === false) {
       return { sid, record, clientId };
     }
     return chain(
       this.#live(sid, record, clientId, ctx),
-      (bound) => bound ?? this.#dead(sid, undefined, clientId, ctx),
+      (bound) => bound ?? this.#fallback(sid, undefined, clientId, ctx),
     );
   }
 
-  async #dead(
+  async #fallback(
     sid: string,
     record: StoredRecord | undefined,
     clientId: string | undefined,
     ctx: object,
   ): Promise<BoundSession> {
-    const other = await this.#own(clientId, ctx);
+    const other = await this.#sessionOfClient(clientId, ctx);
     return other ?? { sid, record, clientId };
   }
 
-  /** For a socket: it is let into its client's session, never into another client's. */
+  /** For a socket: it enters its client's session, never that of another client. */
   forHandshake(
     sid: string | undefined,
     client: ClientClaim,
@@ -116,11 +103,11 @@ export class ClientBindings<Socket = SocketIO.Socket> {
     if (sid === undefined) return this.#ofClient(client.verified(), ctx);
     return chain(
       this.#transactions.lookup.load(sid, ctx),
-      (record) => this.#shaken(sid, record, client, ctx),
+      (record) => this.#fromHandshake(sid, record, client, ctx),
     );
   }
 
-  #shaken(
+  #fromHandshake(
     sid: string,
     record: StoredRecord | undefined,
     client: ClientClaim,
@@ -129,12 +116,13 @@ export class ClientBindings<Socket = SocketIO.Socket> {
     if (!isAlive(record) || this.validity?.check(ctx, record) === false) {
       return this.#ofClient(client.verified(), ctx);
     }
-    const { clientId: settled } = record;
-    // a forged client cookie would change nothing: it need not be verified
+    const { clientId: settledOn } = record;
+    // a forged client cookie with the right id has no effect: no signature has to be verified
     if (
-      record.settled && settled !== undefined && settled === client.unverified
+      record.settled && settledOn !== undefined &&
+      settledOn === client.unverified
     ) {
-      return this.#seen(sid, record, settled);
+      return this.#bound(sid, record, settledOn);
     }
     const clientId = client.verified();
     return chain(
@@ -150,12 +138,12 @@ export class ClientBindings<Socket = SocketIO.Socket> {
     clientId: string | undefined,
     ctx: object,
   ): Promise<BoundSession> {
-    const own = await this.#own(clientId, ctx);
+    const own = await this.#sessionOfClient(clientId, ctx);
     return own ?? { sid: undefined, record: undefined, clientId };
   }
 
-  /** The session that the client has, if it may be used. */
-  async #own(
+  /** The session of the client, if it is valid. */
+  async #sessionOfClient(
     clientId: string | undefined,
     ctx: object,
   ): Promise<BoundSession | undefined> {
@@ -164,10 +152,10 @@ export class ClientBindings<Socket = SocketIO.Socket> {
     if (!own || this.validity?.check(ctx, own.record) === false) {
       return undefined;
     }
-    return this.#seen(own.sid, own.record, clientId);
+    return this.#bound(own.sid, own.record, clientId);
   }
 
-  /** Promises `undefined` for a session that ended on the way. */
+  /** Resolves to `undefined` for a session that ended before it was settled. */
   #live(
     sid: string,
     record: StoredRecord,
@@ -176,7 +164,7 @@ export class ClientBindings<Socket = SocketIO.Socket> {
   ): BoundSession | Promise<BoundSession | undefined> {
     const bound = record.clientId;
     if (bound !== undefined && (record.settled || clientId === undefined)) {
-      return this.#seen(sid, record, bound);
+      return this.#bound(sid, record, bound);
     }
     const settled = clientId !== undefined;
     const on = clientId ?? generateUid(CLIENT_ID_LENGTH);
@@ -190,69 +178,41 @@ export class ClientBindings<Socket = SocketIO.Socket> {
     settled: boolean,
     ctx: unknown,
   ): Promise<BoundSession | undefined> {
+    const { lookup } = this.#transactions;
     const before = record.clientId;
     const other = before === clientId
       ? undefined
-      : await this.#transactions.lookup.ofClient(clientId, ctx);
-    const now = await this.#transactions.lookup.updateBinding(
-      sid,
-      record,
-      { clientId, settled },
-      ctx,
-    );
+      : await lookup.ofClient(clientId, ctx);
+    const change = { clientId, settled };
+    const now = await lookup.updateBinding(sid, record, change, ctx);
     if (!now) return undefined;
-    // somebody is at work on the session: the next one who comes by settles it
+    // the session is held: a later request settles it
     if (now === record) {
       return before === undefined
         ? { sid, record, clientId }
-        : this.#seen(sid, record, before);
+        : this.#bound(sid, record, before);
     }
     if (other && other.sid !== sid) {
-      await this.#transactions.end(other.sid, "replaced", {
-        record: other.record,
-        ctx,
-      });
+      const known = { record: other.record, ctx };
+      await this.#transactions.end(other.sid, "replaced", known);
     }
     if (before !== undefined && before !== clientId) {
-      this.#moved(before, sid, now);
+      this.#observer.rebound(before, sid, now);
     }
-    return this.#seen(sid, now, clientId);
+    return this.#bound(sid, now, clientId);
   }
 
-  #seen(
+  #bound(
     sid: string,
     record: StoredRecord,
     clientId: string | undefined,
   ): BoundSession {
-    if (record.clientId !== undefined && !this.#clients.isSeen(sid)) {
-      this.#met(sid, record);
-    }
+    if (record.clientId !== undefined) this.#see(sid, record);
     return { sid, record, clientId };
   }
-}
 
-/** See the module's text. */
-export class SessionValidity {
-  readonly #valid: (ctx: never, session: never) => unknown;
-  readonly #verdicts = new WeakMap<object, boolean>();
-
-  /** @param valid the option of this name */
-  constructor(valid: (ctx: never, session: never) => unknown) {
-    this.#valid = valid;
-  }
-
-  /** @throws what the option throws */
-  check(ctx: object, record: SessionRecord): boolean {
-    const valid = this.#ask(ctx, toKoaSession(record));
-    this.#verdicts.set(ctx, valid);
-    return valid;
-  }
-
-  /** What koa-session is given, which asks about the session that was asked about before. */
-  readonly checkOnce = (ctx: object, session: unknown): boolean =>
-    this.#verdicts.get(ctx) ?? this.#ask(ctx, session);
-
-  #ask(ctx: object, session: unknown): boolean {
-    return Boolean(this.#valid(ctx as never, session as never));
+  #see(sid: string, record: StoredRecord): void {
+    if (this.#registry.isSeen(sid)) return;
+    this.#observer.started(sid, record, "rebuilt");
   }
 }

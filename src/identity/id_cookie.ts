@@ -1,5 +1,5 @@
 /**
- * The two cookies: the session's and the client's.
+ * A signed cookie that holds an id: the session cookie, or the client cookie.
  *
  * @module
  */
@@ -14,14 +14,14 @@ import { flat, isPlausibleId } from "../base/ids.ts";
 import type { CookieOptions, KoaContext } from "../api/koa.ts";
 import { SignatureCache } from "./signature_cache.ts";
 
-/** A cookie that came with a request, and is genuine. */
+/** A received cookie with a valid signature. */
 export interface GenuineCookie {
   readonly id: string;
-  /** Made with the key in use; `undefined` where cookies are not signed, or an older key was used. */
+  /** Made with the first key; `undefined` where cookies are not signed, or an older key signed it. */
   readonly signature: string | undefined;
 }
 
-/** What brings cookies. */
+/** A context with cookies. */
 export type CookieBearer = Pick<KoaContext, "app" | "req" | "cookies">;
 
 /** One cookie that holds an id. */
@@ -30,8 +30,8 @@ export class IdCookie {
   readonly #signed: boolean;
   readonly #value: RegExp;
   readonly #signature: RegExp;
-  #lately = new SignatureCache();
-  /** The key that what is remembered was made with, and the same as it is used. */
+  #verified = new SignatureCache();
+  /** The key of the cached signatures, as given and as prepared for use. */
   #secret: unknown;
   #key: unknown;
 
@@ -42,13 +42,13 @@ export class IdCookie {
     this.#signature = pattern(`${name}.sig`);
   }
 
-  /** What came, genuine or not. */
+  /** The received value, whether its signature is valid or not. */
   unverified(req: KoaContext["req"]): string | undefined {
     const header = req.headers.cookie;
     return header && found(header, this.#value);
   }
 
-  /** The id that came, if it is genuine; one copy of its own, for it is kept for long. */
+  /** The received id, if its signature is valid. It is a copy: a slice would keep the whole header alive. */
   read(ctx: CookieBearer): GenuineCookie | undefined {
     const header = ctx.req.headers.cookie;
     const value = header && found(header, this.#value);
@@ -59,14 +59,14 @@ export class IdCookie {
       const genuine = this.#verify(value, signature, keys);
       if (genuine) return genuine;
     }
-    // an older key, or a forgery: Koa renews, or removes, the signature
+    // an older key, or a forgery: Koa renews the signature, or removes it
     const id = ctx.cookies.get(this.#name, { signed: this.#signed });
     return isPlausibleId(id)
       ? { id: flat(id), signature: undefined }
       : undefined;
   }
 
-  /** Only what was made with the key in use; what is forged is not remembered. */
+  /** Accepts signatures of the first key only; a forgery is not cached. */
   #verify(
     value: string,
     signature: string,
@@ -76,12 +76,12 @@ export class IdCookie {
     if (secret !== this.#secret) {
       this.#secret = secret;
       this.#key = prepared(secret);
-      this.#lately = new SignatureCache();
+      this.#verified = new SignatureCache();
     }
-    const known = this.#lately.get(value, signature);
-    if (known && equal(signature, known.signature)) return known;
+    const cached = this.#verified.get(value, signature);
+    if (cached && equal(signature, cached.signature)) return cached;
     const text = `${this.#name}=${value}`;
-    // as Koa signs: with the first of its keys, or with whatever Keygrip it was given
+    // as Koa signs: with the first key, or with the Keygrip that it was given
     const expected = Array.isArray(keys)
       ? createHmac("sha1", this.#key as KeyObject).update(text)
         .digest("base64url")
@@ -89,24 +89,24 @@ export class IdCookie {
     if (!equal(signature, expected)) return undefined;
     if (!isPlausibleId(value)) return undefined;
     const genuine = { id: flat(value), signature: expected };
-    // a Keygrip, or a key that is no text, may change and stay the same object
-    if (typeof secret === "string") this.#lately.add(genuine);
+    // a Keygrip, or a binary key, may change in place
+    if (typeof secret === "string") this.#verified.add(genuine);
     return genuine;
   }
 
   /**
    * Sends the cookie.
    *
-   * @param came as it came with this request: the same id has the same signature
+   * @param received the cookie of this request: the same id has the same signature
    */
   write(
     ctx: KoaContext,
     id: string,
     options: CookieOptions,
-    came: GenuineCookie | undefined,
+    received: GenuineCookie | undefined,
   ): void {
     const { cookies } = ctx;
-    const signature = came?.id === id ? came.signature : undefined;
+    const signature = received?.id === id ? received.signature : undefined;
     if (signature === undefined) {
       cookies.set(this.#name, id, options);
       return;
@@ -121,8 +121,8 @@ export class IdCookie {
   }
 
   /**
-   * Takes the cookie out of the answer, and keeps it out: an answer that comes
-   * late must not erase the cookie of a newer session.
+   * Removes the cookie from the response and blocks later ones: a late response
+   * must not overwrite the cookie of a newer session.
    */
   suppress(ctx: KoaContext): void {
     const name = this.#name;
@@ -158,7 +158,7 @@ function found(header: string, pattern: RegExp): string | undefined {
   return value?.[0] === '"' ? value.slice(1, -1) : value;
 }
 
-/** Made ready once, for a key is used for long; a key that is no text may change and stay the same object. */
+/** A text key prepared once for many uses; a binary key may change in place. */
 function prepared(secret: unknown): unknown {
   return typeof secret === "string" && secret.length > 0
     ? createSecretKey(Buffer.from(secret, "utf8"))

@@ -1,16 +1,16 @@
 /**
- * Who is who in this process: the sessions it has met, the clients they are
- * bound to, and which local sockets follow each client.
+ * The registry of this process: the sessions it has seen, the clients they are
+ * bound to, and the local sockets of each client.
  *
  * @module
  */
-import type SocketIO from "socket.io";
 import type { SeenSessions } from "./seen_sessions.ts";
 import { Alarm, ExpiryHeap, type Scheduled } from "../base/expiry_heap.ts";
 import { hashId } from "../base/ids.ts";
 import type { SessionRecord } from "../api/store.ts";
+import type { Socket } from "socket.io";
 
-/** What is known of a session that this process has met. */
+/** A session that this process has seen. */
 export class TrackedSession implements Scheduled {
   slot = -1;
   expires: number;
@@ -26,148 +26,155 @@ export class TrackedSession implements Scheduled {
     this.maxAge = record.maxAge;
   }
 
-  /** Whether the hash was ever asked for. */
+  /** Whether the hash was computed. */
   get hashed(): boolean {
     return this.#hash !== undefined;
   }
 
-  /** Names the session where its id must not be seen. */
+  /** Identifies the session where its id must not appear. */
   get hash(): string {
     return this.#hash ??= hashId(this.sid);
   }
 }
 
 /** A client with sockets in this process. */
-export class TrackedClient<Socket = SocketIO.Socket> {
+export class TrackedClient {
   /** The session that its sockets are in. */
   session: TrackedSession | undefined;
   readonly sockets: Socket[];
-  /** When its activity was last noted, ms since the epoch. */
+  /** Time of the last recorded activity, ms since the epoch. */
   touched = 0;
 
-  /** @param socket most clients have one: an array of one is a third of a Set */
+  /** @param socket most clients have one, and an array of one takes a third of a Set */
   constructor(readonly id: string, socket: Socket) {
     this.sockets = [socket];
   }
 }
 
-/** See the module's text. */
-export class SessionRegistry<Socket = SocketIO.Socket> {
-  readonly #known = new Map<string, TrackedSession>();
+/** Receives sessions whose end has passed, as far as this process can tell. */
+export interface ExpiryListener {
+  expiryDue(session: TrackedSession): void;
+}
+
+/** Sessions, clients and sockets of this process. */
+export class SessionRegistry {
+  readonly #sessions = new Map<string, TrackedSession>();
   readonly #byHash = new Map<string, TrackedSession>();
-  readonly #clients = new Map<string, TrackedClient<Socket>>();
+  readonly #clients = new Map<string, TrackedClient>();
   readonly #ends = new ExpiryHeap<TrackedSession>();
   readonly #alarm: Alarm;
-  readonly #census: SeenSessions | undefined;
+  readonly #seen: SeenSessions | undefined;
   readonly #watchAll: boolean;
   readonly #hashAll: boolean;
-  #named: boolean;
-  readonly #due: (known: TrackedSession) => void;
+  #indexed: boolean;
+  readonly #listener: ExpiryListener;
 
   /**
-   * @param due is called with a session whose time is over, as far as this process knows
-   * @param watchAll whether to watch sessions without sockets too: those of a store
-   * that says nothing when they expire
-   * @param hashAll whether other nodes may name any of them by its hash
-   * @param census tells who was met, where it can: then nothing more is kept of
-   * sessions without sockets
+   * @param listener receives sessions whose end has passed, as far as this process can tell
+   * @param watchAll whether to time sessions without sockets too, where the
+   * store does not report expiry
+   * @param hashAll whether other nodes may refer to any session by its hash
+   * @param seen records which sessions were seen, where possible: then nothing
+   * else is kept of sessions without sockets
    */
   constructor(
-    due: (known: TrackedSession) => void,
-    { watchAll, hashAll, census }: {
+    listener: ExpiryListener,
+    { watchAll, hashAll, seen }: {
       watchAll: boolean;
       hashAll: boolean;
-      census: SeenSessions | undefined;
+      seen: SeenSessions | undefined;
     },
   ) {
-    this.#census = census;
-    this.#due = due;
+    this.#seen = seen;
+    this.#listener = listener;
     this.#watchAll = watchAll;
-    this.#hashAll = this.#named = hashAll;
-    this.#alarm = new Alarm(() => this.#ring());
+    this.#hashAll = this.#indexed = hashAll;
+    this.#alarm = new Alarm(() => this.#expire());
   }
 
-  /** How many sessions this process has met that live, as far as it knows. */
+  /** Live sessions that this process has seen. */
   get sessions(): number {
-    return this.#census?.size ?? this.#known.size;
+    return this.#seen?.size ?? this.#sessions.size;
   }
 
-  /** How many local sockets follow a client. */
+  /** Local sockets that follow a client. */
   get sockets(): number {
     let count = 0;
     for (const client of this.#clients.values()) count += client.sockets.length;
     return count;
   }
 
-  /** Every client that has sockets here. */
-  allClients(): readonly TrackedClient<Socket>[] {
+  /** Every client with local sockets. */
+  allClients(): readonly TrackedClient[] {
     return [...this.#clients.values()];
   }
 
-  /** Whether this process has met a session that lives; where nobody asks for others, any but a stranger. */
+  /** Whether this process has seen a live session. */
   isSeen(sid: string): boolean {
-    return this.#census?.has(sid) ?? this.#known.has(sid);
+    return this.#seen?.has(sid) ?? this.#sessions.has(sid);
   }
 
-  /** What is known of a session; with a census, only if somebody had to know. */
+  /** A session that is tracked. */
   tracked(sid: string): TrackedSession | undefined {
-    return this.#known.get(sid);
+    return this.#sessions.get(sid);
   }
 
-  /** What is known of a session that was met, from now on. */
+  /** Tracks a session that was seen. */
   track(sid: string): TrackedSession | undefined {
-    const known = this.#known.get(sid);
-    if (known) return known;
-    // as it is now: whoever asks may have read it a while ago
-    const record = this.#census?.read(sid);
-    return record && this.#keep(sid, record);
+    const session = this.#sessions.get(sid);
+    if (session) return session;
+    // read again: the caller's record may be outdated
+    const record = this.#seen?.read(sid);
+    return record && this.#track(sid, record);
   }
 
-  /** A session by the hash of its id: any, or one with local sockets since `nameAll`. */
+  /** A session by the hash of its id: any, or one with local sockets since `indexByHash`. */
   byHash(hash: string): TrackedSession | undefined {
     return this.#byHash.get(hash);
   }
 
-  client(clientId: string): TrackedClient<Socket> | undefined {
+  client(clientId: string): TrackedClient | undefined {
     return this.#clients.get(clientId);
   }
 
-  /** Takes note of a session that is bound to a client. */
+  /** Records a session that is bound to a client. */
   register(sid: string, record: SessionRecord): void {
-    if (this.#census) this.#census.add(sid);
-    else this.#keep(sid, record);
+    if (this.#seen) this.#seen.add(sid);
+    else this.#track(sid, record);
   }
 
-  #keep(sid: string, record: SessionRecord): TrackedSession {
-    const known = new TrackedSession(sid, record);
-    this.#known.set(sid, known);
-    if (this.#hashAll) this.#byHash.set(known.hash, known);
-    if (this.#watchAll) this.#watch(known);
-    return known;
+  #track(sid: string, record: SessionRecord): TrackedSession {
+    const session = new TrackedSession(sid, record);
+    this.#sessions.set(sid, session);
+    if (this.#hashAll) this.#byHash.set(session.hash, session);
+    if (this.#watchAll) this.#schedule(session);
+    return session;
   }
 
-  /** Takes note of what changed beside a session's data. */
-  update(known: TrackedSession, record: SessionRecord): void {
-    known.user = record.user;
-    known.maxAge = record.maxAge;
-    known.expires = record.expires;
-    if (known.slot >= 0) this.#watch(known);
+  /** Updates what a record holds beside the data. */
+  update(session: TrackedSession, record: SessionRecord): void {
+    session.user = record.user;
+    session.maxAge = record.maxAge;
+    session.expires = record.expires;
+    if (session.slot >= 0) this.#schedule(session);
   }
 
-  /** @returns what was known of it, and whether it was met */
-  remove(sid: string): { known: TrackedSession | undefined; met: boolean } {
-    const known = this.#known.get(sid);
-    const met = this.isSeen(sid);
-    this.#census?.delete(sid);
-    if (!known) return { known, met };
-    this.#known.delete(sid);
-    if (known.hashed) this.#byHash.delete(known.hash);
-    this.#ends.remove(known);
-    return { known, met: true };
+  /** @returns the tracked session, and whether it was seen */
+  remove(
+    sid: string,
+  ): { session: TrackedSession | undefined; seen: boolean } {
+    const session = this.#sessions.get(sid);
+    const seen = this.isSeen(sid);
+    this.#seen?.delete(sid);
+    if (!session) return { session, seen };
+    this.#sessions.delete(sid);
+    if (session.hashed) this.#byHash.delete(session.hash);
+    this.#ends.remove(session);
+    return { session, seen: true };
   }
 
-  /** From now on the socket follows what becomes of its client. */
-  addSocket(clientId: string, socket: Socket): TrackedClient<Socket> {
+  /** Makes a socket follow its client. */
+  addSocket(clientId: string, socket: Socket): TrackedClient {
     const client = this.#clients.get(clientId);
     if (client) {
       client.sockets.push(socket);
@@ -178,7 +185,7 @@ export class SessionRegistry<Socket = SocketIO.Socket> {
     return first;
   }
 
-  removeSocket(client: TrackedClient<Socket>, socket: Socket): void {
+  removeSocket(client: TrackedClient, socket: Socket): void {
     const { sockets } = client;
     const at = sockets.indexOf(socket);
     if (at < 0) return;
@@ -190,44 +197,44 @@ export class SessionRegistry<Socket = SocketIO.Socket> {
     if (session && !this.#watchAll) this.#ends.remove(session);
   }
 
-  /** Puts the sockets of a client into a session: its end is watched from now on. */
-  joinSession(client: TrackedClient<Socket>, known: TrackedSession): void {
-    client.session = known;
-    if (this.#named) this.#byHash.set(known.hash, known);
-    this.#watch(known);
+  /** Puts the sockets of a client into a session, and times its end. */
+  joinSession(client: TrackedClient, session: TrackedSession): void {
+    client.session = session;
+    if (this.#indexed) this.#byHash.set(session.hash, session);
+    this.#schedule(session);
   }
 
-  /** From now on sessions with sockets are found by the hash of their id. */
+  /** Indexes sessions with sockets by the hash of their id. */
   indexByHash(): void {
-    if (this.#named) return;
-    this.#named = true;
+    if (this.#indexed) return;
+    this.#indexed = true;
     for (const { session } of this.#clients.values()) {
       if (session) this.#byHash.set(session.hash, session);
     }
   }
 
-  /** Looks at a session again at its end, or a while later when the store could not say. */
-  rescheduleExpiry(known: TrackedSession, at: number): void {
-    known.expires = at;
-    if (this.#known.get(known.sid) === known) this.#watch(known);
+  /** Times a session again. */
+  rescheduleExpiry(session: TrackedSession, at: number): void {
+    session.expires = at;
+    if (this.#sessions.get(session.sid) === session) this.#schedule(session);
   }
 
   close(): void {
     this.#alarm.stop();
-    this.#known.clear();
+    this.#sessions.clear();
     this.#byHash.clear();
     this.#clients.clear();
   }
 
-  #watch(known: TrackedSession): void {
-    this.#ends.schedule(known);
+  #schedule(session: TrackedSession): void {
+    this.#ends.schedule(session);
     this.#alarm.set(this.#ends.next!);
   }
 
-  #ring(): void {
+  #expire(): void {
     const now = Date.now();
-    for (let known; (known = this.#ends.take(now)) !== undefined;) {
-      this.#due(known);
+    for (let session; (session = this.#ends.take(now)) !== undefined;) {
+      this.#listener.expiryDue(session);
     }
     const { next } = this.#ends;
     if (next !== undefined) this.#alarm.set(next);

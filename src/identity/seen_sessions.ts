@@ -1,57 +1,57 @@
 /**
- * Which sessions of a store in this process were met. Such a store tells of
- * each that comes and goes: to remember the few that were put there past the
- * bridge is enough, and costs the others nothing.
+ * Which sessions of the in-process store this bridge has seen. The store
+ * reports each session that comes and goes, so only the few that were stored
+ * without the bridge are kept here; the others cost nothing.
  *
  * @module
  */
 import type { SessionStore } from "../stores/memory.ts";
 import type { StoredRecord } from "../api/store.ts";
 
-/** See the module's text. */
+/** The seen sessions of a {@linkcode SessionStore}. */
 export class SeenSessions {
   readonly #store: SessionStore;
-  readonly #strangers: Set<string>;
-  readonly #came: (store: SessionStore, sid: string, isNew: boolean) => void;
+  readonly #unseen: Set<string>;
+  readonly #onSet: (store: SessionStore, sid: string, isNew: boolean) => void;
 
   constructor(store: SessionStore) {
-    const strangers = this.#strangers = new Set(store.keys());
+    const unseen = this.#unseen = new Set(store.keys());
     this.#store = store;
-    this.#came = (_store, sid, isNew) => {
-      // not asked whether it is there still: to ask would remove what has expired
-      if (isNew) strangers.add(sid);
+    this.#onSet = (_store, sid, isNew) => {
+      // without a look at the store, which would remove an expired session
+      if (isNew) unseen.add(sid);
     };
-    store.on("set", this.#came);
+    store.on("set", this.#onSet);
   }
 
-  /** How many of the sessions were met. */
+  /** Number of sessions that were seen. */
   get size(): number {
-    return this.#store.size - this.#strangers.size;
+    return this.#store.size - this.#unseen.size;
   }
 
-  /** Whether the session was met; it may be gone, or never have been. */
+  /** Whether the session was seen; it may have ended, or never existed. */
   has(sid: string): boolean {
-    return !this.#strangers.has(sid);
+    return !this.#unseen.has(sid);
   }
 
-  /** What is stored of a session that was met and lives. */
+  /** The stored record of a live session that was seen. */
   read(sid: string): StoredRecord | undefined {
     return this.has(sid) && this.#store.has(sid)
       ? this.#store.read(sid)
       : undefined;
   }
 
-  /** A session is met. */
+  /** Records that a session was seen. */
   add(sid: string): void {
-    this.#strangers.delete(sid);
+    this.#unseen.delete(sid);
   }
 
-  /** A session is gone, if nobody has put another there under its id. */
+  /** Forgets a session that ended, unless another is stored under its id. */
   delete(sid: string): void {
-    if (!this.#store.has(sid)) this.#strangers.delete(sid);
+    if (!this.#store.has(sid)) this.#unseen.delete(sid);
   }
 
   close(): void {
-    this.#store.off("set", this.#came);
+    this.#store.off("set", this.#onSet);
   }
 }

@@ -1,48 +1,48 @@
 /**
- * The cookies that were genuine a moment ago: a page asks for many things, each
- * with the same cookies, and to verify one costs more than all else that the
- * bridge does with a request.
+ * A bounded cache of verified cookie signatures. A page sends many requests
+ * with the same cookies, and the HMAC is the largest cost of the bridge in a
+ * request.
  *
  * @module
  */
 
-/** What is remembered of a cookie. */
+/** A cookie whose signature was verified. */
 export interface VerifiedCookie {
   readonly id: string;
   /** Made with the key in use. */
   readonly signature: string;
 }
 
-/** How many there is room for; a power of 2. */
+/** Number of slots; a power of 2. */
 const SLOTS = 1_024;
 
-/** See the module's text. */
+/** A direct-mapped cache, by signature. */
 export class SignatureCache {
-  /** Each has its place by its signature, which nobody can choose. */
-  readonly #places: (VerifiedCookie | undefined)[] = new Array(SLOTS);
-  /** Who was last seen at each place. */
-  readonly #marks = new Int32Array(SLOTS);
+  /** The slot follows from the signature, which a client cannot choose. */
+  readonly #slots: (VerifiedCookie | undefined)[] = new Array(SLOTS);
+  /** A tag of the signature that was added last, by slot. */
+  readonly #tags = new Int32Array(SLOTS);
 
-  /** What is remembered of the cookie with this value and, as far as it tells, this signature. */
+  /** The cached cookie with this value; the caller compares the signature. */
   get(value: string, signature: string): VerifiedCookie | undefined {
-    const held = this.#places[hash(signature, 0) % SLOTS];
-    return held?.id === value ? held : undefined;
+    const cached = this.#slots[hash(signature, 0) % SLOTS];
+    return cached?.id === value ? cached : undefined;
   }
 
   /**
-   * A cookie was genuine. It is remembered the second time in a row at its
-   * place: most of many do not come back soon, and what is kept for nothing
-   * costs the garbage collector more than it saves.
+   * Adds a verified cookie. It is kept when it is the second in a row for its
+   * slot: with many clients most cookies do not recur soon, and keeping them
+   * costs more in garbage collection than it saves.
    */
   add(cookie: VerifiedCookie): void {
-    const place = hash(cookie.signature, 0) % SLOTS;
-    const mark = hash(cookie.signature, 4) | 0;
-    if (this.#marks[place] === mark) this.#places[place] = cookie;
-    else this.#marks[place] = mark;
+    const slot = hash(cookie.signature, 0) % SLOTS;
+    const tag = hash(cookie.signature, 4) | 0;
+    if (this.#tags[slot] === tag) this.#slots[slot] = cookie;
+    else this.#tags[slot] = tag;
   }
 }
 
-/** Of four characters, each with 6 random bits or fewer. */
+/** A hash of four characters with at most 6 random bits each. */
 function hash(text: string, from: number): number {
   let mixed = 0;
   for (let i = from; i < from + 4; i++) {

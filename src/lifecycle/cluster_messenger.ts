@@ -1,7 +1,7 @@
 /**
- * What nodes tell each other, over whatever Socket.IO adapter the user has.
- * The store is the truth, the adapter is the messenger: a message says "go and
- * look", it may be lost, and no id travels in it.
+ * Messages between nodes, over the Socket.IO adapter in use. The store is the
+ * truth: a message only says what to read again, it may be lost, and it
+ * contains no id.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { Server } from "socket.io";
 import { END_REASONS, type EndReason } from "../api/events.ts";
 import { isClusterAdapter, onServerSideEvent } from "../sockets/socket_io.ts";
 
-/** What happened to a session, by the hash of its id. */
+/** A change of a session, by the hash of its id. */
 export type ClusterMessage =
   | { readonly type: "start"; readonly hash: string }
   | { readonly type: "end"; readonly hash: string; readonly reason: EndReason }
@@ -19,36 +19,41 @@ export type ClusterMessage =
     readonly to: string;
     readonly sockets: "follow" | "leave";
   }
-  /** It belongs to somebody else, or is bound to another client. */
+  /** Its user or its client changed. */
   | { readonly type: "change"; readonly hash: string };
+
+/** Receives messages of other nodes. */
+export interface MessageReceiver {
+  onMessage(message: ClusterMessage): Promise<void>;
+}
 
 const EVENT = "koa-io-session";
 
-/** The messenger. */
+/** Sends and receives the messages of the bridge. */
 export class ClusterMessenger {
   readonly #io: Server;
   readonly #failed: (error: unknown) => void;
   readonly #unsubscribe: () => void;
 
   /**
-   * @param receive is called with each message that makes sense
-   * @param failed is told when a message could not be sent, or looked into
+   * @param receiver gets each well-formed message
+   * @param failed receives errors of sending and of the receiver
    */
   constructor(
     io: Server,
-    receive: (message: ClusterMessage) => Promise<void>,
+    receiver: MessageReceiver,
     failed: (error: unknown) => void,
   ) {
     this.#io = io;
     this.#failed = failed;
     this.#unsubscribe = onServerSideEvent(io, EVENT, (message) => {
-      if (isMessage(message)) receive(message).catch(failed);
+      if (isMessage(message)) receiver.onMessage(message).catch(failed);
     });
   }
 
-  /** Tells the other nodes, if there can be any. */
+  /** Sends a message to the other nodes, if the adapter reaches any. */
   publish(message: ClusterMessage): void {
-    // the adapters in memory warn of a message that reaches nobody
+    // the in-memory adapters print a warning
     if (!isClusterAdapter(this.#io.of("/").adapter)) return;
     try {
       this.#io.serverSideEmit(EVENT, message);
@@ -62,7 +67,7 @@ export class ClusterMessenger {
   }
 }
 
-/** A message of another version of this package, or of somebody else, is nothing to act on. */
+/** Rejects messages of other versions of this package, and foreign ones. */
 function isMessage(message: unknown): message is ClusterMessage {
   if (typeof message !== "object" || message === null) return false;
   const { type, hash, reason, to, sockets } = message as Record<

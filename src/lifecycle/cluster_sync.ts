@@ -1,109 +1,145 @@
 /**
- * What happened on other nodes: messages tell of it, and where one was lost, the
- * store does. Either way the store is asked before anything is believed.
+ * What happened on other nodes: a message says so, and where one was lost, the
+ * reconciliation finds it. In both cases the store decides what is true.
  *
  * @module
  */
-import type { TrackedClient, TrackedSession } from "../identity/registry.ts";
-import type { ClusterMessage } from "./cluster_messenger.ts";
 import type { EndReason, StartCause } from "../api/events.ts";
-import type { LifecycleDeps, SessionLifecycle } from "./lifecycle.ts";
 import { isAlive, type StoredRecord } from "../api/store.ts";
-import type { Socket } from "socket.io";
+import type { TrackedClient, TrackedSession } from "../identity/registry.ts";
+import type { Found } from "../transaction/lookup.ts";
+import type { SocketRotation } from "../transaction/session_observer.ts";
+import type { ClusterMessage } from "./cluster_messenger.ts";
+import type { LifecycleDeps } from "./deps.ts";
 
-/** How often a session is looked for under yet another id. */
+/** Limit of rotations that are followed to find a session. */
 const MAX_MOVES = 20;
 
-/** How often an end that is under way here is waited for, a read of the store each. */
+/** Limit of reads while a termination of this process is in progress. */
 const MAX_WAITS = 20;
 
-/** See the module's text. */
-export class ClusterSync {
-  readonly #lifecycle: SessionLifecycle;
-  readonly #parts: () => LifecycleDeps;
-  readonly #looking = new Map<TrackedSession, Promise<void>>();
+/** Receives what happened on other nodes. */
+export interface RemoteObserver {
+  /** @param local left out for a session that was only unknown here */
+  started(
+    sid: string,
+    record: StoredRecord,
+    cause: StartCause,
+    local?: false,
+  ): void;
+  changed(sid: string, record: StoredRecord, before: undefined): void;
+  rebound(
+    from: string,
+    sid: string,
+    record: StoredRecord,
+    local: false,
+  ): void;
+  ended(sid: string, record: undefined, reason: EndReason, local: false): void;
+  rotated(
+    from: string,
+    to: string,
+    record: StoredRecord,
+    before: undefined,
+    how: SocketRotation,
+    local: false,
+  ): void;
+}
 
-  constructor(lifecycle: SessionLifecycle, parts: () => LifecycleDeps) {
+/** Brings this node in step with the store. */
+export class ClusterSync {
+  readonly #lifecycle: RemoteObserver;
+  readonly #running = new Map<TrackedSession, Promise<void>>();
+  #deps!: LifecycleDeps;
+
+  constructor(lifecycle: RemoteObserver) {
     this.#lifecycle = lifecycle;
-    this.#parts = parts;
   }
 
-  /** Another node told of something. */
+  /** Connects it with its collaborators; called once, before the first message. */
+  attach(deps: LifecycleDeps): void {
+    this.#deps = deps;
+  }
+
+  /** Applies a message of another node. */
   async onMessage(message: ClusterMessage): Promise<void> {
-    const known = this.#parts().clients.byHash(message.hash);
+    const session = this.#deps.registry.byHash(message.hash);
     switch (message.type) {
       case "start":
-        return known ? undefined : await this.#meet(message.hash, "created");
+        return session
+          ? undefined
+          : await this.#discover(message.hash, "created");
       case "change":
-        return known
-          ? await this.resync(known)
-          : await this.#meet(message.hash, "rebuilt");
+        return session
+          ? await this.resync(session)
+          : await this.#discover(message.hash, "rebuilt");
       case "end":
-        return known ? await this.#confirm(known, message.reason) : undefined;
+        return session
+          ? await this.#confirmEnd(session, message.reason)
+          : undefined;
       case "rotate":
-        return await this.#rotated(known, message.to, message.sockets);
+        return await this.#rotated(session, message.to, message.sockets);
     }
   }
 
-  /** Looks what became of a session that is followed here. */
-  resync(known: TrackedSession): Promise<void> {
-    const looking = this.#looking.get(known);
-    if (looking) return looking;
-    const look = this.#look(known).finally(() => this.#looking.delete(known));
-    this.#looking.set(known, look);
-    return look;
+  /** Reads a tracked session again, and applies what became of it. */
+  resync(session: TrackedSession): Promise<void> {
+    const running = this.#running.get(session);
+    if (running) return running;
+    const resync = this.#resync(session)
+      .finally(() => this.#running.delete(session));
+    this.#running.set(session, resync);
+    return resync;
   }
 
-  /** Looks whether a client that has none here has a session by now. */
-  async resyncClient(client: TrackedClient<Socket>): Promise<void> {
-    const { clients, transactions, sockets } = this.#parts();
+  /** Looks up the session of a client that has sockets and no session here. */
+  async resyncClient(client: TrackedClient): Promise<void> {
+    const { registry, transactions, sockets } = this.#deps;
     const own = await transactions.lookup.ofClient(client.id);
-    if (!own || client.session || clients.client(client.id) !== client) return;
-    const known = clients.isSeen(own.sid) &&
-      clients.track(own.sid);
-    if (known) sockets.onStart(known);
+    if (!own || client.session || registry.client(client.id) !== client) {
+      return;
+    }
+    const session = registry.isSeen(own.sid) && registry.track(own.sid);
+    if (session) sockets.onStart(session);
     else this.#lifecycle.started(own.sid, own.record, "rebuilt");
   }
 
-  async #look(known: TrackedSession): Promise<void> {
-    const { clients, transactions } = this.#parts();
-    const { sid } = known;
-    const record = await this.#read(known);
-    if (clients.tracked(sid) !== known) return;
-    if (isAlive(record)) return this.#apply(known, record);
-    const moved = await this.#moved(sid);
-    if (clients.tracked(sid) !== known) return;
+  async #resync(session: TrackedSession): Promise<void> {
+    const { registry, transactions } = this.#deps;
+    const { sid } = session;
+    const record = await this.#read(session);
+    if (registry.tracked(sid) !== session) return;
+    if (isAlive(record)) return this.#apply(session, record);
+    const moved = await this.#findMoved(sid);
+    if (registry.tracked(sid) !== session) return;
     if (moved) {
       const { sid: now, record } = moved;
-      const how = record.clientId === known.clientId ? "follow" : "leave";
+      const how = record.clientId === session.clientId ? "follow" : "leave";
       this.#lifecycle.rotated(sid, now, record, undefined, how, false);
       return;
     }
-    const reason = known.expires <= Date.now() ? "expired" : "revoked";
-    transactions.door.revoke(sid, reason);
+    const reason = session.expires <= Date.now() ? "expired" : "revoked";
+    transactions.revoke(sid, reason);
     this.#lifecycle.ended(sid, undefined, reason, false);
-    const client = clients.client(known.clientId);
+    const client = registry.client(session.clientId);
     if (client) await this.resyncClient(client);
   }
 
-  /** Reads a record; an end, or a change of id, that is under way here has the first word. */
-  async #read(known: TrackedSession): Promise<StoredRecord | undefined> {
-    const { clients, transactions } = this.#parts();
-    let record = await transactions.lookup.readSilently(known.sid);
+  /** Reads a record; a termination or rotation in progress here is waited for. */
+  async #read(session: TrackedSession): Promise<StoredRecord | undefined> {
+    const { registry, transactions } = this.#deps;
+    let record = await transactions.lookup.readSilently(session.sid);
     for (
       let waits = 0;
-      waits < MAX_WAITS && transactions.isEnding(known.sid) &&
-      clients.tracked(known.sid) === known;
+      waits < MAX_WAITS && transactions.isEnding(session.sid) &&
+      registry.tracked(session.sid) === session;
       waits++
-    ) record = await transactions.lookup.readSilently(known.sid);
+    ) record = await transactions.lookup.readSilently(session.sid);
     return record;
   }
 
-  /** Where a session is now that was given a new id, or several. */
-  async #moved(
-    sid: string,
-  ): Promise<{ sid: string; record: StoredRecord } | undefined> {
-    const { lookup } = this.#parts().transactions;
+  /** The session under its current id, after any number of rotations. */
+  async #findMoved(sid: string): Promise<Found | undefined> {
+    const { lookup } = this.#deps.transactions;
     for (let moves = 0; moves < MAX_MOVES; moves++) {
       const to = await lookup.movedTo(sid);
       if (to === undefined) return undefined;
@@ -114,58 +150,58 @@ export class ClusterSync {
     return undefined;
   }
 
-  #apply(known: TrackedSession, record: StoredRecord): void {
-    const before = known.clientId;
-    this.#lifecycle.written(known.sid, record, undefined);
+  #apply(session: TrackedSession, record: StoredRecord): void {
+    const before = session.clientId;
+    this.#lifecycle.changed(session.sid, record, undefined);
     if (record.clientId !== before) {
-      this.#lifecycle.rebound(before, known.sid, record, false);
+      this.#lifecycle.rebound(before, session.sid, record, false);
     }
   }
 
-  async #find(
-    hash: string,
-  ): Promise<{ sid: string; record: StoredRecord } | undefined> {
-    const { byHash, transactions } = this.#parts();
-    const sid = await byHash(hash);
+  async #find(hash: string): Promise<Found | undefined> {
+    const { lookup } = this.#deps.transactions;
+    const sid = await lookup.byHash(hash);
     if (sid === undefined) return undefined;
-    const record = await transactions.lookup.readSilently(sid);
+    const record = await lookup.readSilently(sid);
     return isAlive(record) ? { sid, record } : undefined;
   }
 
-  async #meet(hash: string, cause: StartCause): Promise<void> {
+  async #discover(hash: string, cause: StartCause): Promise<void> {
     const found = await this.#find(hash);
-    if (!found || this.#parts().clients.tracked(found.sid)) return;
+    if (!found || this.#deps.registry.tracked(found.sid)) return;
     this.#lifecycle.started(found.sid, found.record, cause, false);
   }
 
-  async #confirm(known: TrackedSession, reason: EndReason): Promise<void> {
-    const { clients, transactions } = this.#parts();
-    const record = await this.#read(known);
-    if (isAlive(record) || clients.tracked(known.sid) !== known) return;
-    transactions.door.revoke(known.sid, reason);
-    this.#lifecycle.ended(known.sid, undefined, reason, false);
+  async #confirmEnd(session: TrackedSession, reason: EndReason): Promise<void> {
+    const { registry, transactions } = this.#deps;
+    const record = await this.#read(session);
+    if (isAlive(record) || registry.tracked(session.sid) !== session) return;
+    transactions.revoke(session.sid, reason);
+    this.#lifecycle.ended(session.sid, undefined, reason, false);
   }
 
   async #rotated(
-    known: TrackedSession | undefined,
+    session: TrackedSession | undefined,
     to: string,
-    how: "follow" | "leave",
+    how: SocketRotation,
   ): Promise<void> {
     const found = await this.#find(to);
-    const { clients } = this.#parts();
-    const stands = known && clients.tracked(known.sid) === known;
+    const { registry } = this.#deps;
+    const stands = session && registry.tracked(session.sid) === session;
     if (!found) {
-      // given yet another id meanwhile, or ended: the store tells
-      if (stands) await this.resync(known);
+      // rotated again, or ended: the store decides
+      if (stands) await this.resync(session);
       return;
     }
     if (!stands) {
-      if (clients.tracked(found.sid)) return;
+      if (registry.tracked(found.sid)) return;
       this.#lifecycle.started(found.sid, found.record, "rotated", false);
       return;
     }
-    const { sid } = known;
-    if (isAlive(await this.#read(known)) || clients.tracked(sid) !== known) {
+    const { sid } = session;
+    if (
+      isAlive(await this.#read(session)) || registry.tracked(sid) !== session
+    ) {
       return;
     }
     const { sid: now, record } = found;

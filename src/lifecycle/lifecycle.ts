@@ -1,60 +1,32 @@
 /**
- * What follows from what passed through the door, here or on another node: who
- * is known, which sockets are in which session, who is told.
+ * Reacts to what happened to sessions, on this node and on others: registry,
+ * rooms, client events, cluster messages, and the events of the bridge.
  *
  * @module
  */
-import type { SessionRegistry, TrackedClient } from "../identity/registry.ts";
-import { TrackedSession } from "../identity/registry.ts";
-import { ClusterMessenger } from "./cluster_messenger.ts";
-import { ClusterSync } from "./cluster_sync.ts";
+import type { Server } from "socket.io";
 import type { BridgeEvents, EndReason, StartCause } from "../api/events.ts";
-import type { ViewPublisher } from "../sockets/view_publisher.ts";
-import { hashId } from "../base/ids.ts";
-import type { SocketSessions } from "../sockets/sockets.ts";
 import { isAlive, type SessionRecord } from "../api/store.ts";
-import type { Transactions } from "../transaction/transactions.ts";
-import type { Server, Socket } from "socket.io";
+import { hashId } from "../base/ids.ts";
+import { RETRY } from "../base/timers.ts";
+import {
+  type ExpiryListener,
+  type TrackedClient,
+  TrackedSession,
+} from "../identity/registry.ts";
+import type { StoreListener } from "../stores/open_store.ts";
+import type {
+  SessionObserver,
+  SocketRotation,
+} from "../transaction/session_observer.ts";
+import { ClusterMessenger } from "./cluster_messenger.ts";
+import { ClusterSync, type RemoteObserver } from "./cluster_sync.ts";
+import type { LifecycleDeps } from "./deps.ts";
+import type { Emit } from "./emit.ts";
 
-/** What the lifecycle needs of the others; they are made after it. */
-export interface LifecycleDeps {
-  readonly transactions: Transactions;
-  readonly clients: SessionRegistry<Socket>;
-  readonly sockets: SocketSessions;
-  /** There only where an option asks for it. */
-  readonly feed: ViewPublisher | undefined;
-  /** Finds the live session whose id has this hash, where the store can tell. */
-  readonly byHash: (hash: string) => Promise<string | undefined>;
-}
-
-/** Emits an event of the bridge. */
-export type Emit = <K extends keyof BridgeEvents>(
-  event: K,
-  ...args: BridgeEvents[K]
-) => unknown;
-
-/**
- * A listener that throws stops nobody: what it was told of is finished first,
- * and then its error goes to the event `error`. Where nobody listens to that
- * one either, it is an uncaught exception, as from any emitter.
- */
-export function isolated(emit: Emit): Emit {
-  return (event, ...args) => {
-    try {
-      return emit(event, ...args);
-    } catch (thrown) {
-      queueMicrotask(() => {
-        emit(
-          "error",
-          thrown instanceof Error ? thrown : new Error(String(thrown)),
-        );
-      });
-    }
-  };
-}
-
-/** See the module's text. */
-export class SessionLifecycle {
+/** The one observer of transactions, of the store and of the cluster. */
+export class SessionLifecycle
+  implements SessionObserver, RemoteObserver, StoreListener, ExpiryListener {
   /** Sessions that ended, by reason. */
   readonly endCounts: Record<EndReason, number> = {
     logout: 0,
@@ -64,281 +36,257 @@ export class SessionLifecycle {
     rotated: 0,
     evicted: 0,
   };
+  readonly sync: ClusterSync;
   readonly #emit: Emit;
   readonly #failed: (error: unknown) => void;
-  readonly #parts: () => LifecycleDeps;
-  readonly #elsewhere: ClusterSync;
-  /** The session that a client's sockets were in before they were put into another. */
-  readonly #ousted = new WeakMap<TrackedClient<Socket>, TrackedSession>();
+  #deps!: LifecycleDeps;
+  /** The session that a client's sockets were in before its latest one. */
+  readonly #ousted = new WeakMap<TrackedClient, TrackedSession>();
   readonly #cluster: ClusterMessenger;
 
-  constructor(
-    io: Server,
-    emit: Emit,
-    failed: (error: unknown) => void,
-    parts: () => LifecycleDeps,
-  ) {
+  constructor(io: Server, emit: Emit, failed: (error: unknown) => void) {
     this.#emit = emit;
     this.#failed = failed;
-    this.#parts = parts;
-    this.#elsewhere = new ClusterSync(this, parts);
-    this.#cluster = new ClusterMessenger(
-      io,
-      (message) => this.#elsewhere.onMessage(message),
-      failed,
-    );
+    this.sync = new ClusterSync(this);
+    this.#cluster = new ClusterMessenger(io, this.sync, failed);
+  }
+
+  /** Connects the lifecycle with its collaborators; called once, before the first event. */
+  attach(deps: LifecycleDeps): void {
+    this.#deps = deps;
+    this.sync.attach(deps);
   }
 
   close(): void {
     this.#cluster.close();
   }
 
-  /** A session began, or was met for the first time. */
   started(
     sid: string,
     record: SessionRecord,
     cause: StartCause,
     local = true,
   ): void {
-    const { clients, sockets, transactions } = this.#parts();
-    const { tombstones: graves } = transactions.door;
-    if (cause === "created") graves.clear(sid);
-    // somebody had read it before it ended
-    else if (graves.has(sid)) return;
+    const { registry, sockets, transactions } = this.#deps;
+    const { tombstones } = transactions;
+    if (cause === "created") tombstones.clear(sid);
+    // the record was read before the session ended
+    else if (tombstones.has(sid)) return;
     const { clientId } = record;
     if (clientId === undefined) return;
-    clients.register(sid, record);
-    const client = clients.client(clientId);
+    registry.register(sid, record);
+    const client = registry.client(clientId);
     const before = client?.session;
     if (before) {
-      // nobody has told yet of what became of the one they are in
+      // its end has not been reported yet
       sockets.onEnd(before, "rotated");
       this.#ousted.set(client, before);
-      this.#look(before);
+      this.#resync(before);
     }
-    const known = client ? clients.track(sid) : clients.tracked(sid);
-    if (known) sockets.onStart(known, record);
+    const session = client ? registry.track(sid) : registry.tracked(sid);
+    if (session) sockets.onStart(session, record);
     if (local && cause === "created") {
       this.#cluster.publish({ type: "start", hash: hashId(sid) });
     }
     this.#emit("sessionStart", { clientId, sessionId: sid, cause, local });
   }
 
-  /** What is known of a live session, which may be met for the first time. */
-  track(sid: string, record: SessionRecord): TrackedSession | undefined {
-    const { clients } = this.#parts();
-    if (!clients.isSeen(sid)) this.started(sid, record, "rebuilt");
-    return clients.track(sid);
-  }
-
-  /**
-   * A session was written: it may belong to somebody else now.
-   *
-   * @param before what was stored; `undefined` for a write of another process
-   */
-  written(
+  /** @param before `undefined` for a write of another node */
+  changed(
     sid: string,
     record: SessionRecord,
     before: SessionRecord | undefined,
   ): void {
-    const { clients, feed } = this.#parts();
-    const changed = before !== undefined && before.data !== record.data;
-    const known = clients.tracked(sid);
-    const moved = known !== undefined && this.#updated(known, record, !before);
-    if (changed) feed?.onChange(sid, before, record);
-    const { clientId } = known ?? record;
-    if (clientId === undefined || !(changed || !before && moved)) return;
-    this.#emit("sessionChange", { clientId, sessionId: sid, local: changed });
+    const { registry, views } = this.#deps;
+    const local = before !== undefined && before.data !== record.data;
+    const session = registry.tracked(sid);
+    const userChanged = session !== undefined &&
+      this.#update(session, record, before !== undefined);
+    if (local) views?.onChange(sid, before, record);
+    const { clientId } = session ?? record;
+    if (clientId === undefined || !(local || !before && userChanged)) return;
+    this.#emit("sessionChange", { clientId, sessionId: sid, local });
   }
 
-  /** @returns whether it belongs to somebody else now */
-  #updated(
-    known: TrackedSession,
+  /** @returns whether the session belongs to another user now */
+  #update(
+    session: TrackedSession,
     record: SessionRecord,
-    elsewhere: boolean,
+    local: boolean,
   ): boolean {
-    const { clients, sockets } = this.#parts();
-    const before = known.user;
-    clients.update(known, record);
+    const { registry, sockets } = this.#deps;
+    const before = session.user;
+    registry.update(session, record);
     if (before === record.user) return false;
-    sockets.onUserChange(known, before);
-    if (!elsewhere) this.#cluster.publish({ type: "change", hash: known.hash });
+    sockets.onUserChange(session, before);
+    if (local) this.#cluster.publish({ type: "change", hash: session.hash });
     return true;
   }
 
-  /** A session was settled on another client than it was bound to. */
   rebound(
     from: string,
     sid: string,
     record: SessionRecord,
     local = true,
   ): void {
-    const { clients, sockets } = this.#parts();
-    const known = clients.track(sid);
-    if (!known || record.clientId === undefined) return;
-    known.clientId = record.clientId;
-    sockets.onRebind(from, known, record);
-    if (local) this.#cluster.publish({ type: "change", hash: known.hash });
+    const { registry, sockets } = this.#deps;
+    const session = registry.track(sid);
+    if (!session || record.clientId === undefined) return;
+    session.clientId = record.clientId;
+    sockets.onRebind(from, session, record);
+    if (local) this.#cluster.publish({ type: "change", hash: session.hash });
   }
 
-  /** A session ended. When this returns, its rooms are empty on this node. */
+  /** When this returns, the session's rooms are empty on this node. */
   ended(
     sid: string,
     record: SessionRecord | undefined,
     reason: EndReason,
     local = true,
   ): void {
-    const { clients, sockets, feed, transactions } = this.#parts();
-    const { tombstones: graves } = transactions.door;
-    const told = graves.has(sid);
-    graves.add(sid);
-    const before = clients.remove(sid);
-    if (before.known) feed?.onLeave(before.known);
-    const met = before.known !== undefined || (before.met && !told);
-    const known = before.known ??
+    const { registry, sockets, views, transactions } = this.#deps;
+    const { tombstones } = transactions;
+    const reported = tombstones.has(sid);
+    tombstones.add(sid);
+    const removed = registry.remove(sid);
+    if (removed.session) views?.onLeave(removed.session);
+    const seen = removed.session !== undefined || (removed.seen && !reported);
+    const session = removed.session ??
       (record?.clientId === undefined
         ? undefined
         : new TrackedSession(sid, record));
-    // an end, or an expiry, that was seen before was told of before
-    if (!known || (!met && (told || reason === "expired"))) return;
+    if (!session || (!seen && (reported || reason === "expired"))) return;
     this.endCounts[reason]++;
-    sockets.onEnd(known, reason);
-    this.#reinstate(known.clientId);
-    // each node times expiries by itself
+    sockets.onEnd(session, reason);
+    this.#reinstate(session.clientId);
+    // each node times expiry by itself
     if (local && reason !== "expired") {
-      this.#cluster.publish({ type: "end", hash: known.hash, reason });
+      this.#cluster.publish({ type: "end", hash: session.hash, reason });
     }
-    const { clientId } = known;
+    const { clientId } = session;
     this.#emit("sessionEnd", { clientId, sessionId: sid, reason, local });
   }
 
-  /** A session goes on under a new id. */
+  /** @param before `undefined` for a rotation on another node */
   rotated(
     from: string,
     to: string,
     record: SessionRecord,
     before: SessionRecord | undefined,
-    how: "follow" | "leave",
+    how: SocketRotation,
     local = true,
   ): void {
-    const { clients, sockets, feed, transactions } = this.#parts();
-    const { tombstones: graves } = transactions.door;
-    graves.add(from);
-    graves.clear(to);
-    const old = clients.remove(from).known ??
+    const { registry, sockets, views, transactions } = this.#deps;
+    transactions.tombstones.add(from);
+    transactions.tombstones.clear(to);
+    const old = registry.remove(from).session ??
       (before?.clientId === undefined
         ? undefined
         : new TrackedSession(from, before));
-    const met = clients.isSeen(to);
-    if (!met && record.clientId !== undefined) clients.register(to, record);
+    const seen = registry.isSeen(to);
+    if (!seen && record.clientId !== undefined) registry.register(to, record);
     if (!old || record.clientId === undefined) return;
-    const followed = clients.client(old.clientId)?.session === old;
-    const known = (followed ? clients.track(to) : clients.tracked(to)) ??
+    const hasSockets = registry.client(old.clientId)?.session === old;
+    const session = (hasSockets ? registry.track(to) : registry.tracked(to)) ??
       new TrackedSession(to, record);
-    sockets.onRotate(old, known, how);
-    if (how === "follow") feed?.onRotate(old, known, before, record);
-    else feed?.onLeave(old);
+    sockets.onRotate(old, session, how);
+    if (how === "follow") views?.onRotate(old, session, before, record);
+    else views?.onLeave(old);
     this.endCounts.rotated++;
     if (local) {
-      const { hash } = old;
       this.#cluster.publish({
         type: "rotate",
-        hash,
-        to: known.hash,
+        hash: old.hash,
+        to: session.hash,
         sockets: how,
       });
     }
-    const { clientId } = old;
     this.#emit("sessionEnd", {
-      clientId,
+      clientId: old.clientId,
       sessionId: from,
       reason: "rotated",
       local,
     });
-    if (met) return;
+    if (seen) return;
     this.#emit("sessionStart", {
-      clientId: known.clientId,
+      clientId: session.clientId,
       sessionId: to,
       cause: "rotated",
       local,
     });
   }
 
-  /** The store removed a session by itself, or was asked to behind our back. */
+  /** The store removed a session without a call of the bridge. */
   removed(sid: string, reason: EndReason, record?: SessionRecord): void {
-    const { transactions } = this.#parts();
-    // who ends a session tells of it; but that it had expired only the store knows
+    const { transactions } = this.#deps;
+    // a termination in progress reports its own end, except that the session had expired
     if (reason !== "expired" && transactions.isEnding(sid)) return;
-    transactions.door.revoke(sid, reason);
+    transactions.revoke(sid, reason);
     this.ended(sid, record, reason);
   }
 
-  /** A session that was taken for alive is not in the store any more. */
   missed(sid: string): void {
-    const { clients, transactions } = this.#parts();
-    const known = clients.tracked(sid);
-    if (!known) return;
-    if (known.expires <= Date.now()) return this.removed(sid, "expired");
-    // where that is known at once, nobody else can have had a hand in it
+    const { registry, transactions } = this.#deps;
+    const session = registry.tracked(sid);
+    if (!session) return;
+    if (session.expires <= Date.now()) return this.removed(sid, "expired");
+    // a store that answers at once is this process's own: no other node rotated the session
     const to = transactions.lookup.movedTo(sid);
     if (!(to instanceof Promise)) return this.removed(sid, "revoked");
     to.catch(() => {});
-    this.#look(known);
+    this.#resync(session);
   }
 
-  /** The time of a session is over as far as is known here; the store has the last word. */
-  async expiryDue(known: TrackedSession): Promise<void> {
-    const { clients, transactions } = this.#parts();
-    const ctx = this.#contextFor(known);
-    if (transactions.door.needsContext && !ctx) {
-      return this.removed(known.sid, "expired");
-    }
-    try {
-      const record = await transactions.lookup.find(known.sid, ctx);
-      if (isAlive(record)) clients.rescheduleExpiry(known, record.expires);
-      else if (clients.tracked(known.sid) === known) {
-        await transactions.end(known.sid, "expired", {
-          ...record ? { record } : {},
-          ...ctx ? { ctx } : {},
-        });
-        if (clients.tracked(known.sid) === known) {
-          this.removed(known.sid, "expired", record);
-        }
-      }
-    } catch (error) {
-      clients.rescheduleExpiry(known, Date.now() + 1_000);
+  conflict(event: BridgeEvents["sessionConflict"][0]): void {
+    this.#emit("sessionConflict", event);
+  }
+
+  /** A tracked session's end has passed; the store decides whether it lives on. */
+  expiryDue(session: TrackedSession): void {
+    this.#expire(session).catch((error) => {
+      const { registry } = this.#deps;
+      registry.rescheduleExpiry(session, Date.now() + RETRY);
       this.#failed(error);
+    });
+  }
+
+  async #expire(session: TrackedSession): Promise<void> {
+    const { registry, transactions } = this.#deps;
+    const { sid } = session;
+    const ctx = this.#contextFor(session);
+    if (transactions.needsContext && !ctx) return this.removed(sid, "expired");
+    const record = await transactions.lookup.find(sid, ctx);
+    if (isAlive(record)) {
+      return registry.rescheduleExpiry(session, record.expires);
+    }
+    if (registry.tracked(sid) !== session) return;
+    await transactions.end(sid, "expired", {
+      ...record ? { record } : {},
+      ...ctx ? { ctx } : {},
+    });
+    if (registry.tracked(sid) === session) {
+      this.removed(sid, "expired", record);
     }
   }
 
-  /** The store shows nothing of a session that is followed here, or another version of it. */
-  resync(known: TrackedSession): Promise<void> {
-    return this.#elsewhere.resync(known);
-  }
-
-  /** A client with sockets and without a session may have begun one elsewhere. */
-  resyncClient(client: TrackedClient<Socket>): Promise<void> {
-    return this.#elsewhere.resyncClient(client);
-  }
-
-  /** Of two sessions that were begun for a client at once, the other one stands. */
+  /** Of two sessions created at once for a client, the one that was left stands. */
   #reinstate(clientId: string): void {
-    const { clients, sockets } = this.#parts();
-    const client = clients.client(clientId);
+    const { registry, sockets } = this.#deps;
+    const client = registry.client(clientId);
     const before = client && this.#ousted.get(client);
     if (!before || client.session) return;
-    if (clients.tracked(before.sid) === before) sockets.onStart(before);
+    if (registry.tracked(before.sid) === before) sockets.onStart(before);
   }
 
-  /** A store that needs a Koa context is reached with that of a socket, if there is one. */
+  /** The Koa context of a socket's handshake, for a store that needs one. */
   #contextFor({ clientId }: TrackedSession): object | undefined {
-    const { clients, transactions } = this.#parts();
-    if (!transactions.door.needsContext) return undefined;
-    const [socket] = clients.client(clientId)?.sockets ?? [];
+    const { registry, transactions } = this.#deps;
+    if (!transactions.needsContext) return undefined;
+    const [socket] = registry.client(clientId)?.sockets ?? [];
     return (socket as { readonly ctx?: object } | undefined)?.ctx;
   }
 
-  #look(known: TrackedSession): void {
-    this.#elsewhere.resync(known).catch(this.#failed);
+  #resync(session: TrackedSession): void {
+    this.sync.resync(session).catch(this.#failed);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Messages may be lost, and a store may have been away: from time to time each
- * node holds what it believes of its live sessions against the store.
+ * Reconciliation: each node compares its live sessions with the store at
+ * intervals, as messages may be lost and the store may have been down.
  *
  * @module
  */
@@ -14,52 +14,59 @@ import { withTimeout } from "../base/async.ts";
 import { RETRY } from "../base/timers.ts";
 import type { SharedStore, Version } from "../api/store.ts";
 
-/** How many sessions are asked for in one go. */
+/** Sessions compared in one store call. */
 const BATCH = 500;
 
-/** How long the store may take for an answer, in ms. */
-const STORE_TIMEOUT = 5_000;
-
-/** What to do about what was found. */
-export interface ReconcileHandlers<Socket> {
-  /** The store shows nothing of this session any more, or another version than before. */
-  gone(known: TrackedSession): Promise<void>;
-  /** This client has sockets and no session, as far as is known here. */
-  guest(client: TrackedClient<Socket>): Promise<void>;
-  failed(error: unknown): void;
+/** Brings single sessions and clients in step with the store. */
+export interface ReconcileHandlers {
+  /** The store has another version of this session than before, or none. */
+  resync(session: TrackedSession): Promise<void>;
+  /** This client has sockets and, as far as this node can tell, no session. */
+  resyncClient(client: TrackedClient): Promise<void>;
 }
 
-/** See the module's text. */
-export class Reconciler<Socket> {
+/** Intervals of the reconciliation, in ms. */
+export interface ReconcileTimes {
+  /** How long a lost message may go unnoticed. */
+  readonly reconcileInterval: number;
+  readonly storeTimeout: number;
+}
+
+/** Compares live sessions with the store. */
+export class Reconciler {
   readonly #store: SharedStore;
-  readonly #clients: SessionRegistry<Socket>;
+  readonly #registry: SessionRegistry;
   readonly #interval: number;
-  readonly #findings: ReconcileHandlers<Socket>;
-  /** The version that was looked at last. */
+  readonly #storeTimeout: number;
+  readonly #handlers: ReconcileHandlers;
+  readonly #failed: (error: unknown) => void;
+  /** The version that was compared last. */
   readonly #seen = new WeakMap<TrackedSession, Version>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #at = Infinity;
   #running = false;
   #closed = false;
 
-  /** @param interval how long a lost message may go unnoticed, in ms */
   constructor(
     store: SharedStore,
-    clients: SessionRegistry<Socket>,
-    interval: number,
-    findings: ReconcileHandlers<Socket>,
+    registry: SessionRegistry,
+    times: ReconcileTimes,
+    handlers: ReconcileHandlers,
+    failed: (error: unknown) => void,
   ) {
     this.#store = store;
-    this.#clients = clients;
-    this.#interval = interval;
-    this.#findings = findings;
+    this.#registry = registry;
+    this.#interval = times.reconcileInterval;
+    this.#storeTimeout = times.storeTimeout;
+    this.#handlers = handlers;
+    this.#failed = failed;
     this.#next(this.#jittered());
   }
 
-  /** The store failed: what is believed is to be looked at as soon as it is back. */
+  /** Compares soon: the store failed, and may have lost sessions. */
   runSoon(): void {
     const delay = Math.min(RETRY, this.#interval);
-    // who fails again and again must not put it off again and again
+    // repeated failures must not postpone it
     if (!this.#running && Date.now() + delay < this.#at) this.#next(delay);
   }
 
@@ -68,7 +75,7 @@ export class Reconciler<Socket> {
     clearTimeout(this.#timer);
   }
 
-  /** Nodes that were started together shall not ask together; none asks late. */
+  /** Spreads nodes that were started at the same time; the interval is not exceeded. */
   #jittered(): number {
     return this.#interval * (0.7 + 0.2 * Math.random());
   }
@@ -85,20 +92,20 @@ export class Reconciler<Socket> {
     this.#running = true;
     let delay = this.#jittered();
     try {
-      await this.#look();
+      await this.#compareAll();
     } catch (error) {
       delay = Math.min(RETRY, this.#interval);
-      this.#findings.failed(error);
+      this.#failed(error);
     } finally {
       this.#running = false;
       this.#next(delay);
     }
   }
 
-  async #look(): Promise<void> {
+  async #compareAll(): Promise<void> {
     const followed: TrackedSession[] = [];
-    const guests: TrackedClient<Socket>[] = [];
-    for (const client of this.#clients.allClients()) {
+    const guests: TrackedClient[] = [];
+    for (const client of this.#registry.allClients()) {
       if (client.session) followed.push(client.session);
       else guests.push(client);
     }
@@ -107,19 +114,20 @@ export class Reconciler<Socket> {
     }
     for (let i = 0; i < guests.length && !this.#closed; i += BATCH) {
       const batch = guests.slice(i, i + BATCH);
-      await Promise.all(batch.map((client) => this.#findings.guest(client)));
+      await Promise.all(
+        batch.map((client) => this.#handlers.resyncClient(client)),
+      );
     }
   }
 
   async #compare(batch: readonly TrackedSession[]): Promise<void> {
-    const asked = this.#store.versions(batch.map(({ sid }) => sid));
-    // a store that never answers must not end the looking for good
-    const versions = await withTimeout(asked, "read", STORE_TIMEOUT);
-    await Promise.all(batch.map(async (known, i) => {
+    const reading = this.#store.versions(batch.map(({ sid }) => sid));
+    const versions = await withTimeout(reading, "read", this.#storeTimeout);
+    await Promise.all(batch.map(async (session, i) => {
       const version = versions[i];
-      if (version !== undefined && this.#seen.get(known) === version) return;
-      await this.#findings.gone(known);
-      if (version !== undefined) this.#seen.set(known, version);
+      if (version !== undefined && this.#seen.get(session) === version) return;
+      await this.#handlers.resync(session);
+      if (version !== undefined) this.#seen.set(session, version);
     }));
   }
 }

@@ -12,7 +12,7 @@ import { type BridgedSocket, SOCKET_STATE } from "./socket_extension.ts";
 
 /** Admits and suspends sockets by the option `valid`. */
 export class Admission {
-  readonly #clients: SessionRegistry;
+  readonly #registry: SessionRegistry;
   readonly #valid: (socket: Socket, record: SessionRecord) => boolean;
   readonly #failed: (error: unknown) => void;
   /** By client id. */
@@ -20,11 +20,11 @@ export class Admission {
 
   /** @param valid applies the option of this name to a socket's handshake */
   constructor(
-    clients: SessionRegistry,
+    registry: SessionRegistry,
     valid: (socket: Socket, record: SessionRecord) => boolean,
     failed: (error: unknown) => void,
   ) {
-    this.#clients = clients;
+    this.#registry = registry;
     this.#valid = valid;
     this.#failed = failed;
   }
@@ -48,7 +48,7 @@ export class Admission {
     const state = socket[SOCKET_STATE];
     if (state?.clientId === undefined) return;
     const { client, clientId } = state;
-    if (client) this.#clients.removeSocket(client, socket);
+    if (client) this.#registry.removeSocket(client, socket);
     state.client = state.session = undefined;
     const suspended = this.#suspended.get(clientId);
     if (suspended) suspended.add(socket);
@@ -80,7 +80,7 @@ export class Admission {
   #all(clientId: string): BridgedSocket[] {
     return [
       ...this.#suspended.get(clientId) ?? [],
-      ...this.#clients.client(clientId)?.sockets ?? [],
+      ...this.#registry.client(clientId)?.sockets ?? [],
     ];
   }
 
@@ -88,7 +88,7 @@ export class Admission {
     const state = socket[SOCKET_STATE]!;
     if (state.client) return;
     this.forget(socket);
-    state.client = this.#clients.addSocket(clientId, socket);
+    state.client = this.#registry.addSocket(clientId, socket);
   }
 
   /** A `valid` that throws accepts no socket. */

@@ -20,7 +20,7 @@ class Notice implements Scheduled {
 
 /** What the notices need. */
 export interface ExpiryNoticesDeps {
-  readonly clients: SessionRegistry;
+  readonly registry: SessionRegistry;
   /** Reads a record without any consequence for the session. */
   read(sid: string): Awaitable<StoredRecord | undefined>;
   failed(error: unknown): void;
@@ -91,7 +91,7 @@ export class ExpiryNotices {
   async #check(notice: Notice): Promise<void> {
     const { session } = notice;
     const record = await this.#deps.read(session.sid);
-    const client = this.#deps.clients.client(session.clientId);
+    const client = this.#deps.registry.client(session.clientId);
     if (client?.session !== session || !isAlive(record)) {
       if (this.#notices.get(session) === notice) this.#notices.delete(session);
       return;

@@ -3,10 +3,13 @@
  *
  * @module
  */
-import type {
-  ClientBindings,
-  ClientClaim,
-} from "../identity/client_binding.ts";
+import type { KoaContext } from "../api/koa.ts";
+import type { ClientBindings } from "../identity/client_binding.ts";
+import {
+  type HandshakeIds,
+  type IncomingIds,
+  NO_IDS,
+} from "../identity/incoming_ids.ts";
 import type { SessionRegistry } from "../identity/registry.ts";
 import {
   type BridgedSocket,
@@ -17,22 +20,29 @@ import { chain } from "../base/async.ts";
 import type { Awaitable } from "../api/store.ts";
 import { HANDSHAKE } from "../base/tracing.ts";
 import type { Socket } from "socket.io";
-import type { Middleware } from "./socket_io.ts";
+import type { OriginGate } from "./origin.ts";
+import { engineOfSocket, type Middleware } from "./socket_io.ts";
 
 /** What handshakes need. */
 export interface HandshakeDeps {
-  readonly clients: SessionRegistry;
+  readonly registry: SessionRegistry;
   readonly bindings: ClientBindings;
   readonly extension: SocketExtension;
   /** Whether the store or the option `valid` reads the Koa context of a handshake. */
   readonly wantsContext: boolean;
-  /** The ids that a handshake presents. */
-  ids(socket: Socket): {
-    readonly sid: string | undefined;
-    readonly client: ClientClaim;
-  };
-  /** Checks the origin of a handshake; rejects where it is refused. */
-  admit(socket: Socket): Promise<void> | undefined;
+  readonly ids: IncomingIds;
+  readonly origin: OriginGate;
+}
+
+/** The ids that a handshake presents; none where its cookies do not count. */
+export function handshakeIds(
+  { ids, origin, extension }: HandshakeDeps,
+  socket: Socket,
+): HandshakeIds {
+  const { request } = socket;
+  if (origin.isGuest(request)) return NO_IDS;
+  const contextOf = () => extension.contextOf(socket) as KoaContext;
+  return ids.ofHandshake(request, contextOf);
 }
 
 /** The middleware that gives sockets their sessions. */
@@ -60,17 +70,19 @@ function traced(deps: HandshakeDeps, socket: BridgedSocket): Awaitable<void> {
 }
 
 function handshake(deps: HandshakeDeps, socket: Socket): Awaitable<void> {
-  return chain(deps.admit(socket), () => identify(deps, socket));
+  const { origin } = deps;
+  const admitted = origin.admit(engineOfSocket(socket), socket.request);
+  return chain(admitted, () => identify(deps, socket));
 }
 
 function identify(deps: HandshakeDeps, socket: Socket): Awaitable<void> {
-  const { bindings, clients, extension } = deps;
-  const { sid, client } = deps.ids(socket);
+  const { bindings, registry, extension } = deps;
+  const { sid, client } = handshakeIds(deps, socket);
   // the socket replaces a context that is not read: a trace only checks for a member `handshake`
   const ctx = deps.wantsContext ? extension.contextOf(socket) : socket;
   return chain(bindings.forHandshake(sid, client, ctx), (bound) => {
     const { sid } = bound;
-    const session = sid === undefined ? undefined : clients.track(sid);
+    const session = sid === undefined ? undefined : registry.track(sid);
     extension.extend(socket, bound.clientId, session);
   });
 }

@@ -7,7 +7,8 @@
  */
 import type { Namespace } from "socket.io";
 import { waitAtMost } from "../base/async.ts";
-import { isAlive, type StoredRecord } from "../api/store.ts";
+import { isAlive } from "../api/store.ts";
+import type { ClientBindings } from "../identity/client_binding.ts";
 import type { SessionRegistry, TrackedSession } from "../identity/registry.ts";
 import type { Transactions } from "../transaction/transactions.ts";
 import { belongTo, hashInRooms } from "./rooms.ts";
@@ -18,14 +19,11 @@ const MAX_ADMITTED = 10_000;
 
 /** What the check of recoveries needs. */
 export interface RecoveryDeps {
-  readonly clients: SessionRegistry;
+  readonly registry: SessionRegistry;
   readonly transactions: Transactions;
   /** How long the adapter may take, in ms. */
   readonly storeTimeout: number;
-  /** Finds a session in the store by the hash of its id. */
-  byHash(hash: string): Promise<string | undefined>;
-  /** Tracks a live session, which may be new to this process. */
-  track(sid: string, record: StoredRecord): TrackedSession | undefined;
+  readonly bindings: ClientBindings;
 }
 
 /** Lets a socket be recovered only into a session that is still alive. */
@@ -87,11 +85,11 @@ export class RecoveryGate {
 
   /** The session with this hash of its id, if it is still alive. */
   async #liveSession(hash: string): Promise<TrackedSession | undefined> {
-    const { clients, transactions, byHash, track } = this.#deps;
-    const sid = clients.byHash(hash)?.sid ?? await byHash(hash);
+    const { registry, bindings, transactions: { lookup } } = this.#deps;
+    const sid = registry.byHash(hash)?.sid ?? await lookup.byHash(hash);
     if (sid === undefined) return undefined;
-    const record = await transactions.lookup.load(sid);
+    const record = await lookup.load(sid);
     if (!isAlive(record)) return undefined;
-    return track(sid, record);
+    return bindings.track(sid, record);
   }
 }

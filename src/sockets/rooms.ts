@@ -12,19 +12,19 @@ import { flat, hashId } from "../base/ids.ts";
 
 /** Puts sockets into the rooms of their session, client and user, once rooms are enabled. */
 export class SessionRooms {
-  readonly #clients: SessionRegistry;
+  readonly #registry: SessionRegistry;
   #enabled = false;
 
-  constructor(clients: SessionRegistry) {
-    this.#clients = clients;
+  constructor(registry: SessionRegistry) {
+    this.#registry = registry;
   }
 
   /** From now on every socket in a session is in its rooms. */
   enable(): void {
     if (this.#enabled) return;
     this.#enabled = true;
-    this.#clients.indexByHash();
-    for (const { session, sockets } of this.#clients.allClients()) {
+    this.#registry.indexByHash();
+    for (const { session, sockets } of this.#registry.allClients()) {
       if (session) this.join(sockets, session);
     }
   }

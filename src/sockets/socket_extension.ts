@@ -9,12 +9,13 @@ import type {
   TrackedClient,
   TrackedSession,
 } from "../identity/registry.ts";
+import { type SessionCall, sessionCall } from "../transaction/session_call.ts";
 import type { Transactions } from "../transaction/transactions.ts";
 import type { Socket } from "socket.io";
 
 /** Adds the members of the bridge to sockets, and keeps their Koa contexts. */
 export class SocketExtension {
-  readonly #clients: SessionRegistry;
+  readonly #registry: SessionRegistry;
   readonly #transactions: Transactions;
   readonly #makeContext: (socket: Socket) => object;
   readonly #contexts = new WeakMap<Socket, object>();
@@ -23,11 +24,11 @@ export class SocketExtension {
 
   /** @param makeContext makes the Koa context of a handshake */
   constructor(
-    clients: SessionRegistry,
+    registry: SessionRegistry,
     transactions: Transactions,
     makeContext: (socket: Socket) => object,
   ) {
-    this.#clients = clients;
+    this.#registry = registry;
     this.#transactions = transactions;
     this.#makeContext = makeContext;
     this.#members = Object.entries(this.#describe());
@@ -49,7 +50,7 @@ export class SocketExtension {
   sessionOf(socket: BridgedSocket): TrackedSession | undefined {
     const state = socket[SOCKET_STATE];
     const session = state?.client ? state.client.session : state?.session;
-    const lives = session && this.#clients.tracked(session.sid) === session &&
+    const lives = session && this.#registry.tracked(session.sid) === session &&
       session.clientId === state?.clientId;
     return lives ? session : undefined;
   }
@@ -63,7 +64,9 @@ export class SocketExtension {
 
   /** The same for a store that reads contexts; `undefined` for others, as a context is large. */
   contextIfNeeded(socket: Socket): unknown {
-    return this.#transactions.wantsContext ? this.contextOf(socket) : undefined;
+    return this.#transactions.mayReadContext
+      ? this.contextOf(socket)
+      : undefined;
   }
 
   #describe(): PropertyDescriptorMap {
@@ -101,8 +104,14 @@ export class SocketExtension {
   }
 
   #withSession(socket: Socket, args: unknown[]): Promise<unknown> {
+    let call: SessionCall;
+    try {
+      call = sessionCall(args);
+    } catch (error) {
+      return Promise.reject(error);
+    }
     const session = this.sessionOf(socket);
-    return this.#transactions.run(session?.sid, args, {
+    return this.#transactions.run(session?.sid, call, {
       socket,
       clientId: session?.clientId,
       ctx: this.contextIfNeeded(socket),

@@ -1,5 +1,5 @@
 /**
- * The Socket.IO side: connects sockets with the sessions of their clients, and
+ * The Socket.IO side: connects sockets with the sessions of their registry, and
  * reacts when a session starts, rotates, moves to another client or ends.
  *
  * @module
@@ -15,7 +15,11 @@ import type {
 import type { EndReason } from "../api/events.ts";
 import type { ViewPublisher } from "./view_publisher.ts";
 import { emitTo, sendSessionNone, sendSessionStart } from "./client_events.ts";
-import { type HandshakeDeps, handshakeMiddleware } from "./handshake.ts";
+import {
+  type HandshakeDeps,
+  handshakeIds,
+  handshakeMiddleware,
+} from "./handshake.ts";
 import { NamespaceHooks } from "./namespaces.ts";
 import type { SessionRooms } from "./rooms.ts";
 import type { OnSessionEnd } from "../api/options.ts";
@@ -55,13 +59,13 @@ export class SocketSessions {
     this.#endPolicy = new SessionEndPolicy(deps.onSessionEnd);
     const { validity } = deps.bindings;
     this.#admission = validity && new Admission(
-      deps.clients,
+      deps.registry,
       (socket, record) =>
         validity.check(deps.extension.contextOf(socket), record),
       deps.failed,
     );
     this.#onDisconnect = disconnectListener(
-      deps.clients,
+      deps.registry,
       this.#admission,
       (session) => deps.views?.onLeave(session),
     );
@@ -76,15 +80,15 @@ export class SocketSessions {
 
   /** A session began: the sockets of its client are in it from now on. */
   onStart(session: TrackedSession, record?: SessionRecord): void {
-    const { clients } = this.#deps;
+    const { registry } = this.#deps;
     const { clientId } = session;
-    if (this.#admission && clients.client(clientId)?.session !== session) {
+    if (this.#admission && registry.client(clientId)?.session !== session) {
       if (!record) return this.#startWithoutRecord(session);
-      const before = clients.client(clientId);
+      const before = registry.client(clientId);
       if (before?.session) this.#leave(before, before.session);
       this.#admission.admitAll(clientId, record);
     }
-    const client = clients.client(clientId);
+    const client = registry.client(clientId);
     if (!client || client.session === session) return;
     this.#join(client, session);
     for (const socket of client.sockets) emitTo(socket, "session:start");
@@ -93,7 +97,7 @@ export class SocketSessions {
 
   /** A session ended: its rooms are empty when this returns. */
   onEnd(session: TrackedSession, reason: EndReason): void {
-    const client = this.#deps.clients.client(session.clientId);
+    const client = this.#deps.registry.client(session.clientId);
     if (client?.session !== session) return;
     this.#leave(client, session);
     if (reason === "rotated") return;
@@ -108,7 +112,7 @@ export class SocketSessions {
     to: TrackedSession,
     sockets: "follow" | "leave",
   ): void {
-    const client = this.#deps.clients.client(from.clientId);
+    const client = this.#deps.registry.client(from.clientId);
     if (client?.session !== from) return;
     if (sockets === "leave") this.#leave(client, from);
     else {
@@ -127,15 +131,15 @@ export class SocketSessions {
     session: TrackedSession,
     record: SessionRecord,
   ): void {
-    const client = this.#deps.clients.client(fromClient);
+    const client = this.#deps.registry.client(fromClient);
     if (client?.session === session) this.#leave(client, session);
     this.onStart(session, record);
   }
 
   /** The user of a session changed. */
   onUserChange(session: TrackedSession, before: string | undefined): void {
-    const { clients, rooms } = this.#deps;
-    const client = clients.client(session.clientId);
+    const { registry, rooms } = this.#deps;
+    const client = registry.client(session.clientId);
     if (client?.session !== session) return;
     rooms.changeUser(client.sockets, before, session.user);
   }
@@ -151,14 +155,14 @@ export class SocketSessions {
     if (!socket.connected) return;
     const state = socket[SOCKET_STATE];
     if (state?.clientId === undefined) return sendSessionNone(socket, false);
-    const { clients, rooms, extension } = this.#deps;
+    const { registry, rooms, extension } = this.#deps;
     const { clientId } = state;
     const session = extension.sessionOf(socket);
     socket.on("disconnect", this.#onDisconnect);
     this.#activity.watch(socket);
     let suspended: readonly Socket[] = [];
     if (this.#admission) {
-      const current = clients.client(clientId)?.session;
+      const current = registry.client(clientId)?.session;
       // not the session that `valid` was asked about for this socket
       if (current && current !== session) {
         this.#admission.suspend(socket);
@@ -169,7 +173,7 @@ export class SocketSessions {
         suspended = this.#admission.suspendAll(clientId);
       }
     }
-    const client = clients.addSocket(clientId, socket);
+    const client = registry.addSocket(clientId, socket);
     state.client = client;
     if (!client.session && !session) {
       if (!endSent) sendSessionNone(socket, true);
@@ -189,9 +193,9 @@ export class SocketSessions {
 
   /** Asks `valid` about suspended sockets, and lets those join that it accepts. */
   #resume(session: TrackedSession, sockets: readonly Socket[]): void {
-    const { clients, rooms, failed } = this.#deps;
+    const { registry, rooms, failed } = this.#deps;
     this.#read(session).then((record) => {
-      const current = clients.client(session.clientId)?.session;
+      const current = registry.client(session.clientId)?.session;
       if (current && current !== session) return this.#resume(current, sockets);
       if (!record) return;
       // the sockets that were in the session have disconnected
@@ -205,18 +209,18 @@ export class SocketSessions {
 
   /** As `onStart`, for a session whose record has to be read first. */
   #startWithoutRecord(session: TrackedSession): void {
-    const { clients, failed } = this.#deps;
+    const { registry, failed } = this.#deps;
     this.#read(session).then((record) => {
-      if (record && !clients.client(session.clientId)?.session) {
+      if (record && !registry.client(session.clientId)?.session) {
         this.onStart(session, record);
       }
     }).catch(failed);
   }
 
   async #read(session: TrackedSession): Promise<StoredRecord | undefined> {
-    const { clients, transactions } = this.#deps;
+    const { registry, transactions } = this.#deps;
     const record = await transactions.lookup.load(session.sid);
-    const lives = isAlive(record) && clients.tracked(session.sid) === session;
+    const lives = isAlive(record) && registry.tracked(session.sid) === session;
     return lives ? record : undefined;
   }
 
@@ -249,7 +253,7 @@ export class SocketSessions {
   /** Where `externalKey.get` fails the socket is a guest: no caller could receive the error. */
   #clientIdOf(socket: Socket): string | undefined {
     try {
-      return this.#deps.ids(socket).client.verified();
+      return handshakeIds(this.#deps, socket).client.verified();
     } catch (error) {
       this.#deps.failed(error);
       return undefined;
@@ -258,16 +262,16 @@ export class SocketSessions {
 
   /** Reads the client's session once more: it may have logged in between the handshake and the connection. */
   #checkForLogin(client: TrackedClient, socket: Socket): void {
-    const { transactions, clients, extension, bindings, track } = this.#deps;
+    const { transactions, registry, extension, bindings } = this.#deps;
     transactions.lookup.ofClient(client.id).then((own) => {
-      if (!own || client.session || clients.client(client.id) !== client) {
+      if (!own || client.session || registry.client(client.id) !== client) {
         return;
       }
       const { validity } = bindings;
       if (validity?.check(extension.contextOf(socket), own.record) === false) {
         return;
       }
-      const session = track(own.sid, own.record);
+      const session = bindings.track(own.sid, own.record);
       if (session && !client.session) this.onStart(session, own.record);
     }).catch(() => {
       // it stays a guest: its next event, or a login, asks the store again
@@ -276,7 +280,7 @@ export class SocketSessions {
 
   /** Puts all sockets of a client into a session. */
   #join(client: TrackedClient, session: TrackedSession): void {
-    this.#deps.clients.joinSession(client, session);
+    this.#deps.registry.joinSession(client, session);
     this.#deps.rooms.join(client.sockets, session);
   }
 
@@ -289,14 +293,14 @@ export class SocketSessions {
 
 /** The listener is shared by all sockets: a closure for each would be kept as long as the socket. */
 function disconnectListener(
-  clients: SessionRegistry,
+  registry: SessionRegistry,
   admission: Admission | undefined,
   onLeave: (session: TrackedSession) => void,
 ): () => void {
   return function (this: BridgedSocket) {
     const client = this[SOCKET_STATE]?.client;
     if (!client) return admission?.forget(this);
-    clients.removeSocket(client, this);
+    registry.removeSocket(client, this);
     if (client.session && client.sockets.length === 0) onLeave(client.session);
   } as () => void;
 }

@@ -16,7 +16,7 @@ import { sessionRoom } from "./rooms.ts";
 
 /** What the publisher needs. */
 export interface ViewPublisherDeps {
-  readonly clients: SessionRegistry;
+  readonly registry: SessionRegistry;
   readonly transactions: Transactions;
   /** The option of this name. */
   readonly view: ((session: SessionData) => unknown) | undefined;
@@ -42,11 +42,11 @@ export class ViewPublisher {
   constructor(io: Server, deps: ViewPublisherDeps) {
     this.#io = io;
     this.#deps = deps;
-    const { expiringNotice, clients, transactions, failed } = deps;
+    const { expiringNotice, registry, transactions, failed } = deps;
     this.#notices = expiringNotice === undefined
       ? undefined
       : new ExpiryNotices(expiringNotice, {
-        clients,
+        registry,
         read: (sid) => transactions.lookup.readSilently(sid),
         failed,
       });
@@ -70,11 +70,11 @@ export class ViewPublisher {
 
   /** The data of a session was changed by a write. */
   onChange(sid: string, before: SessionRecord, record: SessionRecord): void {
-    const { view, clients } = this.#deps;
+    const { view, registry } = this.#deps;
     if (!view) return;
-    const session = clients.tracked(sid);
+    const session = registry.tracked(sid);
     const hasSockets = session &&
-      clients.client(session.clientId)?.session === session;
+      registry.client(session.clientId)?.session === session;
     if (!hasSockets && !hasClusterAdapter(this.#io)) return;
     this.#publish(session, before, record, [session?.hash ?? hashId(sid)]);
   }
@@ -87,8 +87,8 @@ export class ViewPublisher {
     record: SessionRecord,
   ): void {
     this.onLeave(from);
-    const { clients, view } = this.#deps;
-    if (clients.client(to.clientId)?.session === to) this.#notices?.watch(to);
+    const { registry, view } = this.#deps;
+    if (registry.client(to.clientId)?.session === to) this.#notices?.watch(to);
     if (!view || !before || before.data === record.data) return;
     // on other nodes the sockets may be in the old room still, or in the new one already
     this.#publish(to, before, record, [from.hash, to.hash]);
@@ -124,11 +124,11 @@ export class ViewPublisher {
     session: TrackedSession,
     ctx: unknown,
   ): Promise<void> {
-    const { clients, transactions } = this.#deps;
+    const { registry, transactions } = this.#deps;
     const count = this.#counts.get(session);
     const loading = transactions.lookup.load(session.sid, ctx);
     const record = loading instanceof Promise ? await loading : loading;
-    const current = clients.client(session.clientId)?.session;
+    const current = registry.client(session.clientId)?.session;
     if (current && current !== session) {
       return await this.#sendTo(sockets, current, ctx);
     }
@@ -138,7 +138,7 @@ export class ViewPublisher {
     const { value } = this.#viewOf(record);
     for (const socket of sockets) {
       // it may have been suspended, or have disconnected
-      const stays = clients.client(session.clientId)?.sockets.includes(socket);
+      const stays = registry.client(session.clientId)?.sockets.includes(socket);
       if (stays) emitTo(socket, "session:view", value);
     }
   }

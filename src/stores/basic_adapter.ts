@@ -1,14 +1,13 @@
 /**
- * The basic tier seen as the atomic one: koa-session's objects in a store that
- * only knows `get`, `set` and `destroy`, with what the bridge needs in one
- * `_bridge` key beside them. Its callers take turns in this process; no other
- * process is safe from it.
+ * The adapter of basic stores: koa-session's objects in a store that has only
+ * `get`, `set` and `destroy`, with the rest of a record under one `_bridge`
+ * key. Writes are exclusive within this process; two processes on one such
+ * store are not safe from each other.
  *
  * @module
  */
 import { MovedIds, OwnerIndex, type Owners } from "./indexes.ts";
 import {
-  type AtomicStore,
   type Awaitable,
   type BasicStore,
   type BeginResult,
@@ -25,13 +24,14 @@ import {
   isSession,
   toStoredObject,
 } from "./koa_session_object.ts";
+import type { RecordStore } from "./record_store.ts";
 
-/** How many ids are told apart by when they were last written here. */
+/** Limit of ids with a time of their last write. */
 const MAX_TRACKED = 10_000;
 
 /**
- * Says whether an id was written in this process since a moment. Where the
- * answer is not known any more, it is yes.
+ * The logical times of recent writes in this process. An id that was dropped
+ * counts as written since.
  */
 class WriteClock {
   readonly #last = new Map<string, number>();
@@ -56,51 +56,53 @@ class WriteClock {
   }
 }
 
-/** See the module's text. */
-export class BasicStoreAdapter implements AtomicStore {
+/** What the adapter is constructed with. */
+export interface BasicAdapterOptions {
+  /** Whether the store reports removals, so that a write needs no read before it. */
+  readonly reportsRemovals: boolean;
+  /** Whether the store exists only together with a Koa context. */
+  readonly needsContext: boolean;
+  readonly rolling: boolean;
+  readonly maxAge: number | "session";
+}
+
+/** A basic store as a store of records. */
+export class BasicStoreAdapter implements RecordStore {
   readonly scope = "process";
   readonly needsExclusiveWrites = true;
+  readonly mayReadContext = true;
+  readonly reportsExistence = false;
+  readonly needsContext: boolean;
   readonly #pick: (ctx: unknown) => BasicStore;
-  readonly #rolling: boolean;
-  readonly #maxAge: number | "session";
-  /** Whether the store tells of what others remove, so that no write needs a look first. */
-  readonly #told: boolean;
+  readonly #options: BasicAdapterOptions;
   readonly #writes = new WriteClock();
   readonly #moved = new MovedIds();
   readonly #owners = new OwnerIndex();
-  /** The owners of each session, for the day it is gone and nobody can tell any more. */
+  /** Owners of each session, as a removed one cannot be read any more. */
   readonly #bound = new Map<string, Owners>();
 
-  /**
-   * @param pick the store to use with this Koa context
-   * @param options `told`: the store has `on`
-   */
+  /** @param pick returns the store for a Koa context */
   constructor(
     pick: (ctx: unknown) => BasicStore,
-    options: {
-      readonly told: boolean;
-      readonly rolling: boolean;
-      readonly maxAge: number | "session";
-    },
+    options: BasicAdapterOptions,
   ) {
     this.#pick = pick;
-    this.#told = options.told;
-    this.#rolling = options.rolling;
-    this.#maxAge = options.maxAge;
+    this.#options = options;
+    this.needsContext = options.needsContext;
   }
 
   read(sid: string, ctx?: unknown): Awaitable<StoredRecord | undefined> {
     const moment = this.#writes.now;
     return chain(
-      this.#pick(ctx).get(sid, this.#maxAge, this.#call(ctx)),
+      this.#pick(ctx).get(sid, this.#options.maxAge, this.#call(ctx)),
       (found) => {
-        // what was read before it was written, or removed, says nothing of whose it is
+        // a read that began before a write or removal must not update the index
         const outdated = this.#writes.since(sid, moment);
         if (!isSession(found)) {
           if (!outdated) this.#unindex(sid);
           return undefined;
         }
-        const record = fromStoredObject(found, this.#maxAge);
+        const record = fromStoredObject(found, this.#options.maxAge);
         if (!outdated) this.#index(sid, record);
         return { ...record, version: `${moment} ${JSON.stringify(found)}` };
       },
@@ -124,7 +126,7 @@ export class BasicStoreAdapter implements AtomicStore {
         ? "session"
         : Math.max(record.expires - Date.now(), 0) + EXPIRED_GRACE;
       const call = { ...this.#call(ctx), changed };
-      // its own copy: the store may keep the object, and the caller too
+      // a copy of its own: store and caller may both keep the object
       return chain(
         store.set(sid, JSON.parse(text) as SessionData, ttl, call),
         () => {
@@ -133,15 +135,18 @@ export class BasicStoreAdapter implements AtomicStore {
         },
       );
     };
-    // an id that was drawn at random a moment ago is nobody's: koa-session does not look either
+    // a fresh random id is free: koa-session does not check either
     if (expected === null) return put();
     const version = String(expected);
     const gap = version.indexOf(" ");
-    if (this.#told && !this.#writes.since(sid, Number(version.slice(0, gap)))) {
+    if (
+      this.#options.reportsRemovals &&
+      !this.#writes.since(sid, Number(version.slice(0, gap)))
+    ) {
       return put();
     }
     return chain(
-      store.get(sid, this.#maxAge, this.#call(ctx)),
+      store.get(sid, this.#options.maxAge, this.#call(ctx)),
       (found) =>
         isSession(found) && JSON.stringify(found) === version.slice(gap + 1)
           ? put()
@@ -206,7 +211,7 @@ export class BasicStoreAdapter implements AtomicStore {
     return this.#owners.byUser(user);
   }
 
-  /** Takes note that the store said it removed a session. */
+  /** Records that the store reported a removal. */
   removed(sid: string): void {
     this.#writes.note(sid);
     this.#unindex(sid);
@@ -214,8 +219,8 @@ export class BasicStoreAdapter implements AtomicStore {
 
   #call(ctx: unknown): StoreCall {
     return ctx === undefined
-      ? { rolling: this.#rolling }
-      : { ctx, rolling: this.#rolling };
+      ? { rolling: this.#options.rolling }
+      : { ctx, rolling: this.#options.rolling };
   }
 
   #index(sid: string, record: SessionRecord): void {

@@ -1,6 +1,6 @@
 /**
- * The store that was given, opened as records: whatever its tier, the rest of
- * the bridge sees conditional writes.
+ * Opening the store that was given: whatever its tier, the bridge uses it as a
+ * store of records with conditional writes.
  *
  * @module
  */
@@ -11,32 +11,29 @@ import type { ContextStoreClass, ResolvedOptions } from "../api/options.ts";
 import { SessionStore } from "./memory.ts";
 import {
   type AtomicStore,
-  type Awaitable,
   type BasicStore,
-  type BeginResult,
   isAtomic,
   type RemovalReason,
   type SessionRecord,
-  type StoredRecord,
-  type Version,
 } from "../api/store.ts";
+import type { RecordStore } from "./record_store.ts";
 
-/** Hears of what a store removes by itself, or was asked to behind our back. */
+/** Receives the removals that a store reports. */
 export interface StoreListener {
-  /** A session is gone, and why. */
+  /** The store removed a session, for this reason. */
   removed(sid: string, reason: EndReason, record: SessionRecord): void;
-  /** A session is gone. */
+  /** The store has no such session any more. */
   missed(sid: string): void;
 }
 
-/** A store that is listened to. */
+/** A store with the bridge's listener attached. */
 export interface OpenStore {
   readonly records: RecordStore;
   /** What `bridge.store` is. */
   readonly store: BasicStore | AtomicStore;
-  /** Whether the store tells of every end. */
+  /** Whether the store reports every removal. */
   readonly reportsRemovals: boolean;
-  /** Listens no more. */
+  /** Detaches the listener. */
   readonly unsubscribe: () => void;
 }
 
@@ -47,6 +44,7 @@ const REMOVED: Readonly<Record<RemovalReason, EndReason>> = {
   moved: "rotated",
 };
 
+/** Opens the store that the options name, and attaches the listener. */
 export function openStore(
   options: ResolvedOptions,
   listener: StoreListener,
@@ -74,7 +72,9 @@ function openContextStore(
     if (!own) made.set(ctx, own = new ContextStore(ctx as never));
     return own;
   };
-  const records = Object.assign(basicRecords(options, false, pick), {
+  const records = new BasicStoreAdapter(pick, {
+    ...options,
+    reportsRemovals: false,
     needsContext: true,
   });
   const store = ContextStore.prototype as BasicStore;
@@ -88,8 +88,8 @@ function openSessionStore(
   const removed = (sid: string, reason: RemovalReason, record: SessionRecord) =>
     listener.removed(sid, REMOVED[reason], record);
   store.on("removed", removed);
-  const leave = () => void store.off("removed", removed);
-  return { records: store, store, reportsRemovals: true, unsubscribe: leave };
+  const unsubscribe = () => void store.off("removed", removed);
+  return { records: store, store, reportsRemovals: true, unsubscribe };
 }
 
 function openBasic(
@@ -97,50 +97,19 @@ function openBasic(
   store: BasicStore,
   listener: StoreListener,
 ): OpenStore {
-  const tells = typeof store.on === "function";
-  const records = basicRecords(options, tells, () => store);
+  const reportsRemovals = typeof store.on === "function";
+  const records = new BasicStoreAdapter(() => store, {
+    ...options,
+    reportsRemovals,
+    needsContext: false,
+  });
   const removed = (_store: unknown, sid: string) => {
     records.removed(sid);
     listener.missed(sid);
   };
-  if (tells) store.on!("destroy", removed);
-  const leave = () => {
-    if (tells) store.off?.("destroy", removed);
+  if (reportsRemovals) store.on!("destroy", removed);
+  const unsubscribe = () => {
+    if (reportsRemovals) store.off?.("destroy", removed);
   };
-  return { records, store, reportsRemovals: false, unsubscribe: leave };
-}
-
-function basicRecords(
-  { rolling, maxAge }: ResolvedOptions,
-  told: boolean,
-  pick: (ctx: unknown) => BasicStore,
-): BasicStoreAdapter {
-  return new BasicStoreAdapter(pick, { told, rolling, maxAge });
-}
-
-/** An atomic store that may want to know the Koa context it is used with. */
-export interface RecordStore extends AtomicStore {
-  /** Set where a conditional write is safe only in a turn of its own. */
-  readonly needsExclusiveWrites?: boolean;
-  /** Set where no session can be reached without a Koa context. */
-  readonly needsContext?: boolean;
-  read(sid: string, ctx?: unknown): Awaitable<StoredRecord | undefined>;
-  write(
-    sid: string,
-    record: SessionRecord,
-    expected: Version | null,
-    ctx?: unknown,
-    changed?: boolean,
-  ): Awaitable<Version | undefined>;
-  begin(
-    sid: string,
-    record: SessionRecord,
-    ctx?: unknown,
-  ): Awaitable<BeginResult | undefined>;
-  extend(sid: string, expires: number, ctx?: unknown): Awaitable<boolean>;
-  destroy(
-    sid: string,
-    options?: { readonly movedTo?: string },
-    ctx?: unknown,
-  ): Awaitable<boolean>;
+  return { records, store, reportsRemovals: false, unsubscribe };
 }

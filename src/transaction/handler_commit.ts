@@ -1,67 +1,58 @@
 /**
- * What follows when the handler of a transaction is over: what it left behind
- * is written, or ends the session, and the session is let go.
+ * The end of a transaction: the session that the handler left is written, or
+ * terminated, and the hold is released.
  *
  * @module
  */
-import { bindingOf, type RecordBuilder } from "./record_builder.ts";
 import { SessionEndedError, SessionTimeoutError } from "../api/errors.ts";
-import { MAX_TRIES, unstableVersionError } from "./opener.ts";
-import { diff } from "./patch.ts";
-import type { SchemaGuard } from "./schema_guard.ts";
-import { type RootScope, serializeSession } from "./scope.ts";
 import type {
   Awaitable,
   SessionRecord,
   StoredRecord,
   Version,
 } from "../api/store.ts";
+import { onFailure } from "../base/async.ts";
 import type { Span } from "../base/tracing.ts";
+import type { TransactionDeps } from "./deps.ts";
+import { MAX_TRIES, unstableVersionError } from "./opener.ts";
+import { diff } from "./patch.ts";
+import { bindingOf } from "./record_builder.ts";
+import { type RootScope, serializeSession } from "./scope.ts";
 import type { CloseResult, HeldSession } from "./session_lock.ts";
 
-/** Whose transaction is over. */
+/** What the caller of a transaction asks of its commit. */
 export interface CommitSource {
-  /** Whether a use of the session prolongs its life. */
+  /** Whether the use of the session extends its life. */
   readonly touch?: boolean;
-  /** There while somebody watches. */
+  /** Present while the tracing channel has subscribers. */
   readonly span?: Span;
-  /** Takes the result out. */
+  /** The request that carried its pending changes in, and shows the result. */
   readonly carry?: {
     leave(sid: string, record: StoredRecord | undefined): void;
   };
 }
 
-/** What conclusions work with. */
-export interface HandlerCommitDeps {
-  readonly editor: RecordBuilder;
-  readonly guard: SchemaGuard | undefined;
-  readonly lockTimeout: number;
-  written(sid: string, record: SessionRecord, before: SessionRecord): void;
-  /** Ends a session that a handler destroyed; resolves to whether it was alive. */
-  logout(sid: string, record: SessionRecord): Promise<boolean>;
-}
-
-/** See the module's text. */
+/** Commits what handlers left. */
 export class HandlerCommits {
-  readonly #parts: HandlerCommitDeps;
+  readonly #deps: TransactionDeps;
 
-  constructor(parts: HandlerCommitDeps) {
-    this.#parts = parts;
+  constructor(deps: TransactionDeps) {
+    this.#deps = deps;
   }
 
   /**
-   * Concludes a transaction that no call can join any more.
+   * Commits a transaction that no call can join any more.
    *
-   * @returns nothing where it is over already, on a store that answers at once
+   * @returns `undefined` when the commit is complete, as on a synchronous store
    */
   commit(scope: RootScope, source: CommitSource): Promise<void> | undefined {
     if (scope.ended || scope.result === null) return this.#end(scope, source);
     const { held } = scope;
-    const { guard } = this.#parts;
+    const { guard } = this.#deps;
     try {
       const data = serializeSession(scope.result, held.record.data);
       return guard && data !== held.record.data
-        ? this.#writeGuarded(guard, scope, data, source)
+        ? this.#writeGuarded(scope, guard.writable(data), source)
         : this.#write(scope, data, source);
     } catch (error) {
       held.release();
@@ -70,17 +61,14 @@ export class HandlerCommits {
   }
 
   async #writeGuarded(
-    guard: SchemaGuard,
     scope: RootScope,
-    data: string,
+    checking: Promise<string>,
     source: CommitSource,
   ): Promise<void> {
-    try {
-      await this.#write(scope, await guard.writable(data), source);
-    } catch (error) {
-      scope.held.release();
-      throw error;
-    }
+    await onFailure(
+      async () => await this.#write(scope, await checking, source),
+      () => scope.held.release(),
+    );
   }
 
   #write(
@@ -89,8 +77,8 @@ export class HandlerCommits {
     source: CommitSource,
   ): Promise<void> | undefined {
     const { held, cookie } = scope;
-    const { editor } = this.#parts;
-    const next = editor.afterHandler(held.record, data, cookie, source.touch);
+    const { records } = this.#deps;
+    const next = records.afterHandler(held.record, data, cookie, source.touch);
     const closing = held.close(next);
     if (closing instanceof Promise || closing.status !== "done") {
       return this.#close(held, next, closing, source);
@@ -98,28 +86,19 @@ export class HandlerCommits {
     this.#closed(held, next, closing.version, source);
   }
 
-  /** Closes a session; what somebody wrote past the door meanwhile is kept as a patch would keep it. */
+  /** Closes a session; a version stored without the lock is merged as a patch would be. */
   async #close(
     held: HeldSession,
     next: SessionRecord | undefined,
     closing: Awaitable<CloseResult>,
     source: CommitSource,
   ): Promise<void> {
-    const { editor, guard, lockTimeout } = this.#parts;
     let closed = await closing;
     for (let tries = 0; closed.status === "changed"; tries++) {
       if (tries === MAX_TRIES) throw unstableVersionError();
       const current = closed.record;
-      let data: string;
       try {
-        const patch = diff(
-          JSON.parse(held.record.data),
-          JSON.parse(next!.data),
-        );
-        data = editor.merged(held.sid, held.record, patch, current);
-        if (guard) data = await guard.writable(data);
-        const user = editor.userOf(data);
-        next = { ...next!, data, ...bindingOf(current), user };
+        next = await this.#merged(held, next!, current);
       } catch (error) {
         held.release();
         throw error;
@@ -128,9 +107,22 @@ export class HandlerCommits {
     }
     if (closed.status === "ended") throw new SessionEndedError(closed.why);
     if (closed.status === "lost") {
-      throw new SessionTimeoutError("hold", lockTimeout);
+      throw new SessionTimeoutError("hold", this.#deps.options.lockTimeout);
     }
     this.#closed(held, next, closed.version, source);
+  }
+
+  async #merged(
+    held: HeldSession,
+    next: SessionRecord,
+    current: StoredRecord,
+  ): Promise<SessionRecord> {
+    const { records, guard } = this.#deps;
+    const patch = diff(JSON.parse(held.record.data), JSON.parse(next.data));
+    let data = records.merged(held.sid, held.record, patch, current);
+    if (guard) data = await guard.writable(data);
+    const user = records.userOf(data);
+    return { ...next, data, ...bindingOf(current), user };
   }
 
   #closed(
@@ -140,7 +132,7 @@ export class HandlerCommits {
     source: CommitSource,
   ): void {
     if (source.span) source.span.outcome = next ? "written" : "unchanged";
-    if (next) this.#parts.written(held.sid, next, held.record);
+    if (next) this.#deps.observer.changed(held.sid, next, held.record);
     source.carry?.leave(held.sid, { ...next ?? held.record, version });
   }
 
@@ -148,17 +140,17 @@ export class HandlerCommits {
     const { held } = scope;
     if (source.span) source.span.outcome = "destroyed";
     if (scope.ended) held.release();
-    else await this.#logout(scope);
+    else await this.#terminate(held);
     source.carry?.leave(held.sid, undefined);
   }
 
-  async #logout(scope: RootScope): Promise<void> {
-    const { held } = scope;
+  async #terminate(held: HeldSession): Promise<void> {
+    const { sid, record } = held;
     try {
-      // first destroyed, then let go: who waits is to find it missing
-      const over = held.revoked();
-      if (over) throw new SessionEndedError(over.why);
-      if (!await this.#parts.logout(held.sid, held.record)) {
+      // destroyed before it is released: waiting calls find it missing
+      const revoked = held.revoked();
+      if (revoked) throw new SessionEndedError(revoked.why);
+      if (!await this.#deps.termination.end(sid, "logout", { record })) {
         throw new SessionEndedError();
       }
     } finally {

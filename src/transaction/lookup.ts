@@ -1,20 +1,23 @@
 /**
- * Finding sessions: by id, by client, by user, by the id they had before; and
- * what may be changed beside their data.
+ * Finding sessions by id, by client, by user and by a former id, and changing
+ * what a record holds beside the data.
  *
  * @module
  */
-import type { SessionGate } from "./session_gate.ts";
 import { SessionTimeoutError } from "../api/errors.ts";
-import type { SchemaGuard } from "./schema_guard.ts";
-import { LOAD, sourceOf } from "../base/tracing.ts";
 import {
   type Awaitable,
   isAlive,
   type SessionRecord,
+  type SharedStore,
   type StoredRecord,
 } from "../api/store.ts";
-import type { RecordStore } from "../stores/open_store.ts";
+import { chain } from "../base/async.ts";
+import { LOAD, sourceOf } from "../base/tracing.ts";
+import type { SchemaGuard } from "./schema_guard.ts";
+import type { SessionLocks } from "./session_lock.ts";
+import type { SessionObserver } from "./session_observer.ts";
+import type { StoreAccess } from "./store_access.ts";
 
 /** A session that was found. */
 export interface Found {
@@ -22,30 +25,32 @@ export interface Found {
   readonly record: StoredRecord;
 }
 
-/** See the module's text. */
+/** Reads of sessions outside transactions. */
 export class SessionLookup {
-  readonly #door: SessionGate;
-  readonly #missed: (sid: string) => void;
-  readonly #takesTurns: boolean;
+  readonly #store: StoreAccess;
+  readonly #locks: SessionLocks;
+  readonly #observer: Pick<SessionObserver, "missed">;
   readonly #guard: SchemaGuard | undefined;
 
-  /**
-   * @param missed is told of an id that the store shows nothing alive for
-   * @param guard holds what is loaded against the option `schema`
-   */
+  /** @param guard applies the option `schema` to what is loaded */
   constructor(
-    door: SessionGate,
-    records: RecordStore,
-    missed: (sid: string) => void,
+    store: StoreAccess,
+    locks: SessionLocks,
+    observer: Pick<SessionObserver, "missed">,
     guard: SchemaGuard | undefined,
   ) {
-    this.#door = door;
+    this.#store = store;
+    this.#locks = locks;
+    this.#observer = observer;
     this.#guard = guard;
-    this.#takesTurns = records.needsExclusiveWrites === true;
-    this.#missed = missed;
   }
 
-  /** Reads a record, for its data; one that has expired a moment ago is still shown. */
+  /** Whether what is loaded has to pass a schema. */
+  get validates(): boolean {
+    return this.#guard !== undefined;
+  }
+
+  /** Reads a record for its data; one that expired within the grace period is still returned. */
   load(sid: string, ctx?: unknown): Awaitable<StoredRecord | undefined> {
     if (!LOAD.enabled) return this.#load(sid, ctx);
     return LOAD.run(
@@ -57,21 +62,19 @@ export class SessionLookup {
   }
 
   #load(sid: string, ctx: unknown): Awaitable<StoredRecord | undefined> {
-    const { tombstones: graves } = this.#door;
-    const moment = graves.clock;
+    const { tombstones } = this.#store;
+    const since = tombstones.clock;
     const found = this.find(sid, ctx);
     if (!this.#guard) return found;
-    const checking = found instanceof Promise
-      ? found.then((record) => this.validated(sid, record))
-      : this.validated(sid, found);
+    const checking = chain(found, (record) => this.validated(sid, record));
     if (!(checking instanceof Promise)) return checking;
-    // a schema may take its time as well
+    // the session may have ended during an asynchronous validation
     return checking.then((record) =>
-      isAlive(record) && graves.hides(sid, moment) ? undefined : record
+      isAlive(record) && tombstones.hides(sid, since) ? undefined : record
     );
   }
 
-  /** A record as the schema makes it; `undefined` for one that was ended for what it holds. */
+  /** A record as the schema makes it; `undefined` when the schema ended the session. */
   validated<R extends StoredRecord | undefined>(
     sid: string,
     record: R,
@@ -81,44 +84,44 @@ export class SessionLookup {
       : record;
   }
 
-  /** Reads a record, for what is beside its data: the schema is not asked. */
+  /** Reads a record for what it holds beside the data: the schema is not applied. */
   find(sid: string, ctx?: unknown): Awaitable<StoredRecord | undefined> {
-    const loading = this.#door.read(sid, ctx);
-    if (loading instanceof Promise) {
-      return loading.then((record) => this.#seen(sid, record));
-    }
-    return this.#seen(sid, loading);
+    return chain(this.#store.read(sid, ctx), (record) => {
+      if (!isAlive(record)) this.#observer.missed(sid);
+      return record;
+    });
   }
 
-  /** Reads a record and draws no conclusions. */
+  /** Reads a record and reports nothing to the observer. */
   readSilently(sid: string): Awaitable<StoredRecord | undefined> {
-    return this.#door.read(sid, undefined);
+    return this.#store.read(sid, undefined);
   }
 
-  #seen(
-    sid: string,
-    record: StoredRecord | undefined,
-  ): StoredRecord | undefined {
-    if (!isAlive(record)) this.#missed(sid);
-    return record;
-  }
-
-  /** Where a session went that was regenerated a moment ago. */
+  /** The new id of a session that was rotated, while the store keeps a note of it. */
   movedTo(sid: string): Awaitable<string | undefined> {
-    return this.#door.call("read", (records) => records.movedTo(sid));
+    return this.#store.call("read", (records) => records.movedTo(sid));
+  }
+
+  /** The live session whose id has this hash; `undefined` where the store has no such look-up. */
+  async byHash(hash: string): Promise<string | undefined> {
+    if (!this.#store.isShared) return undefined;
+    return await this.#store.call(
+      "read",
+      (records) => (records as SharedStore).byHash(hash),
+    );
   }
 
   /**
    * The live session that is bound to a client.
    *
-   * @param forData whether its data is wanted, so that the schema is asked
+   * @param forData whether the data is used, so that the schema applies
    */
   async ofClient(
     clientId: string,
     ctx?: unknown,
     forData = false,
   ): Promise<Found | undefined> {
-    const sid = await this.#door.call(
+    const sid = await this.#store.call(
       "read",
       (records) => records.byClient(clientId),
     );
@@ -127,7 +130,7 @@ export class SessionLookup {
     return record && { sid, record };
   }
 
-  /** The record of a session, if it lives and is bound to this client: an index is a hint, the record decides. */
+  /** The record of a session if it is alive and bound to this client: the index is a hint, the record decides. */
   async boundTo(
     sid: string,
     clientId: string,
@@ -139,11 +142,8 @@ export class SessionLookup {
   }
 
   /** The live sessions that belong to a user. See {@linkcode SessionLookup.ofClient}. */
-  async ofUser(
-    user: string,
-    forData = false,
-  ): Promise<readonly Found[]> {
-    const sids = await this.#door.call(
+  async ofUser(user: string, forData = false): Promise<readonly Found[]> {
+    const sids = await this.#store.call(
       "read",
       (records) => records.byUser(user),
     );
@@ -157,11 +157,11 @@ export class SessionLookup {
   }
 
   /**
-   * Changes what is kept beside the data: whom the session is bound to.
+   * Changes the binding of a session.
    *
-   * @returns the record as it is now, `record` itself when others held the
-   * session for too long: the next one who comes by will do it; `undefined`
-   * when the session is gone
+   * @returns the new record; `record` itself when the session was held for
+   * longer than `lockTimeout`, so that a later request repeats the change;
+   * `undefined` when the session has ended
    */
   async updateBinding(
     sid: string,
@@ -169,31 +169,31 @@ export class SessionLookup {
     change: Partial<Pick<SessionRecord, "clientId" | "settled">>,
     ctx: unknown,
   ): Promise<StoredRecord | undefined> {
-    const { tombstones: graves } = this.#door;
-    const moment = graves.clock;
-    const amended = (record: StoredRecord) =>
-      graves.hides(sid, moment) ? undefined : record;
-    if (!this.#takesTurns) {
-      const next = { ...record, ...change };
-      const version = await this.#door.call(
-        "write",
-        (records) => records.write(sid, next, record.version, ctx, false),
-      );
-      if (version !== undefined) return amended({ ...next, version });
-    }
+    const { tombstones } = this.#store;
+    const since = tombstones.clock;
+    const updated = (record: StoredRecord) =>
+      tombstones.hides(sid, since) ? undefined : record;
+    const next = { ...record, ...change };
+    const version = await this.#locks.writeBinding(
+      sid,
+      next,
+      record.version,
+      ctx,
+    );
+    if (version !== undefined) return updated({ ...next, version });
     try {
-      const opened = await this.#door.open(sid, ctx);
+      const opened = await this.#locks.open(sid, ctx);
       if ("missing" in opened) return undefined;
       const { version } = opened.record;
       const next = {
         ...opened.record,
-        // what was loaded went past the schema already
+        // the loaded data has passed the schema
         ...version === record.version ? { data: record.data } : {},
         ...change,
       };
       const closed = await opened.close(next);
       if (closed.status === "done") {
-        return amended({ ...next, version: closed.version });
+        return updated({ ...next, version: closed.version });
       }
       opened.release();
       if (closed.status === "ended") return undefined;
@@ -203,12 +203,8 @@ export class SessionLookup {
     return record;
   }
 
-  /** Prolongs a session's life, if nobody is at work on it: they do so themselves. */
+  /** Extends the life of a session by `maxAge` ms from now, unless a holder does so itself. */
   async touch(sid: string, maxAge: number, ctx?: unknown): Promise<boolean> {
-    const extend = (records: RecordStore) =>
-      records.extend(sid, Date.now() + maxAge, ctx);
-    if (!this.#takesTurns) return await this.#door.call("touch", extend);
-    if (!this.#door.isFree(sid)) return true;
-    return await this.#door.runExclusive(sid, ctx, "touch", extend) ?? false;
+    return await this.#locks.touch(sid, Date.now() + maxAge, ctx);
   }
 }

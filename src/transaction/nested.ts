@@ -1,13 +1,13 @@
 /**
  * Calls that join an outer call on the same session: one at a time, each on a
- * copy of what the outer one works on, and what it changed goes in there.
+ * copy of what the outer call works on; its changes are merged into that.
  *
  * @module
  */
-import type { SessionGate } from "./session_gate.ts";
 import { SessionEndedError, SessionTimeoutError } from "../api/errors.ts";
 import { type Hold, Mutex, WaitTimeout } from "../base/mutex.ts";
-import type { SessionOpener } from "./opener.ts";
+import type { Span } from "../base/tracing.ts";
+import type { TransactionDeps } from "./deps.ts";
 import {
   type Frame,
   mergeNested,
@@ -15,76 +15,58 @@ import {
   serializeSession,
   TransactionScope,
 } from "./scope.ts";
-import type { SessionData, SessionRecord } from "../api/store.ts";
-import type { Span } from "../base/tracing.ts";
-import type { SessionView } from "../api/session_view.ts";
+import type { SessionCall } from "./session_call.ts";
 
-/** A handler of `withSession`. */
-export type Handler<R> = (
-  view: SessionView<SessionData, unknown>,
-) => R | Promise<R>;
-
-/** Who joins. */
+/** Origin of a joining call. */
 export interface NestedCaller {
   readonly socket?: unknown;
-  /** There while somebody watches. */
+  /** Present while the tracing channel has subscribers. */
   readonly span?: Span;
 }
 
-/** What joining calls work with. */
-export interface NestedCallDeps {
-  readonly door: SessionGate;
-  readonly opener: SessionOpener;
-  readonly lockTimeout: number;
-  /** Ends a session that a handler destroyed; resolves to whether it was alive. */
-  logout(sid: string, record: SessionRecord): Promise<boolean>;
-}
-
-/** See the module's text. */
+/** Runs nested calls of `withSession`. */
 export class NestedCalls {
-  readonly #parts: NestedCallDeps;
+  readonly #deps: TransactionDeps;
   readonly #turns: Mutex<TransactionScope>;
 
-  constructor(parts: NestedCallDeps) {
-    this.#parts = parts;
-    this.#turns = new Mutex(parts.lockTimeout);
+  constructor(deps: TransactionDeps) {
+    this.#deps = deps;
+    this.#turns = new Mutex(deps.options.lockTimeout);
   }
 
   /**
    * Runs a handler inside a call that holds the session.
    *
-   * @param parent where the caller stands in its async chain
-   * @param missing what to do when the session was destroyed meanwhile
+   * @param parent the caller's frame in the async chain
    */
-  async join<R, M>(
+  async join(
     into: TransactionScope,
     parent: Frame | undefined,
-    handler: Handler<R>,
-    missing: () => M,
-    joiner: NestedCaller,
-  ): Promise<R | M> {
-    const { door, opener, lockTimeout } = this.#parts;
+    { handler, missing }: SessionCall,
+    caller: NestedCaller,
+  ): Promise<unknown> {
+    const { opener, options, counts } = this.#deps;
     into.started();
-    if (joiner.span) joiner.span.outcome = "joined";
+    if (caller.span) caller.span.outcome = "joined";
     try {
-      const hold = await this.#turn(into);
+      const hold = await this.#acquire(into);
       try {
         if (into.result === null || into.top.ended) return missing();
         const before = serializeSession(into.result);
         const scope = new TransactionScope(into.top, JSON.parse(before));
-        let result: R;
+        let result: unknown;
         try {
           result = await opener.frames.run(
             { scope, parent },
             handler,
-            scope.view(joiner.socket),
+            scope.view(caller.socket),
           );
         } finally {
           await scope.close();
         }
         if (hold.state === "lost") {
-          door.timeouts++;
-          throw new SessionTimeoutError("hold", lockTimeout);
+          counts.timeouts++;
+          throw new SessionTimeoutError("hold", options.lockTimeout);
         }
         mergeNested(into, before, scope.result);
         if (scope.result === null) await this.#end(into.top);
@@ -97,21 +79,25 @@ export class NestedCalls {
     }
   }
 
-  async #turn(into: TransactionScope): Promise<Hold<TransactionScope>> {
+  async #acquire(into: TransactionScope): Promise<Hold<TransactionScope>> {
     try {
       return (await this.#turns.acquire(into))!;
     } catch (error) {
       if (!(error instanceof WaitTimeout)) throw error;
-      this.#parts.door.timeouts++;
-      throw new SessionTimeoutError("wait", this.#parts.lockTimeout);
+      const { counts, options } = this.#deps;
+      counts.timeouts++;
+      throw new SessionTimeoutError("wait", options.lockTimeout);
     }
   }
 
-  /** Ending never waits, not even for the call that was joined. */
+  /** Ends the session at once, without waiting for the outer call. */
   async #end(top: RootScope): Promise<void> {
     if (top.ended) return;
     top.ended = true;
     const { sid, record } = top.held;
-    if (!await this.#parts.logout(sid, record)) throw new SessionEndedError();
+    const { termination } = this.#deps;
+    if (!await termination.end(sid, "logout", { record })) {
+      throw new SessionEndedError();
+    }
   }
 }

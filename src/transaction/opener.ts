@@ -1,48 +1,53 @@
 /**
- * Opening a session for one caller: where it stands in its async chain, and
- * where the session went if it was given a new id meanwhile.
+ * Opening a session for one caller: the transaction that the caller runs in,
+ * and the session's new id if it was rotated during the wait.
  *
  * @module
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-import type { SessionGate } from "./session_gate.ts";
 import { SessionStoreError } from "../api/errors.ts";
+import type { Awaitable, StoredRecord } from "../api/store.ts";
+import { chain, onFailure } from "../base/async.ts";
 import type { SessionLookup } from "./lookup.ts";
 import { findScope, type Frame, type TransactionScope } from "./scope.ts";
-import type { Awaitable, StoredRecord } from "../api/store.ts";
-import type { HeldSession, OpenResult } from "./session_lock.ts";
+import type { HeldSession, OpenResult, SessionLocks } from "./session_lock.ts";
 
-/** How often a patch is tried again before the store is thought to be unsound. */
+/** Limit of attempts to write a patch onto a version that keeps changing. */
 export const MAX_TRIES = 20;
 
-/** The error of a store that never shows the same version twice. */
+/** The error for a store that returns another version at each read. */
 export function unstableVersionError(): Error {
   return new SessionStoreError(
     "Cannot write the session as the store shows another version each time",
   );
 }
 
-/** See the module's text. */
+/** Opens sessions under the lock, and finds the transaction that a caller is in. */
 export class SessionOpener {
   readonly frames: AsyncLocalStorage<Frame> = new AsyncLocalStorage();
-  readonly #door: SessionGate;
+  readonly #locks: SessionLocks;
   readonly #lookup: SessionLookup;
 
-  constructor(door: SessionGate, lookup: SessionLookup) {
-    this.#door = door;
+  constructor(locks: SessionLocks, lookup: SessionLookup) {
+    this.#locks = locks;
     this.#lookup = lookup;
   }
 
-  /** The innermost call that the caller stands in and that holds this session. */
+  /** The innermost running call up the async chain that holds this session. */
   scopeOf(sid: string): TransactionScope | undefined {
     return findScope(this.frames.getStore(), sid);
   }
 
-  /** Opens a session; who waited, or was under way, follows it to a new id. */
+  /**
+   * Opens a session.
+   *
+   * @param follow whether to open it under its new id if it was rotated before
+   * the call; a rotation during the wait is followed in any case
+   */
   open(sid: string, ctx: unknown, follow: boolean): Awaitable<OpenResult> {
-    const opening = this.#door.open(sid, ctx);
+    const opening = this.#locks.open(sid, ctx);
     if (!(opening instanceof Promise) && !("missing" in opening)) {
-      return this.#checked(opening);
+      return this.#validated(opening);
     }
     return this.#follow(opening, sid, ctx, follow);
   }
@@ -54,36 +59,31 @@ export class SessionOpener {
     follow: boolean,
   ): Promise<OpenResult> {
     const opened = await opening;
-    if (!("missing" in opened)) return this.#checked(opened);
+    if (!("missing" in opened)) return this.#validated(opened);
     if (!(opened.waited || follow)) return opened;
     const to = await this.#lookup.movedTo(sid);
     return to === undefined ? opened : await this.open(to, ctx, true);
   }
 
-  /** What is opened is opened for its data. */
-  #checked(held: HeldSession): Awaitable<OpenResult> {
-    let checking: Awaitable<StoredRecord | undefined>;
-    try {
-      checking = this.#lookup.validated(held.sid, held.record);
-    } catch (error) {
-      held.release();
-      throw error;
-    }
-    if (checking === held.record) return held;
-    return checking instanceof Promise
-      ? checking.then((record) => withRecord(held, record), (error) => {
-        held.release();
-        throw error;
-      })
-      : withRecord(held, checking);
+  #validated(held: HeldSession): Awaitable<OpenResult> {
+    if (!this.#lookup.validates) return held;
+    return onFailure(
+      () =>
+        chain(
+          this.#lookup.validated(held.sid, held.record),
+          (record) => withRecord(held, record),
+        ),
+      () => held.release(),
+    );
   }
 }
 
-/** A session that is open, with its record as the schema makes it. */
+/** The held session with the record that the schema made of its own. */
 function withRecord(
   held: HeldSession,
   record: StoredRecord | undefined,
 ): OpenResult {
+  if (record === held.record) return held;
   if (!record) {
     held.release();
     return { missing: true, waited: false };

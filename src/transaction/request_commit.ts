@@ -1,34 +1,25 @@
 /**
- * What requests want to have written: a new session, or a patch against the
- * one they loaded.
+ * Writes of requests: a new session, or a patch against the one that was
+ * loaded.
  *
  * @module
  */
-import type { SessionGate } from "./session_gate.ts";
-import { patchOf, type RecordBuilder } from "./record_builder.ts";
-import type { SessionTermination } from "./termination.ts";
 import { SessionStoreError } from "../api/errors.ts";
-import { waitAtMost } from "../base/async.ts";
-import type { SessionLookup } from "./lookup.ts";
-import type { SchemaGuard } from "./schema_guard.ts";
-import {
-  MAX_TRIES,
-  type SessionOpener,
-  unstableVersionError,
-} from "./opener.ts";
-import type { TransactionScope } from "./scope.ts";
 import type {
   Awaitable,
   BeginResult,
   SessionRecord,
   StoredRecord,
-  Version,
 } from "../api/store.ts";
-import type { RecordStore } from "../stores/open_store.ts";
-import type { HeldSession } from "./session_lock.ts";
+import { waitAtMost } from "../base/async.ts";
 import type { SessionWrite } from "../stores/koa_session_object.ts";
+import type { TransactionDeps } from "./deps.ts";
+import { MAX_TRIES, unstableVersionError } from "./opener.ts";
+import { patchOf } from "./record_builder.ts";
+import type { TransactionScope } from "./scope.ts";
+import type { HeldSession } from "./session_lock.ts";
 
-/** What became of a write. */
+/** Result of a write. */
 export type CommitOutcome =
   | {
     readonly status: "done";
@@ -37,34 +28,20 @@ export type CommitOutcome =
   }
   | { readonly status: "ended" };
 
-/** What the writers of requests work with. */
-export interface RequestCommitDeps {
-  readonly door: SessionGate;
-  readonly opener: SessionOpener;
-  readonly lookup: SessionLookup;
-  readonly editor: RecordBuilder;
-  readonly ending: SessionTermination;
-  readonly guard: SchemaGuard | undefined;
-  readonly shared: boolean;
-  readonly absoluteMaxAge: number | undefined;
-  readonly storeTimeout: number;
-  created(sid: string, record: SessionRecord): void;
-  written(sid: string, record: SessionRecord, before: SessionRecord): void;
-}
-
-/** See the module's text. */
+/** Commits what requests changed. */
 export class RequestCommits {
-  readonly #parts: RequestCommitDeps;
-  /** The session that is being begun for a client, the last one first. */
-  readonly #beginning = new Map<string, Promise<StoredRecord>>();
+  readonly #deps: TransactionDeps;
+  /** The latest creation in progress, by client id. */
+  readonly #creating = new Map<string, Promise<StoredRecord>>();
 
-  constructor(parts: RequestCommitDeps) {
-    this.#parts = parts;
+  constructor(deps: TransactionDeps) {
+    this.#deps = deps;
   }
 
   /**
-   * Begins a session under a fresh id. A client has one session: of those that
-   * are begun at once the later one stands, and the others end as `replaced`.
+   * Creates a session under a fresh id. A client has one session: of those
+   * that are created at once the later one stands, and the others end as
+   * `replaced`.
    *
    * @throws {SessionStoreError} when the id is taken
    */
@@ -74,71 +51,57 @@ export class RequestCommits {
     clientId: string,
     ctx: unknown,
   ): Promise<StoredRecord> {
-    const { guard, storeTimeout } = this.#parts;
+    const { guard, options } = this.#deps;
     const data = guard ? await guard.writable(commit.data) : commit.data;
-    const begin = () => this.#unseen(sid, { ...commit, data }, clientId, ctx);
-    const earlier = this.#beginning.get(clientId);
-    // on a store that is away, all of them are to learn it in time
-    const beginning = earlier
-      ? waitAtMost(earlier.catch(() => {}), storeTimeout).then(begin)
-      : begin();
-    this.#beginning.set(clientId, beginning);
+    const create = () => this.#hidden(sid, { ...commit, data }, clientId, ctx);
+    const earlier = this.#creating.get(clientId);
+    // bounded, so that with the store down each of them fails in time
+    const creating = earlier
+      ? waitAtMost(earlier.catch(() => {}), options.storeTimeout).then(create)
+      : create();
+    this.#creating.set(clientId, creating);
     try {
-      return await beginning;
+      return await creating;
     } finally {
-      if (this.#beginning.get(clientId) === beginning) {
-        this.#beginning.delete(clientId);
+      if (this.#creating.get(clientId) === creating) {
+        this.#creating.delete(clientId);
       }
     }
   }
 
-  /** Nobody meets the session before it was told of. */
-  async #unseen(
+  /** Hides the new session from reads until `started` was reported. */
+  async #hidden(
     sid: string,
     commit: SessionWrite,
     clientId: string,
     ctx: unknown,
   ): Promise<StoredRecord> {
-    const { tombstones: graves } = this.#parts.door;
-    graves.writeStarted(sid);
-    graves.add(sid);
-    let begun = false;
+    const { tombstones } = this.#deps.store;
+    tombstones.writeStarted(sid);
+    tombstones.add(sid);
+    let created = false;
     try {
-      const record = await this.#begin(sid, commit, clientId, ctx);
-      begun = true;
+      const record = await this.#create(sid, commit, clientId, ctx);
+      created = true;
       return record;
     } finally {
-      graves.writeSettled(sid);
-      // the id may be another's, who lives
-      if (!begun) graves.clear(sid);
+      tombstones.writeSettled(sid);
+      // the id may belong to another, live session
+      if (!created) tombstones.clear(sid);
     }
   }
 
-  async #begin(
+  async #create(
     sid: string,
     commit: SessionWrite,
     clientId: string,
     ctx: unknown,
   ): Promise<StoredRecord> {
-    const { absoluteMaxAge, editor, ending, shared } = this.#parts;
-    const { data } = commit;
-    const now = Date.now();
-    const absoluteEnd = absoluteMaxAge === undefined
-      ? undefined
-      : now + absoluteMaxAge;
-    const record: SessionRecord = {
-      data,
-      maxAge: commit.maxAge,
-      expires: Math.min(now + commit.maxAge, absoluteEnd ?? Infinity),
-      absoluteEnd,
-      cookie: commit.cookie,
-      clientId,
-      settled: false,
-      user: editor.userOf(data),
-    };
-    const asking = this.#ask(sid, record, ctx);
-    // told of at once where it is there at once: it may be evicted by the next
-    const begun = asking instanceof Promise ? await asking : asking;
+    const { records, termination, observer } = this.#deps;
+    const record = records.created(commit, clientId);
+    const beginning = this.#begin(sid, record, ctx);
+    // reported in the same turn where the store answers at once: another write may evict it
+    const begun = beginning instanceof Promise ? await beginning : beginning;
     if (!begun) {
       throw new SessionStoreError(
         "Cannot begin a session as genid returned an id that is in use",
@@ -148,40 +111,43 @@ export class RequestCommits {
     try {
       if (before !== undefined) await this.#replace(before, clientId, ctx);
     } catch (error) {
-      // nobody is told of a session whose beginning failed
-      await ending.discard(sid, ctx);
+      await termination.discard(sid, ctx);
       throw error;
     }
-    this.#parts.created(sid, record);
-    if (shared && before !== undefined) await this.#lookAgain(sid, ctx);
+    observer.started(sid, record, "created");
+    if (before !== undefined) await this.#confirm(sid, ctx);
     return { ...record, version: begun.version };
   }
 
-  /** Another node may have replaced a session as it began, and told us before we had met it. */
-  async #lookAgain(sid: string, ctx: unknown): Promise<void> {
+  /**
+   * Reads a new session once more: another node may have replaced it before
+   * its start was reported here, and its message found no such session.
+   */
+  async #confirm(sid: string, ctx: unknown): Promise<void> {
+    if (!this.#deps.store.isShared) return;
     try {
-      await this.#parts.lookup.find(sid, ctx);
+      await this.#deps.lookup.find(sid, ctx);
     } catch {
-      // it has begun all the same, and whoever uses it next looks again
+      // the session was created all the same, and its next use reads again
     }
   }
 
-  #ask(
+  #begin(
     sid: string,
     record: SessionRecord,
     ctx: unknown,
   ): Awaitable<BeginResult | undefined> {
-    const { door, ending } = this.#parts;
-    let landing: Awaitable<BeginResult | undefined>;
-    const asked = door.call(
+    const { store, termination } = this.#deps;
+    let sent: Awaitable<BeginResult | undefined>;
+    const answer = store.call(
       "write",
-      (records) => landing = records.begin(sid, record, ctx),
+      (records) => sent = records.begin(sid, record, ctx),
     );
-    if (!(asked instanceof Promise)) return asked;
-    return asked.catch((error) => {
-      // nobody waits for it any more, and it may be done after all
-      Promise.resolve(landing).then(
-        (late) => late && ending.discard(sid, ctx),
+    if (!(answer instanceof Promise)) return answer;
+    return answer.catch((error) => {
+      // the store may still apply the write
+      Promise.resolve(sent).then(
+        (late) => late && termination.discard(sid, ctx),
         () => {},
       );
       throw error;
@@ -194,14 +160,14 @@ export class RequestCommits {
     clientId: string,
     ctx: unknown,
   ): Promise<void> {
-    const { lookup, ending } = this.#parts;
+    const { lookup, termination } = this.#deps;
     const record = await lookup.boundTo(sid, clientId, ctx);
-    if (record) await ending.end(sid, "replaced", { record, ctx });
+    if (record) await termination.end(sid, "replaced", { record, ctx });
   }
 
   /**
-   * Writes what a request changed, as a patch against what it had loaded. It
-   * waits for a transaction on the session, and never overlaps one.
+   * Writes what a request changed, as a patch against what it loaded. It waits
+   * for a transaction on the session, and never overlaps one.
    */
   async commit(
     sid: string,
@@ -209,14 +175,16 @@ export class RequestCommits {
     commit: SessionWrite,
     ctx: unknown,
   ): Promise<CommitOutcome> {
-    const scope = this.#parts.opener.scopeOf(sid);
+    const { opener, records, locks, guard } = this.#deps;
+    const scope = opener.scopeOf(sid);
     if (scope) return this.#commitInside(scope, base, commit);
-    if (this.#parts.guard) commit = await this.writable(base, commit);
-    const record = this.#parts.editor.afterRequest(base, commit.data, commit);
-    const version = await this.#writeUnchanged(sid, record, base, ctx);
+    if (guard) commit = await this.writable(base, commit);
+    const record = records.afterRequest(base, commit.data, commit);
+    // unchanged since it was loaded: nothing has to be read again
+    const version = await locks.writeIfCurrent(sid, record, base.version, ctx);
     if (version !== undefined) return this.#done(sid, record, base, version);
     for (let tries = 0; tries < MAX_TRIES; tries++) {
-      const opened = await this.#parts.opener.open(sid, ctx, true);
+      const opened = await opener.open(sid, ctx, true);
       if ("missing" in opened) return { status: "ended" };
       const outcome = await this.#commitHeld(opened, base, commit);
       if (outcome) return outcome;
@@ -224,34 +192,20 @@ export class RequestCommits {
     throw unstableVersionError();
   }
 
-  /** Writes if nobody did since the request loaded the session: then nothing has to be read again. */
-  #writeUnchanged(
-    sid: string,
-    record: SessionRecord,
-    base: StoredRecord,
-    ctx: unknown,
-  ): Awaitable<Version | undefined> {
-    const { door, shared } = this.#parts;
-    const write = (records: RecordStore) =>
-      records.write(sid, record, base.version, ctx);
-    // a shared store refuses by itself what somebody holds
-    return shared
-      ? door.call("write", write)
-      : door.runExclusive(sid, ctx, "write", write);
-  }
-
+  /** @returns `undefined` when the hold was lost: a patch, unlike a handler, may be tried again */
   async #commitHeld(
     held: HeldSession,
     base: StoredRecord,
     commit: SessionWrite,
   ): Promise<CommitOutcome | undefined> {
+    const { records } = this.#deps;
     let current = held.record;
     for (let tries = 0; tries < MAX_TRIES; tries++) {
       let next: SessionRecord;
       try {
         const merged = this.merged(held.sid, base, commit, current);
         const data = typeof merged === "string" ? merged : await merged;
-        next = this.#parts.editor.afterRequest(current, data, commit);
+        next = records.afterRequest(current, data, commit);
       } catch (error) {
         held.release();
         throw error;
@@ -260,7 +214,6 @@ export class RequestCommits {
       if (closed.status === "done") {
         return this.#done(held.sid, next, current, closed.version);
       }
-      // a patch may be tried again: lost turns and endings are seen at the next opening
       if (closed.status !== "changed") return undefined;
       current = closed.record;
     }
@@ -268,18 +221,18 @@ export class RequestCommits {
     return undefined;
   }
 
-  /** What a request wants to have written, as the schema makes it. */
+  /** The write of a request, with its data as the schema makes it. */
   async writable(
     base: StoredRecord,
     commit: SessionWrite,
   ): Promise<SessionWrite> {
-    const { guard } = this.#parts;
+    const { guard } = this.#deps;
     return guard && commit.data !== base.data
       ? { ...commit, data: await guard.writable(commit.data) }
       : commit;
   }
 
-  /** What a request wants to have written, laid over what is stored now. */
+  /** The data of a request's write, merged into what is stored now. */
   merged(
     sid: string,
     base: StoredRecord,
@@ -287,8 +240,8 @@ export class RequestCommits {
     current: StoredRecord,
   ): Awaitable<string> {
     if (current.version === base.version) return commit.data;
-    const { editor, guard } = this.#parts;
-    const data = editor.merged(sid, base, patchOf(base, commit), current);
+    const { records, guard } = this.#deps;
+    const data = records.merged(sid, base, patchOf(base, commit), current);
     return guard && data !== current.data ? guard.writable(data) : data;
   }
 
@@ -301,7 +254,7 @@ export class RequestCommits {
     if (scope.result === null) return { status: "ended" };
     scope.apply(patchOf(base, commit));
     scope.top.cookie = { cookie: commit.cookie, maxAge: commit.maxAge };
-    // nothing is stored yet, so the base stays: if the handler throws, these changes are pending still
+    // the base stays: nothing is stored yet, and if the handler throws these changes are still pending
     return { status: "done", sid: held.sid, record: base };
   }
 
@@ -312,7 +265,7 @@ export class RequestCommits {
     version: StoredRecord["version"],
   ): CommitOutcome {
     const record = { ...next, version };
-    this.#parts.written(sid, record, before);
+    this.#deps.observer.changed(sid, record, before);
     return { status: "done", sid, record };
   }
 }

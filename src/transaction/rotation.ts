@@ -1,55 +1,54 @@
 /**
- * A new id for a session: the old one is dead, and who waits for it goes on
- * under the new one.
+ * Rotation: a new id for a session. The old id is dead; calls that wait for it
+ * continue under the new one.
  *
  * @module
  */
-import { patchOf } from "./record_builder.ts";
 import { SessionStoreError } from "../api/errors.ts";
-import type {
-  CommitOutcome,
-  RequestCommitDeps,
-  RequestCommits,
-} from "./request_commit.ts";
-import type { TransactionScope } from "./scope.ts";
 import type { SessionRecord, StoredRecord, Version } from "../api/store.ts";
-import type { OpenResult } from "./session_lock.ts";
 import type { SessionWrite } from "../stores/koa_session_object.ts";
+import type { TransactionDeps } from "./deps.ts";
+import { patchOf } from "./record_builder.ts";
+import type { CommitOutcome, RequestCommits } from "./request_commit.ts";
+import type { TransactionScope } from "./scope.ts";
+import type { OpenResult } from "./session_lock.ts";
+import type { SocketRotation } from "./session_observer.ts";
 
-/** How a session is given a new id. */
+/** How a session is rotated. */
 export interface Rotation {
   /** What becomes of the client's sockets. */
-  readonly sockets: "follow" | "leave";
-  /** The client to bind the session to, where it is another one from now on. */
+  readonly sockets: SocketRotation;
+  /** The client id to bind the session to; `undefined` keeps the one it has. */
   readonly clientId: string | undefined;
 }
 
-/** What rotations work with. */
-export interface RotationDeps extends RequestCommitDeps {
-  rotated(
-    from: string,
-    to: string,
-    record: SessionRecord,
-    before: SessionRecord,
-    sockets: "follow" | "leave",
-  ): void;
+/** One rotation, as its steps need it. */
+interface Move {
+  readonly from: string;
+  readonly to: string;
+  readonly next: SessionRecord;
+  readonly before: SessionRecord;
+  readonly how: Rotation;
+  readonly ctx: unknown;
+  /** Runs once the record is stored under the new id, before the old one is destroyed. */
+  readonly written?: () => Promise<void>;
 }
 
-/** See the module's text. */
+/** Rotates sessions. */
 export class SessionRotation {
-  readonly #parts: RotationDeps;
+  readonly #deps: TransactionDeps;
   readonly #requests: RequestCommits;
 
-  constructor(parts: RotationDeps, requests: RequestCommits) {
-    this.#parts = parts;
+  constructor(deps: TransactionDeps, requests: RequestCommits) {
+    this.#deps = deps;
     this.#requests = requests;
   }
 
   /**
-   * Gives a session a new id, waiting for its turn.
+   * Gives a session a new id, under its lock.
    *
-   * @param base what the request had loaded
-   * @param commit what it wants to have written
+   * @param base the record that the request loaded
+   * @param commit what the request writes
    */
   async rotate(
     from: string,
@@ -59,20 +58,21 @@ export class SessionRotation {
     how: Rotation,
     ctx: unknown,
   ): Promise<CommitOutcome> {
-    const { opener } = this.#parts;
+    const { opener } = this.#deps;
     const scope = opener.scopeOf(from);
     if (scope) return await this.#inside(scope, to, base, commit, how, ctx);
     const opened = await opener.open(from, ctx, true);
     if ("missing" in opened) return { status: "ended" };
     if (opened.sid !== from) {
-      // somebody else regenerated it first: there is one new id, theirs
+      // rotated before this request: that new id stands
       opened.release();
       return await this.#requests.commit(opened.sid, base, commit, ctx);
     }
     try {
       commit = await this.#requests.writable(base, commit);
-      const next = await this.#next(opened.record, base, commit, how, from);
-      const version = await this.#move(from, to, next, opened.record, how, ctx);
+      const { record: before } = opened;
+      const next = await this.#next(before, base, commit, how, from);
+      const version = await this.#move({ from, to, next, before, how, ctx });
       if (version === undefined) return { status: "ended" };
       return { status: "done", sid: to, record: { ...next, version } };
     } finally {
@@ -87,12 +87,12 @@ export class SessionRotation {
     how: Rotation,
     from: string,
   ): Promise<SessionRecord> {
-    const { editor } = this.#parts;
+    const { records } = this.#deps;
     const data = await this.#requests.merged(from, base, commit, current);
-    return renamed(editor.afterRequest(current, data, commit), how);
+    return bound(records.afterRequest(current, data, commit), how);
   }
 
-  /** In a handler of the same session. */
+  /** Rotates a session from inside a handler that holds it. */
   async #inside(
     scope: TransactionScope,
     to: string,
@@ -101,79 +101,67 @@ export class SessionRotation {
     how: Rotation,
     ctx: unknown,
   ): Promise<CommitOutcome> {
-    const { editor, door } = this.#parts;
+    const { records, locks } = this.#deps;
     const { top } = scope;
     const { held } = top;
     if (scope.result === null) return { status: "ended" };
     scope.apply(patchOf(base, commit));
-    // the handler is not over: what it has changed so far is not written yet
-    const { record } = held;
-    const next = renamed(editor.afterRequest(record, record.data, commit), how);
+    // the handler still runs: its own changes are written at its end
+    const { record: before } = held;
+    const next = bound(records.afterRequest(before, before.data, commit), how);
     let opened: OpenResult | undefined;
-    const version = await this.#move(
-      held.sid,
+    const version = await this.#move({
+      from: held.sid,
       to,
       next,
-      record,
+      before,
       how,
       ctx,
-      async () => {
-        // while nobody else knows the new id
-        opened = await door.open(to, ctx);
+      written: async () => {
+        // no other caller has the new id yet
+        opened = await locks.open(to, ctx);
       },
-    );
+    });
     if (version === undefined || !opened || "missing" in opened) {
       return { status: "ended" };
     }
     held.release();
     top.held = opened;
-    // the data and the version of the base: the next patch is merged, not written as it is
-    const { data, version: seen } = base;
+    // with the data and the version of the base the next patch is merged, not written as it is
+    const { data, version: baseVersion } = base;
     return {
       status: "done",
       sid: to,
-      record: { ...next, data, version: seen },
+      record: { ...next, data, version: baseVersion },
     };
   }
 
-  /** @returns the version under the new id, or `undefined` when the session ended meanwhile */
-  #move(
-    from: string,
-    to: string,
-    next: SessionRecord,
-    before: SessionRecord,
-    how: Rotation,
-    ctx: unknown,
-    written?: () => Promise<void>,
-  ): Promise<Version | undefined> {
-    const { door, ending, rotated } = this.#parts;
-    const move = () => this.#moveRecord(from, to, next, ctx, written);
-    return ending.duringRotation(from, move, async (version, ended) => {
-      // an end that was under way when this began is the last word
-      if (version === undefined || ended) {
-        // nobody has heard of the new id
-        door.tombstones.add(to);
-        await door.call(
-          "destroy",
-          (records) => records.destroy(to, undefined, ctx),
-        );
-        return undefined;
-      }
-      rotated(from, to, next, before, how.sockets);
-      door.revoke(from, "rotated");
-      return version;
-    });
+  /** @returns the version under the new id, or `undefined` when the session ended */
+  #move(move: Move): Promise<Version | undefined> {
+    const { store, locks, termination, observer } = this.#deps;
+    const { from, to, next, before, how, ctx } = move;
+    return termination.duringRotation(
+      from,
+      () => this.#moveRecord(move),
+      async (version, ended) => {
+        // a termination that began before the rotation prevails
+        if (version === undefined || ended) {
+          store.tombstones.add(to);
+          await store.destroy(to, ctx);
+          return undefined;
+        }
+        observer.rotated(from, to, next, before, how.sockets);
+        locks.revoke(from, "rotated");
+        return version;
+      },
+    );
   }
 
   async #moveRecord(
-    from: string,
-    to: string,
-    next: SessionRecord,
-    ctx: unknown,
-    written?: () => Promise<void>,
+    { from, to, next, ctx, written }: Move,
   ): Promise<Version | undefined> {
-    const { door } = this.#parts;
-    const version = await door.call(
+    const { store } = this.#deps;
+    const version = await store.call(
       "write",
       (records) => records.write(to, next, null, ctx),
     );
@@ -183,17 +171,14 @@ export class SessionRotation {
       );
     }
     await written?.();
-    const existed = await door.call(
-      "destroy",
-      (records) => records.destroy(from, { movedTo: to }, ctx),
-    );
+    const existed = await store.destroy(from, ctx, { movedTo: to });
     return existed ? version : undefined;
   }
 }
 
-function renamed(record: SessionRecord, how: Rotation): SessionRecord {
+function bound(record: SessionRecord, how: Rotation): SessionRecord {
   return how.clientId === undefined
     ? record
-    // at once for good: the client that was left may still send its cookie
+    // settled from the start: the former client may still send the session cookie
     : { ...record, clientId: how.clientId, settled: true };
 }

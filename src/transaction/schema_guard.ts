@@ -1,6 +1,6 @@
 /**
- * What a session holds, as a validator of the user's says it: by the Standard
- * Schema interface, version 1, described by structure.
+ * The option `schema`: a validator of the Standard Schema interface, version 1
+ * (https://standardschema.dev), applied to session data.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { isThenable } from "../base/async.ts";
 import type { Awaitable, StoredRecord } from "../api/store.ts";
 import type { SchemaResult, SessionSchema } from "../api/schema.ts";
 
-/** Holds the data of sessions against the schema. */
+/** Validates session data when it is loaded and when it is written. */
 export class SchemaGuard {
   readonly #schema: SessionSchema;
   readonly #onInvalid: "end" | "throw";
@@ -29,7 +29,7 @@ export class SchemaGuard {
   /**
    * Checks data that is to be written.
    *
-   * @returns what is to be written in its place: what the validator made of it
+   * @returns the validator's output, which is written in its place
    * @throws {SessionInvalidError} when it is refused
    */
   async writable(data: string): Promise<string> {
@@ -39,8 +39,8 @@ export class SchemaGuard {
   /**
    * Checks a record that was read.
    *
-   * @returns the record with what the validator made of its data, or `undefined` when it was ended
-   * @throws {SessionInvalidError} when it is refused and not to be ended
+   * @returns the record with the validator's output, or `undefined` when the session was ended
+   * @throws {SessionInvalidError} when it is refused and `onInvalid` is "throw"
    */
   loaded(
     sid: string,
@@ -102,7 +102,7 @@ function issueOf(
       | undefined;
   },
 ): SessionIssue {
-  // a path may be an array of the validator's own kind
+  // a path may be an array-like object of the validator
   const keys = Array.from(
     path,
     (step) => typeof step === "object" ? step.key : step,

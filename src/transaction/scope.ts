@@ -1,5 +1,5 @@
 /**
- * A transaction under way, and the calls that joined it.
+ * A transaction in progress, and the calls that joined it.
  *
  * @module
  */
@@ -9,16 +9,16 @@ import type { SessionData } from "../api/store.ts";
 import type { HeldSession } from "./session_lock.ts";
 import type { SessionView } from "../api/session_view.ts";
 
-/** One call: the outermost one, or one that joined it. */
+/** One call: the outermost one, or a nested one. */
 export class TransactionScope {
   /** What the handler works on. */
   session: SessionData | null;
-  /** Joined calls that have started and are not over. */
+  /** Joined calls that are running. */
   #pending = 0;
   #drained: (() => void) | undefined;
-  /** Whether calls may still join. */
+  /** Whether calls may join. */
   open = true;
-  /** Set when a joined call destroyed the session: nothing that is assigned later brings it back. */
+  /** Set when a joined call destroyed the session; later assignments have no effect. */
   destroyed = false;
 
   constructor(readonly root: RootScope | undefined, session: SessionData) {
@@ -29,7 +29,7 @@ export class TransactionScope {
     return this.root ?? this as unknown as RootScope;
   }
 
-  /** What the handler left behind; `null` to destroy the session. */
+  /** The session as the handler left it; `null` to destroy it. */
   get result(): SessionData | null {
     return this.destroyed ? null : this.session ?? null;
   }
@@ -42,7 +42,7 @@ export class TransactionScope {
     if (--this.#pending === 0) this.#drained?.();
   }
 
-  /** Waits for the joined calls that have started, and lets no other join. */
+  /** Waits for the running joined calls, then refuses others. */
   async close(): Promise<void> {
     while (this.#pending > 0) {
       await new Promise<void>((resolve) => this.#drained = resolve);
@@ -50,7 +50,7 @@ export class TransactionScope {
     this.open = false;
   }
 
-  /** Whether joined calls are under way. */
+  /** Whether joined calls are running. */
   get busy(): boolean {
     return this.#pending > 0;
   }
@@ -59,7 +59,7 @@ export class TransactionScope {
     return new HandlerView(this, socket);
   }
 
-  /** Lays what somebody else changed over what the handler works on, in place. */
+  /** Applies a patch to what the handler works on, in place. */
   apply(patch: Patch): void {
     if (this.session) applyPatch(this.session, patch);
   }
@@ -67,9 +67,9 @@ export class TransactionScope {
 
 /** The outermost call: the one that holds the session. */
 export class RootScope extends TransactionScope {
-  /** Set when a call in here ended the session itself. */
+  /** Set when a call inside this one ended the session. */
   ended = false;
-  /** What koa-session said of the cookie meanwhile. */
+  /** Life of cookie and session, where koa-session saved during the transaction; in ms. */
   cookie: { cookie: number | "session"; maxAge: number } | undefined;
 
   constructor(public held: HeldSession, session: SessionData) {
@@ -103,13 +103,13 @@ class HandlerView implements SessionView<SessionData, unknown> {
   }
 }
 
-/** Where a call stands in its async chain. */
+/** Position of a call in its async chain. */
 export interface Frame {
   readonly scope: TransactionScope;
   readonly parent: Frame | undefined;
 }
 
-/** The innermost call up the chain that holds this session and still runs. */
+/** The innermost running call up the chain that holds this session. */
 export function findScope(
   frame: Frame | undefined,
   sid: string,
@@ -120,7 +120,7 @@ export function findScope(
   return undefined;
 }
 
-/** Names that koa-session keeps to itself: it would drop them, or break on them, in silence. */
+/** Names reserved by koa-session, which drops or overwrites them without an error. */
 const RESERVED = new Set([
   "maxAge",
   "isNew",
@@ -135,9 +135,9 @@ const RESERVED = new Set([
 ]);
 
 /**
- * The JSON text of what a handler left behind.
+ * The JSON text of the session that a handler left.
  *
- * @param before the text of what it was given: what was fit to be stored then is so now
+ * @param before the text that the handler started from; the same text needs no check
  * @throws {TypeError} when it is no object, has a reserved name, or JSON cannot hold it
  */
 export function serializeSession(session: unknown, before?: string): string {
@@ -169,7 +169,7 @@ export function serializeSession(session: unknown, before?: string): string {
   return text;
 }
 
-/** Puts the changes of a joined call into the call that it joined. */
+/** Merges the changes of a nested call into the call that it joined. */
 export function mergeNested(
   into: TransactionScope,
   before: string,

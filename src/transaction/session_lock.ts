@@ -1,5 +1,6 @@
 /**
- * A session that is held by one caller, and what comes of letting it go.
+ * Exclusive access to one session: the contract of the two lock
+ * implementations, local and by lease.
  *
  * @module
  */
@@ -10,31 +11,84 @@ import type {
   Version,
 } from "../api/store.ts";
 
-/** What came of letting a session go. */
+/** Result of releasing a held session. */
 export type CloseResult =
   /** Written, or there was nothing to write. */
   | { readonly status: "done"; readonly version: Version }
-  /** It ended meanwhile. */
+  /** The session ended during the hold; nothing was written. */
   | { readonly status: "ended"; readonly why?: string | undefined }
-  /** The hold was overdue and the session was given to another. */
+  /** The hold was overdue and the session was granted to another caller; nothing was written. */
   | { readonly status: "lost" }
-  /** Somebody wrote past the door; what is stored now is the record. The session is still held. */
+  /** The stored version changed without the lock; `record` is current. The session is still held. */
   | { readonly status: "changed"; readonly record: StoredRecord };
 
-/** A session that is open for one caller. */
+/** A session held by one caller. */
 export interface HeldSession {
   readonly sid: string;
   readonly record: StoredRecord;
-  /** Writes the record, if one is given, and lets go. */
+  /** Writes the record, if one is given, and releases the session. */
   close(record?: SessionRecord, expected?: Version): Awaitable<CloseResult>;
-  /** Lets go and asks nothing. Of no effect on a session that was let go. */
+  /** Releases the session without a write. A no-op once it was released. */
   release(): void;
-  /** Says that the session ended, where that is known without asking. */
+  /** Set once the session ended, as far as this process can say without a store call. */
   revoked(): { readonly why: string | undefined } | undefined;
 }
 
-/** What came of asking for a session. */
+/** Result of opening a session: held, or missing. */
 export type OpenResult = HeldSession | {
   readonly missing: true;
+  /** Whether the session ended, or was rotated, during the wait. */
   readonly waited: boolean;
 };
+
+/** How a session is locked, chosen once for a store. */
+export interface SessionLocks {
+  /**
+   * Waits for exclusive access and reads the session.
+   *
+   * @throws {SessionTimeoutError} when the wait takes longer than `lockTimeout`
+   */
+  open(sid: string, ctx: unknown): Awaitable<OpenResult>;
+  /**
+   * Writes a record without reading the session first.
+   *
+   * @returns the new version, or `undefined` when the stored version is not
+   * `expected`, or the session has ended or is leased
+   */
+  writeIfCurrent(
+    sid: string,
+    record: SessionRecord,
+    expected: Version,
+    ctx: unknown,
+  ): Awaitable<Version | undefined>;
+  /**
+   * Writes what a record holds beside the data, without waiting for a holder.
+   *
+   * @returns the new version, or `undefined` when the write was refused, and
+   * always where every write needs exclusive access
+   */
+  writeBinding(
+    sid: string,
+    record: SessionRecord,
+    expected: Version,
+    ctx: unknown,
+  ): Awaitable<Version | undefined>;
+  /** Extends the life of a session; `true` without a store call where a holder will do so. */
+  touch(sid: string, expires: number, ctx: unknown): Awaitable<boolean>;
+  /** Marks a session as ended: waiting calls find it missing, the holder's write is refused. */
+  revoke(sid: string, why?: string): void;
+}
+
+/** Time limits of the locks, in ms. */
+export interface LockLimits {
+  readonly lockTimeout: number;
+  readonly storeTimeout: number;
+}
+
+/** Counters for `bridge.stats()`. */
+export interface LockCounts {
+  /** Calls that had to wait for a session. */
+  waits: number;
+  /** Waits and holds that exceeded `lockTimeout`. */
+  timeouts: number;
+}

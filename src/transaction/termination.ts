@@ -1,50 +1,51 @@
 /**
- * How sessions end: at once, whoever is at work on them.
+ * Ending sessions: at once, without waiting for a holder.
  *
  * @module
  */
-import type { SessionGate } from "./session_gate.ts";
 import type { EndReason } from "../api/events.ts";
-import type { SessionLookup } from "./lookup.ts";
 import {
   isAlive,
   type SessionRecord,
   type StoredRecord,
 } from "../api/store.ts";
 import { END, sourceOf } from "../base/tracing.ts";
+import type { SessionLookup } from "./lookup.ts";
+import type { SessionLocks } from "./session_lock.ts";
+import type { SessionObserver } from "./session_observer.ts";
+import type { StoreAccess } from "./store_access.ts";
 
-/** What is known of a session that is to end. */
+/** What the caller has read of a session that is to end. */
 export interface KnownSession {
   readonly record?: SessionRecord;
   readonly ctx?: unknown;
 }
 
-/** See the module's text. */
+/** Ends sessions, each one once. */
 export class SessionTermination {
-  readonly #door: SessionGate;
+  readonly #store: StoreAccess;
+  readonly #locks: SessionLocks;
   readonly #lookup: SessionLookup;
-  readonly #ended: (
-    sid: string,
-    record: SessionRecord,
-    reason: EndReason,
-  ) => void;
-  readonly #moving = new Map<string, Promise<unknown>>();
+  readonly #observer: Pick<SessionObserver, "ended">;
+  /** Rotations in progress, by the old id. */
+  readonly #rotating = new Map<string, Promise<unknown>>();
 
-  /** @param ended is told of each session that ended, before the call that ended it resolves */
   constructor(
-    door: SessionGate,
+    store: StoreAccess,
+    locks: SessionLocks,
     lookup: SessionLookup,
-    ended: (sid: string, record: SessionRecord, reason: EndReason) => void,
+    observer: Pick<SessionObserver, "ended">,
   ) {
-    this.#door = door;
+    this.#store = store;
+    this.#locks = locks;
     this.#lookup = lookup;
-    this.#ended = ended;
+    this.#observer = observer;
   }
 
   /**
-   * Ends a session at once, whoever holds it.
+   * Ends a session at once, whether it is held or not.
    *
-   * @returns whether there was one alive that this call ended
+   * @returns whether it was alive and this call ended it
    */
   async end(
     sid: string,
@@ -65,22 +66,23 @@ export class SessionTermination {
     reason: EndReason,
     known: KnownSession,
   ): Promise<boolean> {
-    const moving = this.#moving.get(sid);
-    if (moving) return await this.#endMoved(moving, sid, reason, known.ctx);
-    const ending = this.#door.terminating.get(sid);
-    if (ending) {
-      // acknowledged when it is true, and to the first one only
-      await ending;
+    const rotating = this.#rotating.get(sid);
+    if (rotating) return await this.#endRotated(rotating, sid, reason, known);
+    const { terminating } = this.#store;
+    const termination = terminating.get(sid);
+    if (termination) {
+      // resolves when the session has ended; only the first caller ended it
+      await termination;
       return false;
     }
     let settle!: (ended: boolean) => void;
-    this.#door.terminating.set(sid, new Promise((resolve) => settle = resolve));
+    terminating.set(sid, new Promise((resolve) => settle = resolve));
     let ended = false;
     try {
       return ended = await this.#end(sid, reason, known);
     } finally {
       settle(ended);
-      this.#door.terminating.delete(sid);
+      terminating.delete(sid);
     }
   }
 
@@ -90,73 +92,66 @@ export class SessionTermination {
     known: KnownSession,
   ): Promise<boolean> {
     const { ctx } = known;
-    // what a caller had read before the end is no proof where the store gives none
-    const outdated = known.record !== undefined && this.#door.takesTurns &&
-      this.#door.tombstones.has(sid);
+    // a record that was read before the end proves nothing where the store cannot
+    const outdated = known.record !== undefined &&
+      this.#store.isKnownEnded(sid);
     const record = known.record ?? await this.#lookup.find(sid, ctx);
-    const existed = await this.#door.call(
-      "destroy",
-      (records) => records.destroy(sid, undefined, ctx),
-    ) && !outdated && isAlive(record as StoredRecord | undefined);
-    this.#door.revoke(sid, reason);
+    const existed = await this.#store.destroy(sid, ctx) && !outdated &&
+      isAlive(record as StoredRecord | undefined);
+    this.#locks.revoke(sid, reason);
     if (record && (existed || reason === "expired" && !outdated)) {
-      this.#ended(sid, record, reason);
+      this.#observer.ended(sid, record, reason);
     }
     return existed;
   }
 
-  /** Takes back what was begun and nobody has heard of, as far as the store lets. */
+  /** Removes a session whose beginning was never reported; a failure of the store is ignored. */
   async discard(sid: string, ctx: unknown): Promise<void> {
     try {
-      await this.#door.call(
-        "destroy",
-        (records) => records.destroy(sid, undefined, ctx),
-      );
+      await this.#store.destroy(sid, ctx);
     } catch {
-      // the store is away: the session ends by itself, and nobody has its cookie
+      // no cookie with this id was sent, and the record expires
     }
   }
 
-  /** Ends a session that is being given a new id right now: under the new one. */
-  async #endMoved(
-    moving: Promise<unknown>,
+  /** Ends a session that is being rotated: under its new id. */
+  async #endRotated(
+    rotating: Promise<unknown>,
     sid: string,
     reason: EndReason,
-    ctx: unknown,
+    { ctx }: KnownSession,
   ): Promise<boolean> {
-    await moving.catch(() => {});
+    await rotating.catch(() => {});
     const to = await this.#lookup.movedTo(sid);
-    const found = ctx === undefined ? {} : { ctx };
-    return await this.#endOnce(to ?? sid, reason, found);
+    const known = ctx === undefined ? {} : { ctx };
+    return await this.#endOnce(to ?? sid, reason, known);
   }
 
-  /** Whether this process is ending the session right now. */
+  /** Whether a termination or a rotation of the session is in progress in this process. */
   isEnding(sid: string): boolean {
-    return this.#door.terminating.has(sid) || this.#moving.has(sid);
+    return this.#store.terminating.has(sid) || this.#rotating.has(sid);
   }
 
   /**
-   * Runs a change of id: an end that comes meanwhile waits for it, and ends
-   * the session under its new id.
+   * Runs a rotation. A termination during it waits, and then ends the session
+   * under its new id.
    *
-   * @returns what `move` came to, and whether an end was under way before it began
+   * @param then gets the result of `move`, and whether the session had ended before it
    */
   async duringRotation<T>(
     sid: string,
     move: () => Promise<T>,
     then: (moved: T, ended: boolean) => Promise<T>,
   ): Promise<T> {
-    const { terminating: ends, tombstones: graves, takesTurns } = this.#door;
-    const ending = ends.get(sid);
-    // only who holds it knew it alive, and the store does not tell
-    const dead = takesTurns && graves.has(sid);
+    const termination = this.#store.terminating.get(sid);
+    const ended = this.#store.isKnownEnded(sid);
     const moved = move();
-    this.#moving.set(sid, moved);
+    this.#rotating.set(sid, moved);
     try {
       const result = await moved;
-      return await then(result, ending ? await ending : dead);
+      return await then(result, termination ? await termination : ended);
     } finally {
-      this.#moving.delete(sid);
+      this.#rotating.delete(sid);
     }
   }
 }

@@ -1,20 +1,20 @@
 /**
- * The sessions that ended a moment ago. A store that takes its time may still
- * show them, to somebody who asked before the end, or have them back by a write
- * that was on its way: neither brings them back to life.
+ * Ids of recently terminated sessions. A slow read that began before the
+ * termination may still return the session, and a slow write may restore it;
+ * a tombstone makes both void.
  *
  * @module
  */
 import { TtlMap } from "../base/ttl_map.ts";
 
-/** How long an end is remembered, in ms: longer than anybody waits for a store. */
-const REMEMBERED_FOR = 60_000;
+/** Lifetime of a tombstone, in ms: longer than any store call is waited for. */
+const TOMBSTONE_TTL = 60_000;
 
-/** How many ends, and how many writes under way, are remembered at most. */
-const MAX_GRAVES = 10_000;
+/** Limit of tombstones, and of sessions with writes in progress. */
+const MAX_TOMBSTONES = 10_000;
 
 interface Tombstone {
-  /** The how manieth end it was. */
+  /** Sequence number of the termination. */
   readonly at: number;
   readonly until: number;
 }
@@ -24,61 +24,64 @@ interface PendingWrites {
   readonly until: number;
 }
 
-/** See the module's text. */
+/** Recently terminated session ids, ordered by a logical clock. */
 export class Tombstones {
-  readonly #graves = new TtlMap<Tombstone>(({ until }) => until, MAX_GRAVES);
-  readonly #landings = new TtlMap<PendingWrites>(
+  readonly #tombstones = new TtlMap<Tombstone>(
     ({ until }) => until,
-    MAX_GRAVES,
+    MAX_TOMBSTONES,
   );
-  #ends = 0;
+  readonly #pendingWrites = new TtlMap<PendingWrites>(
+    ({ until }) => until,
+    MAX_TOMBSTONES,
+  );
+  #terminations = 0;
 
-  /** The moment to hand to {@linkcode Tombstones.hides}: when somebody asked. */
+  /** Logical time for {@linkcode Tombstones.hides}: taken when a read begins. */
   get clock(): number {
-    return this.#ends;
+    return this.#terminations;
   }
 
-  /** Whether the session ended, and was not created again as far as is known. */
+  /** Whether the session ended and is not known to have been created again. */
   has(sid: string): boolean {
-    const grave = this.#graves.get(sid);
-    return grave !== undefined && grave.until > Date.now();
+    const tombstone = this.#tombstones.get(sid);
+    return tombstone !== undefined && tombstone.until > Date.now();
   }
 
-  /** A session ended, or goes on under another id. */
+  /** Records that a session ended, or continues under another id. */
   add(sid: string): void {
-    this.#graves.delete(sid);
-    const until = Date.now() + REMEMBERED_FOR;
-    this.#graves.set(sid, { at: ++this.#ends, until });
+    this.#tombstones.delete(sid);
+    const until = Date.now() + TOMBSTONE_TTL;
+    this.#tombstones.set(sid, { at: ++this.#terminations, until });
   }
 
-  /** A session was begun under this id, which may have been another's before. */
+  /** Records that a session was created under this id. */
   clear(sid: string): void {
-    this.#graves.delete(sid);
+    this.#tombstones.delete(sid);
   }
 
-  /** Whether a live record is none any more, as its session ended after it was asked for. */
-  hides(sid: string, moment: number): boolean {
-    const grave = this.#graves.get(sid);
-    if (!grave) return false;
-    if (grave.at > moment || this.#landings.get(sid)) return true;
-    // asked for after the end: it was created again, past the bridge or on another node
+  /** Whether a live record is void, as its session ended after the read began at `since`. */
+  hides(sid: string, since: number): boolean {
+    const tombstone = this.#tombstones.get(sid);
+    if (!tombstone) return false;
+    if (tombstone.at > since || this.#pendingWrites.get(sid)) return true;
+    // the read began after the end: the id was created again, without the bridge or on another node
     this.clear(sid);
     return false;
   }
 
-  /** A write is on its way. */
+  /** Records that a write of the session was sent to the store. */
   writeStarted(sid: string): void {
-    const landings = this.#landings.get(sid);
-    if (landings) landings.count++;
+    const writes = this.#pendingWrites.get(sid);
+    if (writes) writes.count++;
     else {
-      const until = Date.now() + REMEMBERED_FOR;
-      this.#landings.set(sid, { count: 1, until });
+      const until = Date.now() + TOMBSTONE_TTL;
+      this.#pendingWrites.set(sid, { count: 1, until });
     }
   }
 
-  /** A write has landed, and was undone if need be. */
+  /** Records that a write was answered, and was undone where necessary. */
   writeSettled(sid: string): void {
-    const landings = this.#landings.get(sid);
-    if (landings && --landings.count === 0) this.#landings.delete(sid);
+    const writes = this.#pendingWrites.get(sid);
+    if (writes && --writes.count === 0) this.#pendingWrites.delete(sid);
   }
 }

@@ -1,59 +1,49 @@
 /**
- * The one door that every write goes through, from HTTP or from a socket, in
- * this process or another: wait, read, let the handler work, see what it
- * changed, write that if nobody ended or took the session meanwhile, tell.
+ * The entry of the transaction room: every read and write of a session, from
+ * HTTP or from a socket, passes through here. A transaction waits for the
+ * lock, reads, runs the handler, and writes what it changed if the session
+ * neither ended nor was passed on.
  *
  * @module
  */
-import { type CommitSource, HandlerCommits } from "./handler_commit.ts";
-import { SessionGate } from "./session_gate.ts";
-import { RecordBuilder, type RecordOptions } from "./record_builder.ts";
-import { type KnownSession, SessionTermination } from "./termination.ts";
-import type { EndReason, SessionConflict } from "../api/events.ts";
+import type { EndReason } from "../api/events.ts";
+import type { SessionSchema } from "../api/schema.ts";
+import type { Awaitable, SharedStore, StoredRecord } from "../api/store.ts";
 import { isThenable } from "../base/async.ts";
-import { type Handler, type NestedCaller, NestedCalls } from "./nested.ts";
+import { COMMIT, type Span, TRANSACTION } from "../base/tracing.ts";
+import type { SessionWrite } from "../stores/koa_session_object.ts";
+import type { RecordStore } from "../stores/record_store.ts";
+import type { TransactionDeps, TransactionOptions } from "./deps.ts";
+import { type CommitSource, HandlerCommits } from "./handler_commit.ts";
+import { LeaseLocks } from "./lease_locks.ts";
+import { LocalLocks } from "./local_locks.ts";
 import { SessionLookup } from "./lookup.ts";
-import { missingPolicy } from "./on_missing.ts";
+import { type NestedCaller, NestedCalls } from "./nested.ts";
 import { SessionOpener } from "./opener.ts";
+import { RecordBuilder } from "./record_builder.ts";
 import { type CommitOutcome, RequestCommits } from "./request_commit.ts";
-import {
-  type Rotation,
-  type RotationDeps,
-  SessionRotation,
-} from "./rotation.ts";
+import { type Rotation, SessionRotation } from "./rotation.ts";
 import { SchemaGuard } from "./schema_guard.ts";
 import { findScope, type Frame, RootScope } from "./scope.ts";
-import type { Awaitable, SessionRecord, StoredRecord } from "../api/store.ts";
-import { COMMIT, type Span, TRANSACTION } from "../base/tracing.ts";
-import type { RecordStore } from "../stores/open_store.ts";
-import type { HeldSession } from "./session_lock.ts";
-import type { SessionWrite } from "../stores/koa_session_object.ts";
-import type { SessionSchema } from "../api/schema.ts";
+import type { SessionCall } from "./session_call.ts";
+import type { HeldSession, LockCounts, SessionLocks } from "./session_lock.ts";
+import type { SessionObserver } from "./session_observer.ts";
+import { StoreAccess } from "./store_access.ts";
+import { type KnownSession, SessionTermination } from "./termination.ts";
+import type { Tombstones } from "./tombstones.ts";
 
-/** What the door needs to know of the options. */
-export interface TransactionOptions extends RecordOptions {
-  readonly lockTimeout: number;
-  readonly storeTimeout: number;
-  readonly absoluteMaxAge: number | undefined;
+/** The options of transactions and of the schema. */
+export interface TransactionsOptions extends TransactionOptions {
   readonly schema: SessionSchema | undefined;
   readonly onInvalid: "end" | "throw";
 }
 
-/** What follows from what passed through the door. */
-export interface TransactionListener
-  extends Pick<RotationDeps, "created" | "written" | "rotated"> {
-  ended(sid: string, record: SessionRecord, reason: EndReason): void;
-  conflict(event: SessionConflict): void;
-  /** A session that somebody took for alive is not in the store. */
-  missed(sid: string): void;
-}
-
-/** Where a transaction comes from. */
+/** Origin of a transaction. */
 export interface TransactionCaller extends NestedCaller, CommitSource {
   readonly ctx?: unknown;
-  /** Whom the caller follows: to a new id as well, while the session is this client's. */
+  /** Client id; the call follows its session across a rotation while the session is this client's. */
   readonly clientId?: string | undefined;
-  /** Brings changes of the request in, and takes the result out. */
+  /** Carries the pending changes of a request in, and the result out. */
   readonly carry?: {
     enter(scope: RootScope): void;
     leave(sid: string, record: StoredRecord | undefined): void;
@@ -62,81 +52,82 @@ export interface TransactionCaller extends NestedCaller, CommitSource {
 
 /** Every read and write of a session. */
 export class Transactions {
-  readonly door: SessionGate;
   readonly lookup: SessionLookup;
-  readonly editor: RecordBuilder;
-  /** How many transactions ran. */
+  readonly records: RecordBuilder;
+  readonly counts: LockCounts = { waits: 0, timeouts: 0 };
+  /** Transactions that ran. */
   count = 0;
-  /** Whether the store is one that may look at the Koa context. */
-  readonly wantsContext: boolean;
-  readonly #missed: (sid: string) => void;
+  readonly #store: StoreAccess;
+  readonly #locks: SessionLocks;
+  readonly #observer: SessionObserver;
   readonly #opener: SessionOpener;
-  readonly #ending: SessionTermination;
+  readonly #termination: SessionTermination;
   readonly #requests: RequestCommits;
-  readonly #rotations: SessionRotation;
-  readonly #joining: NestedCalls;
-  readonly #conclusion: HandlerCommits;
+  readonly #rotation: SessionRotation;
+  readonly #nested: NestedCalls;
+  readonly #commits: HandlerCommits;
 
   constructor(
     records: RecordStore,
-    options: TransactionOptions,
-    listener: TransactionListener,
+    options: TransactionsOptions,
+    observer: SessionObserver,
   ) {
-    const door = this.door = new SessionGate(records, options);
+    const store = new StoreAccess(records, options.storeTimeout);
+    const locks = locksOf(records, store, options, this.counts);
     const guard = options.schema && new SchemaGuard(
       options.schema,
       options.onInvalid,
-      (sid, record) => this.#ending.end(sid, "revoked", { record }),
+      (sid, record) => this.#termination.end(sid, "revoked", { record }),
     );
-    const missed = this.#missed = listener.missed;
-    const lookup = this.lookup = new SessionLookup(
-      door,
-      records,
-      missed,
-      guard,
-    );
-    const editor = this.editor = new RecordBuilder(options, listener.conflict);
-    const opener = this.#opener = new SessionOpener(door, lookup);
-    const ending = this.#ending = new SessionTermination(
-      door,
+    const lookup = new SessionLookup(store, locks, observer, guard);
+    const deps: TransactionDeps = {
+      options,
+      store,
+      locks,
+      counts: this.counts,
       lookup,
-      listener.ended,
-    );
-    const shared = records.scope === "shared";
-    const { absoluteMaxAge, lockTimeout, storeTimeout } = options;
-    const { created, written, rotated } = listener;
-    const parts = {
-      door,
-      lookup,
-      editor,
-      opener,
-      ending,
+      records: new RecordBuilder(options, observer),
+      opener: new SessionOpener(locks, lookup),
+      termination: new SessionTermination(store, locks, lookup, observer),
       guard,
-      shared,
-      absoluteMaxAge,
-      lockTimeout,
-      storeTimeout,
-      created,
-      written,
-      rotated,
-      logout: (sid: string, record: SessionRecord) =>
-        this.end(sid, "logout", { record }),
+      observer,
     };
-    this.#requests = new RequestCommits(parts);
-    this.#rotations = new SessionRotation(parts, this.#requests);
-    this.#joining = new NestedCalls(parts);
-    this.#conclusion = new HandlerCommits(parts);
-    this.wantsContext = records.needsExclusiveWrites === true;
+    this.lookup = lookup;
+    this.records = deps.records;
+    this.#store = store;
+    this.#locks = locks;
+    this.#observer = observer;
+    this.#opener = deps.opener;
+    this.#termination = deps.termination;
+    this.#requests = new RequestCommits(deps);
+    this.#rotation = new SessionRotation(deps, this.#requests);
+    this.#nested = new NestedCalls(deps);
+    this.#commits = new HandlerCommits(deps);
   }
 
-  /** Begins a session; see {@linkcode RequestCommits.create}. */
+  /** Whether the store may read the Koa context that it is called with. */
+  get mayReadContext(): boolean {
+    return this.#store.mayReadContext;
+  }
+
+  /** Whether no session can be reached without a Koa context. */
+  get needsContext(): boolean {
+    return this.#store.needsContext;
+  }
+
+  /** Ids of recently terminated sessions. */
+  get tombstones(): Tombstones {
+    return this.#store.tombstones;
+  }
+
+  /** Creates a session; see {@linkcode RequestCommits.create}. */
   create(
     sid: string,
     commit: SessionWrite,
     clientId: string,
     ctx: unknown,
   ): Promise<StoredRecord> {
-    return committing(
+    return traced(
       sid,
       () => this.#requests.create(sid, commit, clientId, ctx),
       () => "created",
@@ -150,7 +141,7 @@ export class Transactions {
     commit: SessionWrite,
     ctx: unknown,
   ): Promise<CommitOutcome> {
-    return committing(
+    return traced(
       sid,
       () => this.#requests.commit(sid, base, commit, ctx),
       ({ status }) => status === "done" ? "written" : status,
@@ -166,18 +157,18 @@ export class Transactions {
     how: Rotation,
     ctx: unknown,
   ): Promise<CommitOutcome> {
-    return committing(
+    return traced(
       from,
-      () => this.#rotations.rotate(from, to, base, commit, how, ctx),
+      () => this.#rotation.rotate(from, to, base, commit, how, ctx),
       ({ status }) => status === "done" ? "rotated" : status,
     );
   }
 
   /**
-   * Ends a session at once, whoever holds it; a caller that stands inside a
-   * transaction on it ends its own.
+   * Ends a session at once, whether it is held or not. A caller inside a
+   * transaction on it ends that transaction's session.
    *
-   * @returns whether there was one alive that this call ended
+   * @returns whether it was alive and this call ended it
    */
   async end(
     sid: string,
@@ -186,129 +177,111 @@ export class Transactions {
   ): Promise<boolean> {
     const scope = this.#opener.scopeOf(sid);
     if (scope) scope.top.ended = true;
-    return await this.#ending.end(sid, reason, known);
+    return await this.#termination.end(sid, reason, known);
   }
 
-  /** Whether this process is ending the session, or changing its id, right now. */
+  /** Whether a termination or a rotation of the session is in progress in this process. */
   isEnding(sid: string): boolean {
-    return this.#ending.isEnding(sid);
+    return this.#termination.isEnding(sid);
   }
 
-  /**
-   * Runs a handler on a session, alone.
-   *
-   * @param args of `withSession`: the handler, and maybe what to do when there is no session
-   */
+  /** Marks a session as ended that ended without this process: its holder's write is refused. */
+  revoke(sid: string, why: EndReason): void {
+    this.#locks.revoke(sid, why);
+  }
+
+  /** Runs a handler with exclusive access to a session. */
   run(
     sid: string | undefined,
-    args: readonly unknown[],
-    source: TransactionCaller,
+    call: SessionCall,
+    caller: TransactionCaller,
   ): Promise<unknown> {
-    if (!TRANSACTION.enabled) return this.#run(sid, args, source);
-    const from = source.socket ? "socket" : source.carry ? "http" : "bridge";
-    const run = (span: Span) => this.#run(sid, args, { ...source, span });
+    if (!TRANSACTION.enabled) return this.#run(sid, call, caller);
+    const from = caller.socket ? "socket" : caller.carry ? "http" : "bridge";
+    const run = (span: Span) => this.#run(sid, call, { ...caller, span });
     return Promise.resolve(TRANSACTION.run(sid, from, run));
   }
 
   async #run(
     sid: string | undefined,
-    args: readonly unknown[],
-    source: TransactionCaller,
+    call: SessionCall,
+    caller: TransactionCaller,
   ): Promise<unknown> {
-    const missing = missingPolicy(args);
-    if (sid === undefined) {
-      if (source.span) source.span.outcome = "missing";
-      return missing();
-    }
-    const handler = args[0] as Handler<unknown>;
-    const asked = source.span && performance.now();
+    const { span } = caller;
+    if (sid === undefined) return missing(call, span);
+    const started = span && performance.now();
     const frame = this.#opener.frames.getStore();
     const scope = frame && findScope(frame, sid);
-    if (scope) {
-      return await this.#joining.join(scope, frame, handler, missing, source);
-    }
-    const opening = this.#opener.open(sid, source.ctx, false);
+    if (scope) return await this.#nested.join(scope, frame, call, caller);
+    const opening = this.#opener.open(sid, caller.ctx, false);
     const opened = opening instanceof Promise ? await opening : opening;
-    if (source.span) source.span.wait = performance.now() - asked!;
+    if (span) span.wait = performance.now() - started!;
     if (!("missing" in opened)) {
-      const holding = this.#hold(opened, frame, handler, source);
-      return holding instanceof Promise ? await holding : holding;
+      const executing = this.#execute(opened, frame, call, caller);
+      return executing instanceof Promise ? await executing : executing;
     }
-    this.#missed(sid);
-    const to = await this.#followed(sid, source);
-    const over = to !== undefined && frame && findScope(frame, to);
-    if (over) {
-      return await this.#joining.join(over, frame, handler, missing, source);
-    }
-    const held = to === undefined ? undefined : await this.#open(to, source);
-    if (held) return await this.#hold(held, frame, handler, source);
-    if (source.span) source.span.outcome = "missing";
-    return missing();
+    this.#observer.missed(sid);
+    return await this.#runRotated(sid, frame, call, caller);
   }
 
-  #hold<R>(
+  /** Runs a call whose session has no record under the id: it may have been rotated by another node. */
+  async #runRotated(
+    sid: string,
+    frame: Frame | undefined,
+    call: SessionCall,
+    caller: TransactionCaller,
+  ): Promise<unknown> {
+    const { clientId, ctx, span } = caller;
+    const to = clientId === undefined
+      ? undefined
+      : await this.lookup.movedTo(sid);
+    if (to === undefined) return missing(call, span);
+    const scope = frame && findScope(frame, to);
+    if (scope) return await this.#nested.join(scope, frame, call, caller);
+    const opened = await this.#opener.open(to, ctx, true);
+    if ("missing" in opened) return missing(call, span);
+    if (opened.record.clientId !== clientId) {
+      opened.release();
+      return missing(call, span);
+    }
+    return await this.#execute(opened, frame, call, caller);
+  }
+
+  /** Runs the handler; on a synchronous store and handler all is done when this returns. */
+  #execute(
     held: HeldSession,
     parent: Frame | undefined,
-    handler: Handler<R>,
-    source: TransactionCaller,
-  ): Awaitable<R> {
+    { handler }: SessionCall,
+    caller: TransactionCaller,
+  ): Awaitable<unknown> {
     this.count++;
-    return this.#execute(held, parent, handler, source);
-  }
-
-  /** The id that a follower's session has now: word of it may be on its way still. */
-  async #followed(
-    sid: string,
-    { clientId }: TransactionCaller,
-  ): Promise<string | undefined> {
-    return clientId === undefined ? undefined : await this.lookup.movedTo(sid);
-  }
-
-  async #open(
-    sid: string,
-    { clientId, ctx }: TransactionCaller,
-  ): Promise<HeldSession | undefined> {
-    const opened = await this.#opener.open(sid, ctx, true);
-    if ("missing" in opened) return undefined;
-    if (opened.record.clientId === clientId) return opened;
-    opened.release();
-    return undefined;
-  }
-
-  /** What is done at once on a store that answers at once is over when this returns: nobody has to wait for it. */
-  #execute<R>(
-    held: HeldSession,
-    parent: Frame | undefined,
-    handler: Handler<R>,
-    source: TransactionCaller,
-  ): Awaitable<R> {
     const scope = new RootScope(held, JSON.parse(held.record.data));
-    let result: R | Promise<R>;
+    let result: unknown;
     try {
-      source.carry?.enter(scope);
+      caller.carry?.enter(scope);
       result = this.#opener.frames.run(
         { scope, parent },
         handler,
-        scope.view(source.socket),
+        scope.view(caller.socket),
       );
     } catch (error) {
-      return this.#finish(scope, Promise.reject(error), source);
+      return this.#finish(scope, Promise.reject(error), caller);
     }
     if (isThenable(result) || scope.busy) {
-      return this.#finish(scope, result, source);
+      return this.#finish(scope, result, caller);
     }
     scope.open = false;
-    const concluding = this.#conclusion.commit(scope, source);
-    return concluding ? concluding.then(() => result) : result;
+    const committing = this.#commits.commit(scope, caller);
+    return committing ? committing.then(() => result) : result;
   }
 
-  /** Waits for the handler, and for what joined it. */
-  async #finish<R>(
+  /** Waits for the handler and for the calls that joined it, then commits. */
+  async #finish(
     scope: RootScope,
-    working: R | Promise<R>,
-    source: TransactionCaller,
-  ): Promise<R> {
-    let result: R;
+    working: unknown,
+    caller: TransactionCaller,
+  ): Promise<unknown> {
+    let result: unknown;
     try {
       result = await working;
     } catch (error) {
@@ -317,13 +290,35 @@ export class Transactions {
       throw error;
     }
     await scope.close();
-    await this.#conclusion.commit(scope, source);
+    await this.#commits.commit(scope, caller);
     return result;
   }
 }
 
-/** A write of a request. */
-async function committing<T>(
+/** The locks that a store calls for: leases where it is shared, else a queue in this process. */
+function locksOf(
+  records: RecordStore,
+  store: StoreAccess,
+  options: TransactionOptions,
+  counts: LockCounts,
+): SessionLocks {
+  return records.scope === "shared"
+    ? new LeaseLocks(store, records as SharedStore, options, counts)
+    : new LocalLocks(
+      store,
+      records.needsExclusiveWrites === true,
+      options,
+      counts,
+    );
+}
+
+function missing(call: SessionCall, span: Span | undefined): unknown {
+  if (span) span.outcome = "missing";
+  return call.missing();
+}
+
+/** Traces a write of a request. */
+async function traced<T>(
   sid: string,
   act: () => Promise<T>,
   outcomeOf: (result: T) => string,

@@ -68,4 +68,21 @@ describe("imports", () => {
       assertEquals(importsOf(name).filter((to) => !allowed(name, to)), []);
     });
   }
+
+  it("form no circle of files", () => {
+    const done = new Set<string>();
+    const circle = (name: string, path: string[]): string[] | undefined => {
+      if (path.includes(name)) return [...path, name];
+      if (done.has(name)) return;
+      for (const to of importsOf(name)) {
+        const found = names.includes(to) && circle(to, [...path, name]);
+        if (found) return found;
+      }
+      done.add(name);
+    };
+    assertEquals(
+      ["mod", ...names].map((name) => circle(name, [])).find(Boolean),
+      undefined,
+    );
+  });
 });

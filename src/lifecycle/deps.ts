@@ -1,0 +1,18 @@
+/**
+ * What the files of the lifecycle room share.
+ *
+ * @module
+ */
+import type { SessionRegistry } from "../identity/registry.ts";
+import type { SocketSessions } from "../sockets/sockets.ts";
+import type { ViewPublisher } from "../sockets/view_publisher.ts";
+import type { Transactions } from "../transaction/transactions.ts";
+
+/** Collaborators of the lifecycle; they are constructed after it. */
+export interface LifecycleDeps {
+  readonly transactions: Transactions;
+  readonly registry: SessionRegistry;
+  readonly sockets: SocketSessions;
+  /** Present with the options `view` and `expiringNotice`. */
+  readonly views: ViewPublisher | undefined;
+}

@@ -1,0 +1,174 @@
+/**
+ * Locks of a store that several processes share: a lease with a fencing token
+ * for each hold, taken and released in the store.
+ *
+ * @module
+ */
+import { SessionTimeoutError } from "../api/errors.ts";
+import type {
+  AcquireResult,
+  Awaitable,
+  SessionRecord,
+  SharedStore,
+  Version,
+} from "../api/store.ts";
+import { toStoreError, waitAtMost } from "../base/async.ts";
+import { generateUid } from "../base/ids.ts";
+import type {
+  CloseResult,
+  LockCounts,
+  LockLimits,
+  OpenResult,
+  SessionLocks,
+} from "./session_lock.ts";
+import type { StoreAccess } from "./store_access.ts";
+
+/** An acquisition that takes longer, in ms, counts as a wait. */
+const UNCONTENDED_MS = 50;
+
+/** Leases of the store. */
+export class LeaseLocks implements SessionLocks {
+  readonly #access: StoreAccess;
+  readonly #store: SharedStore;
+  readonly #limits: LockLimits;
+  readonly #counts: LockCounts;
+
+  constructor(
+    access: StoreAccess,
+    store: SharedStore,
+    limits: LockLimits,
+    counts: LockCounts,
+  ) {
+    this.#access = access;
+    this.#store = store;
+    this.#limits = limits;
+    this.#counts = counts;
+  }
+
+  async open(sid: string): Promise<OpenResult> {
+    const token = generateUid(22);
+    const started = Date.now();
+    const acquired = await this.#acquire(sid, token);
+    if (Date.now() - started > UNCONTENDED_MS) this.#counts.waits++;
+    if (acquired.status === "missing") {
+      return { missing: true, waited: acquired.waited };
+    }
+    if (acquired.status === "timeout") {
+      this.#counts.timeouts++;
+      throw new SessionTimeoutError("wait", this.#limits.lockTimeout);
+    }
+    let closed = false;
+    return {
+      sid,
+      record: acquired.record,
+      revoked: () => undefined,
+      close: (record) => {
+        closed = true;
+        return this.#commit(sid, token, record);
+      },
+      release: () => {
+        if (closed) return;
+        closed = true;
+        // not awaited: a lease that is not released expires
+        Promise.resolve(
+          this.#access.call(
+            "release",
+            () => this.#store.commit(sid, token, undefined),
+          ),
+        ).catch(() => {});
+      },
+    };
+  }
+
+  /** The store itself refuses the write of a leased session. */
+  writeIfCurrent(
+    sid: string,
+    record: SessionRecord,
+    expected: Version,
+    ctx: unknown,
+  ): Awaitable<Version | undefined> {
+    return this.#access.call(
+      "write",
+      (records) => records.write(sid, record, expected, ctx),
+    );
+  }
+
+  writeBinding(
+    sid: string,
+    record: SessionRecord,
+    expected: Version,
+    ctx: unknown,
+  ): Awaitable<Version | undefined> {
+    return this.writeIfCurrent(sid, record, expected, ctx);
+  }
+
+  touch(sid: string, expires: number, ctx: unknown): Awaitable<boolean> {
+    return this.#access.call(
+      "touch",
+      (records) => records.extend(sid, expires, ctx),
+    );
+  }
+
+  /** The store refuses the holder's write by itself, and wakes waiting calls. */
+  revoke(): void {}
+
+  async #acquire(sid: string, token: string): Promise<AcquireResult> {
+    const { lockTimeout, storeTimeout } = this.#limits;
+    let acquiring: Promise<AcquireResult> | undefined;
+    try {
+      return await this.#access.call(
+        "read",
+        () => {
+          acquiring = this.#store.acquire(sid, token, lockTimeout, lockTimeout);
+          return this.#answered(sid, acquiring);
+        },
+        lockTimeout + storeTimeout,
+      );
+    } catch (error) {
+      // a lease granted after the caller gave up is released at once
+      acquiring?.then(async (late) => {
+        if (late.status === "granted") {
+          await this.#store.commit(sid, token, undefined);
+        }
+      }).catch(() => {});
+      throw error;
+    }
+  }
+
+  /**
+   * Waits for an acquisition. A wait for another holder looks like a store that
+   * does not answer, so a long wait probes the store with reads.
+   */
+  async #answered(
+    sid: string,
+    acquiring: Promise<AcquireResult>,
+  ): Promise<AcquireResult> {
+    const { lockTimeout, storeTimeout } = this.#limits;
+    const until = Date.now() + lockTimeout + storeTimeout;
+    while (Date.now() < until) {
+      const acquired = await waitAtMost(acquiring, storeTimeout / 10);
+      if (acquired) return acquired;
+      const probe = Promise.race([acquiring, this.#store.versions([sid])]);
+      if (!await waitAtMost(probe, storeTimeout)) break;
+    }
+    throw toStoreError(
+      "read",
+      new Error(`no answer within ${storeTimeout} ms`),
+    );
+  }
+
+  async #commit(
+    sid: string,
+    token: string,
+    record: SessionRecord | undefined,
+  ): Promise<CloseResult> {
+    const committed = await this.#access.call(
+      "write",
+      () => this.#store.commit(sid, token, record),
+    );
+    if (committed.status === "done") return committed;
+    if (committed.status === "missing") return { status: "ended" };
+    this.#counts.timeouts++;
+    return { status: "lost" };
+  }
+}

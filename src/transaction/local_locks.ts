@@ -1,0 +1,306 @@
+/**
+ * Locks of a store that is safe within this process only: a queue per session.
+ * A write is refused when its hold was passed on, and undone when the session
+ * ended before the write was answered.
+ *
+ * @module
+ */
+import { SessionTimeoutError } from "../api/errors.ts";
+import {
+  type Awaitable,
+  isAlive,
+  type SessionRecord,
+  type StoredRecord,
+  type Version,
+} from "../api/store.ts";
+import { chain, onFailure, withFinally } from "../base/async.ts";
+import { type Hold, Mutex, WaitTimeout } from "../base/mutex.ts";
+import type { RecordStore } from "../stores/record_store.ts";
+import type {
+  CloseResult,
+  HeldSession,
+  LockCounts,
+  LockLimits,
+  OpenResult,
+  SessionLocks,
+} from "./session_lock.ts";
+import type { StoreAccess } from "./store_access.ts";
+
+/** Locks held in this process. */
+export class LocalLocks implements SessionLocks {
+  readonly #store: StoreAccess;
+  readonly #exclusiveWrites: boolean;
+  readonly #counts: LockCounts;
+  readonly #lockTimeout: number;
+  readonly #mutex: Mutex<string>;
+
+  /** @param exclusiveWrites see {@linkcode RecordStore.needsExclusiveWrites} */
+  constructor(
+    store: StoreAccess,
+    exclusiveWrites: boolean,
+    { lockTimeout }: LockLimits,
+    counts: LockCounts,
+  ) {
+    this.#store = store;
+    this.#exclusiveWrites = exclusiveWrites;
+    this.#counts = counts;
+    this.#lockTimeout = lockTimeout;
+    this.#mutex = new Mutex(lockTimeout);
+  }
+
+  open(sid: string, ctx: unknown): Awaitable<OpenResult> {
+    return this.#acquire(
+      sid,
+      (hold, waited) => this.#read(hold, waited, ctx),
+    );
+  }
+
+  writeIfCurrent(
+    sid: string,
+    record: SessionRecord,
+    expected: Version,
+    ctx: unknown,
+  ): Awaitable<Version | undefined> {
+    return this.#runExclusive(
+      sid,
+      ctx,
+      "write",
+      (records) => records.write(sid, record, expected, ctx),
+    );
+  }
+
+  writeBinding(
+    sid: string,
+    record: SessionRecord,
+    expected: Version,
+    ctx: unknown,
+  ): Awaitable<Version | undefined> {
+    if (this.#exclusiveWrites) return undefined;
+    return this.#store.call(
+      "write",
+      (records) => records.write(sid, record, expected, ctx, false),
+    );
+  }
+
+  touch(sid: string, expires: number, ctx: unknown): Awaitable<boolean> {
+    const extend = (records: RecordStore) => records.extend(sid, expires, ctx);
+    if (!this.#exclusiveWrites) return this.#store.call("touch", extend);
+    if (!this.#mutex.isFree(sid)) return true;
+    return chain(
+      this.#runExclusive(sid, ctx, "touch", extend),
+      (alive) => alive ?? false,
+    );
+  }
+
+  revoke(sid: string, why?: string): void {
+    this.#mutex.revoke(sid, why);
+  }
+
+  /**
+   * Waits for a hold and writes, without a read.
+   *
+   * @returns the result of the write, or `undefined` when the session ended
+   * before the write was answered
+   */
+  #runExclusive<T>(
+    sid: string,
+    ctx: unknown,
+    operation: string,
+    write: (records: RecordStore) => Awaitable<T>,
+  ): Awaitable<T | undefined> {
+    return this.#acquire(sid, (hold) => {
+      hold.committing = true;
+      const written = (value: T): Awaitable<T | undefined> =>
+        hold.state === "revoked"
+          ? this.#undo(hold, ctx).then(() => undefined)
+          : value;
+      return withFinally(
+        () => this.#write(hold, ctx, operation, write, written),
+        () => this.#mutex.release(hold),
+      );
+    });
+  }
+
+  #acquire<T>(
+    sid: string,
+    run: (hold: Hold<string>, waited: boolean) => Awaitable<T>,
+  ): Awaitable<T> {
+    const hold = this.#mutex.acquire(sid);
+    if (!(hold instanceof Promise)) return run(hold, false);
+    this.#counts.waits++;
+    return this.#wait(sid, hold, run);
+  }
+
+  async #wait<T>(
+    sid: string,
+    waiting: Promise<Hold<string> | undefined>,
+    run: (hold: Hold<string>, waited: boolean) => Awaitable<T>,
+  ): Promise<T> {
+    try {
+      // after a revocation the read decides: the session is missing, or the id was created again
+      for (;;) {
+        const hold = await waiting;
+        if (hold) return await run(hold, true);
+        const next = this.#mutex.acquire(sid);
+        if (!(next instanceof Promise)) return await run(next, true);
+        waiting = next;
+      }
+    } catch (error) {
+      if (!(error instanceof WaitTimeout)) throw error;
+      this.#counts.timeouts++;
+      throw new SessionTimeoutError("wait", this.#lockTimeout);
+    }
+  }
+
+  #read(
+    hold: Hold<string>,
+    waited: boolean,
+    ctx: unknown,
+  ): Awaitable<OpenResult> {
+    const opened = (record: StoredRecord | undefined): OpenResult => {
+      if (isAlive(record)) return this.#held(hold, record, ctx);
+      // an end during the read counts as an end during the wait
+      waited ||= hold.state === "revoked";
+      this.#mutex.release(hold);
+      return { missing: true, waited };
+    };
+    return onFailure(
+      () => chain(this.#store.read(hold.key, ctx), opened),
+      () => this.#mutex.release(hold),
+    );
+  }
+
+  #held(hold: Hold<string>, record: StoredRecord, ctx: unknown): HeldSession {
+    return {
+      sid: hold.key,
+      record,
+      release: () => this.#mutex.release(hold),
+      revoked: () => hold.state === "revoked" ? { why: hold.why } : undefined,
+      close: (next, expected = record.version) => {
+        if (hold.state === "revoked") return { status: "ended", why: hold.why };
+        if (hold.state === "lost") {
+          this.#counts.timeouts++;
+          return { status: "lost" };
+        }
+        if (!next) {
+          this.#mutex.release(hold);
+          return { status: "done", version: record.version };
+        }
+        return this.#close(hold, next, expected, ctx);
+      },
+    };
+  }
+
+  #close(
+    hold: Hold<string>,
+    record: SessionRecord,
+    expected: Version,
+    ctx: unknown,
+  ): Awaitable<CloseResult> {
+    hold.committing = true;
+    const written = (version: Version | undefined): Awaitable<CloseResult> => {
+      if (hold.state === "revoked") return this.#undo(hold, ctx);
+      if (version === undefined) return this.#refused(hold, ctx);
+      this.#mutex.release(hold);
+      return { status: "done", version };
+    };
+    return onFailure(
+      () =>
+        this.#write(
+          hold,
+          ctx,
+          "write",
+          (records) => records.write(hold.key, record, expected, ctx),
+          written,
+        ),
+      () => this.#mutex.release(hold),
+    );
+  }
+
+  /** Writes, and continues with the result once no termination is in progress. */
+  #write<T, R>(
+    hold: Hold<string>,
+    ctx: unknown,
+    operation: string,
+    write: (records: RecordStore) => Awaitable<T>,
+    next: (value: T) => Awaitable<R>,
+  ): Awaitable<R> {
+    let sent: Awaitable<T> | undefined;
+    const answer = this.#store.call(
+      operation,
+      (records) => sent = write(records),
+    );
+    if (!(answer instanceof Promise)) return next(answer);
+    return this.#answered(hold.key, ctx, answer, sent as Promise<T>, next);
+  }
+
+  /** @param sent the store's own promise, which may settle after `answer` timed out */
+  async #answered<T, R>(
+    sid: string,
+    ctx: unknown,
+    answer: Promise<T>,
+    sent: Promise<T>,
+    next: (value: T) => Awaitable<R>,
+  ): Promise<R> {
+    const { tombstones, terminating } = this.#store;
+    tombstones.writeStarted(sid);
+    let value: T;
+    try {
+      value = await answer;
+    } catch (error) {
+      // the store may still apply the write
+      this.#undoLate(sid, ctx, sent);
+      throw error;
+    }
+    try {
+      const termination = terminating.get(sid);
+      if (termination) await termination;
+      return await next(value);
+    } finally {
+      tombstones.writeSettled(sid);
+    }
+  }
+
+  async #undoLate(
+    sid: string,
+    ctx: unknown,
+    sent: Promise<unknown>,
+  ): Promise<void> {
+    const { tombstones } = this.#store;
+    try {
+      await sent;
+      if (tombstones.has(sid)) await this.#destroy(sid, ctx);
+    } catch {
+      // reported to the caller already
+    } finally {
+      tombstones.writeSettled(sid);
+    }
+  }
+
+  async #undo(hold: Hold<string>, ctx: unknown): Promise<CloseResult> {
+    await this.#destroy(hold.key, ctx);
+    return { status: "ended", why: hold.why };
+  }
+
+  async #destroy(sid: string, ctx: unknown): Promise<void> {
+    await this.#store.destroy(sid, ctx);
+    const { tombstones } = this.#store;
+    // a newer tombstone also covers reads that began before this destroy
+    if (tombstones.has(sid)) tombstones.add(sid);
+  }
+
+  #refused(hold: Hold<string>, ctx: unknown): Awaitable<CloseResult> {
+    return onFailure(
+      () =>
+        chain(
+          this.#store.read(hold.key, ctx),
+          (record): CloseResult => {
+            if (isAlive(record)) return { status: "changed", record };
+            this.#mutex.release(hold);
+            return { status: "ended" };
+          },
+        ),
+      () => this.#mutex.release(hold),
+    );
+  }
+}

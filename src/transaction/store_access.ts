@@ -1,0 +1,97 @@
+/**
+ * Calls to the store: limited in time, and blind to sessions that were
+ * recently terminated in this process.
+ *
+ * @module
+ */
+import { isThenable, toStoreError, withTimeout } from "../base/async.ts";
+import { type Awaitable, isAlive, type StoredRecord } from "../api/store.ts";
+import type { RecordStore } from "../stores/record_store.ts";
+import { Tombstones } from "./tombstones.ts";
+
+/** The store as transactions use it. */
+export class StoreAccess {
+  /** Recently terminated ids; reads of them that began before the end are ignored. */
+  readonly tombstones: Tombstones = new Tombstones();
+  /** Terminations in progress in this process, by session id. */
+  readonly terminating: Map<string, Promise<boolean>> = new Map();
+  readonly #records: RecordStore;
+  readonly #timeout: number;
+
+  /** @param timeout limit of one store call, in ms */
+  constructor(records: RecordStore, timeout: number) {
+    this.#records = records;
+    this.#timeout = timeout;
+  }
+
+  /** Whether other processes may use the store. */
+  get isShared(): boolean {
+    return this.#records.scope === "shared";
+  }
+
+  /** See {@linkcode RecordStore.mayReadContext}. */
+  get mayReadContext(): boolean {
+    return this.#records.mayReadContext === true;
+  }
+
+  /** See {@linkcode RecordStore.needsContext}. */
+  get needsContext(): boolean {
+    return this.#records.needsContext === true;
+  }
+
+  /**
+   * Calls the store.
+   *
+   * @throws {SessionStoreError} when the store fails, or gives no answer
+   * within the limit
+   */
+  call<T>(
+    operation: string,
+    call: (records: RecordStore) => Awaitable<T>,
+    limit: number = this.#timeout,
+  ): Awaitable<T> {
+    let answer: Awaitable<T>;
+    try {
+      answer = call(this.#records);
+    } catch (cause) {
+      throw toStoreError(operation, cause);
+    }
+    if (!isThenable(answer)) return answer;
+    return withTimeout(answer as Promise<T>, operation, limit);
+  }
+
+  /** Reads a record; `undefined` for a session that ended after the read began. */
+  read(sid: string, ctx: unknown): Awaitable<StoredRecord | undefined> {
+    const { tombstones } = this;
+    const since = tombstones.clock;
+    const visible = (record: StoredRecord | undefined) =>
+      isAlive(record) && tombstones.hides(sid, since) ? undefined : record;
+    const record = this.call("read", (records) => records.read(sid, ctx));
+    return record instanceof Promise ? record.then(visible) : visible(record);
+  }
+
+  /**
+   * Destroys a session, whatever locks it.
+   *
+   * @returns whether it existed, as far as the store reports
+   */
+  destroy(
+    sid: string,
+    ctx: unknown,
+    options?: { readonly movedTo?: string },
+  ): Awaitable<boolean> {
+    return this.call(
+      "destroy",
+      (records) => records.destroy(sid, options, ctx),
+    );
+  }
+
+  /**
+   * Whether a session is known to have ended although the store may report a
+   * later `destroy` of it as successful.
+   */
+  isKnownEnded(sid: string): boolean {
+    return this.#records.reportsExistence === false &&
+      this.tombstones.has(sid);
+  }
+}
