@@ -29,8 +29,8 @@ const THIRTY_DAYS = 30 * ONE_DAY;
 const ONE_YEAR = 365 * ONE_DAY;
 /** The length of a session id: 144 random bits; OWASP ASVS 7.2.3 asks for 128. */
 const SESSION_ID_LENGTH = 24;
-/** Names that an event of the application must not have: those that Socket.IO reserves, and ours. */
-const TAKEN_EVENTS: ReadonlySet<string> = new Set([
+/** Names that an event of the application must not have: those of Socket.IO, and the bridge\'s. */
+const RESERVED_EVENTS: ReadonlySet<string> = new Set([
   "connect",
   "connect_error",
   "disconnect",
@@ -183,7 +183,7 @@ function checkEndEvent(o: OptionReader, event: unknown): void {
   const name = "onSessionEnd.event";
   const expected = "the name of an event that is neither Socket.IO's nor ours";
   if (typeof event !== "string") o.wrong(name, expected, event);
-  if (event === "" || TAKEN_EVENTS.has(event)) {
+  if (event === "" || RESERVED_EVENTS.has(event)) {
     o.wrong(name, expected, event, RangeError);
   }
 }

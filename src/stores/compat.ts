@@ -1,7 +1,7 @@
 /**
- * Stores that were written for others, as stores of the basic tier: those of
- * express-session and those of Keyv. Two processes on such a store are not
- * safe from each other, whatever stands behind it.
+ * Adapters that make stores of express-session, and Keyv, stores of the basic
+ * tier. Two processes on such a store can overwrite each other's changes,
+ * whatever its database is.
  *
  * @module
  */
@@ -11,13 +11,13 @@ import { type BasicStore, ONE_DAY, type SessionData } from "../api/store.ts";
 
 export type * from "../api/store_contract.ts";
 
-/** How an express-session store answers. */
+/** The callback of an express-session store. */
 export type ExpressCallback<T = unknown> = (
   error?: unknown,
   result?: T | null,
 ) => void;
 
-/** What is used of an express-session store. */
+/** The methods of an express-session store that are used. */
 export interface ExpressStore {
   /** Calls back with the session, or with nothing. */
   get(sid: string, callback: ExpressCallback<object>): unknown;
@@ -25,7 +25,7 @@ export interface ExpressStore {
   set(sid: string, session: ExpressSession, callback: ExpressCallback): unknown;
   /** Removes the session. */
   destroy(sid: string, callback: ExpressCallback): unknown;
-  /** Prolongs its life, where the store can. */
+  /** Restarts its life, where the store can. */
   touch?(
     sid: string,
     session: ExpressSession,
@@ -33,22 +33,22 @@ export interface ExpressStore {
   ): unknown;
 }
 
-/** What an express-session store is given as a session. */
+/** The session object that an express-session store is given. */
 export interface ExpressSession {
-  /** From which stores tell how long the session lives. */
+  /** The cookie, from which stores derive how long the session lives. */
   readonly cookie: {
-    /** In ms, as it was set. */
+    /** The life in ms, as it was set. */
     readonly originalMaxAge: number;
-    /** In ms from now. */
+    /** The rest of its life, in ms from now. */
     readonly maxAge: number;
-    /** The same as a moment. */
+    /** The end of its life. */
     readonly expires: Date;
-    /** As for every cookie of a session. */
+    /** Always `true`. */
     readonly httpOnly: boolean;
-    /** The whole site. */
+    /** Always `"/"`. */
     readonly path: string;
   };
-  /** The session as JSON text, apart from what the store may add beside it. */
+  /** The session as JSON text, separate from keys that the store may add. */
   readonly koa: string;
 }
 
@@ -56,10 +56,10 @@ export interface ExpressSession {
  * Makes a store of express-session a store for the bridge: connect-redis,
  * connect-pg-simple, session-file-store, memorystore and their like.
  *
- * The session is stored as JSON text under the key `koa`, so nothing that the
- * store or its database does to objects reaches it, and a session may have a
- * key named `cookie`. Sessions that express-session itself has stored are not
- * seen. Where an express-session store counts in seconds, so do lives here.
+ * The session is stored as JSON text under the key `koa`, so conversions by the
+ * store or its database do not affect it, and a session may have a key named
+ * `cookie`. Sessions that express-session itself has stored are ignored. If the
+ * store rounds to seconds, lives are rounded to seconds.
  *
  * @param store an instance, connected if it has to be
  * @returns a store whose methods reject with the error that a callback is given
@@ -75,7 +75,7 @@ export interface ExpressSession {
  * bridgeSession(app, io, { store });
  * ```
  *
- * @example What an express-session store looks like
+ * @example A minimal express-session store
  * ```ts
  * import { type ExpressStore, fromExpressStore } from "@koa-io/session/compat";
  * import { assertEquals } from "@std/assert";
@@ -131,9 +131,9 @@ export interface KeyvLike {
  * Makes a Keyv a store for the bridge, with whatever database it has: Postgres,
  * MongoDB, MySQL, etcd, Redis…
  *
- * It must have been made with `throwOnErrors: true`. Otherwise Keyv answers
- * "no such session" when its database is down, and users were logged out. Some
- * adapters, `@keyv/redis` among them, have an option of that name of their own.
+ * It must have been made with `throwOnErrors: true`. Otherwise Keyv reports a
+ * missing session when its database is down, and users are logged out. Some
+ * adapters, `@keyv/redis` among them, have their own option of that name.
  *
  * @param keyv an instance; values are JSON text under the session's id, so give it a namespace of its own
  * @returns a store whose methods reject with Keyv's errors
@@ -155,7 +155,7 @@ export interface KeyvLike {
  * bridgeSession(app, io, { store: fromKeyv(keyv) });
  * ```
  *
- * @example What is used of it
+ * @example A minimal Keyv
  * ```ts
  * import { fromKeyv } from "@koa-io/session/compat";
  * import { assertEquals } from "@std/assert";

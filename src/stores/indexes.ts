@@ -1,15 +1,15 @@
 /**
- * Whose sessions a store holds.
+ * Indexes of a store in memory: sessions by client and by user, and moved ids.
  *
  * @module
  */
 import { MOVED_FOR, type SessionRecord } from "../api/store.ts";
 import { TtlMap } from "../base/ttl_map.ts";
 
-/** Whom a session belongs to. */
+/** The client and the user that a session belongs to. */
 export type Owners = Pick<SessionRecord, "clientId" | "user">;
 
-/** The sessions of a client, of which the last counts, and those of a user. */
+/** The last session of each client, and all sessions of each user. */
 export class OwnerIndex {
   readonly #byClient = new Map<string, string>();
   readonly #byUser = new Map<string, Set<string>>();
@@ -27,7 +27,7 @@ export class OwnerIndex {
     this.#addUser(sid, user);
   }
 
-  /** A session may belong to others now. A late write of one that is being replaced takes nothing back. */
+  /** Updates a session's client and user. A late write of a session that its client has replaced leaves the client's index as it is. */
   replace(sid: string, old: Owners, now: Owners): void {
     const { clientId } = now;
     if (old.clientId !== clientId) {
@@ -65,18 +65,18 @@ export class OwnerIndex {
   }
 }
 
-/** Where sessions went that were regenerated a moment ago, for those under way to their old ids. */
+/** The new ids of recently regenerated sessions, for requests already sent with the old ones. */
 export class MovedIds {
   readonly #ids = new TtlMap<{ readonly to: string; readonly until: number }>(
     ({ until }) => until,
   );
 
-  /** Remembers that `from` goes on as `to`. */
+  /** Records that the session `from` has the new id `to`. */
   set(from: string, to: string): void {
     this.#ids.set(from, { to, until: Date.now() + MOVED_FOR });
   }
 
-  /** Where `from` went, if that was not too long ago. */
+  /** The new id of `from`, within {@linkcode MOVED_FOR} ms. */
   get(from: string): string | undefined {
     const moved = this.#ids.get(from);
     return moved && moved.until > Date.now() ? moved.to : undefined;

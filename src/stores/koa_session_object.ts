@@ -1,14 +1,14 @@
 /**
- * koa-session's object as a store keeps it, and a record, one from the other.
+ * Converts between records and koa-session's objects, as stored and as loaded.
  * koa-session keeps its bookkeeping among the data, under names that begin with
- * an underscore; what else the bridge needs to know stands under `_bridge`.
+ * an underscore; the bridge's further fields are under `_bridge`.
  *
  * @module
  */
 import { ONE_DAY, type SessionData, type SessionRecord } from "../api/store.ts";
 import type { KoaContext } from "../api/koa.ts";
 
-/** What stands under the `_bridge` key of a stored object. */
+/** The fields under the `_bridge` key of a stored object. */
 interface Attached {
   readonly clientId?: string;
   readonly settled?: boolean;
@@ -19,18 +19,18 @@ interface Attached {
   readonly user?: string;
 }
 
-/** A store that looks ids up in a plain object may answer with a method of it. */
+/** Whether a store returned a session: one that looks ids up in a plain object may return its methods. */
 export function isSession(found: unknown): found is SessionData {
   return typeof found === "object" && found !== null && !Array.isArray(found);
 }
 
-/** The object that an atomic store shows to koa-session, without what the bridge knows. */
+/** The object that an atomic store returns to koa-session, without the bridge's fields. */
 export function toSession(record: SessionRecord): SessionData {
   const session = JSON.parse(record.data) as SessionData;
-  return mark(session, record.cookie, record.maxAge);
+  return addBookkeeping(session, record.cookie, record.maxAge);
 }
 
-/** A record from koa-session's object; what the session was bound to stays. */
+/** A record from koa-session's object; client, user and absolute end are those of the old record. */
 export function fromSession(
   session: SessionData,
   ttl: number,
@@ -50,10 +50,10 @@ export function fromSession(
   };
 }
 
-/** The object that a basic store keeps: the whole record. */
+/** The object for a basic store: the whole record. */
 export function toStoredObject(record: SessionRecord): SessionData {
   const browser = record.cookie === "session";
-  const object = mark(
+  const object = addBookkeeping(
     JSON.parse(record.data) as SessionData,
     browser ? "session" : record.expires,
     record.maxAge,
@@ -71,14 +71,14 @@ export function toStoredObject(record: SessionRecord): SessionData {
   return object;
 }
 
-/** The record that a basic store keeps, or what can be told of an object that another wrote. */
+/** The record from an object of a basic store; with defaults if other software has written it. */
 export function fromStoredObject(
   object: SessionData,
   maxAge: number | "session",
 ): SessionRecord {
   const data: [string, unknown][] = [];
   for (const key of Object.keys(object)) {
-    // names with an underscore are koa-session's own: it drops all others of that kind
+    // names with a leading underscore are reserved by koa-session, which drops unknown ones
     if (key[0] !== "_") data.push([key, object[key]]);
   }
   const attached =
@@ -99,8 +99,8 @@ export function fromStoredObject(
   };
 }
 
-/** Adds koa-session's own: when the session ends, and how long it lives. */
-function mark(
+/** Adds koa-session's bookkeeping: when the session ends, and how long it lives. */
+function addBookkeeping(
   session: SessionData,
   end: number | "session" | undefined,
   maxAge: number,
@@ -117,22 +117,22 @@ function numberOf(value: unknown): number | undefined {
   return typeof value === "number" ? value : undefined;
 }
 
-/** What a request wants to have written. */
+/** The fields of a session that a request writes. */
 export interface SessionWrite {
   readonly data: string;
   readonly maxAge: number;
   readonly cookie: number | "session";
 }
 
-/** A cookie that ends this soon, in ms, could end while koa-session looks at it. */
+/** A cookie that ends within this many ms could end while koa-session processes it. */
 const COOKIE_MARGIN = 20;
 
-/** The object that koa-session is to load. */
+/** The object that koa-session loads. */
 export function toKoaSession(record: SessionRecord): SessionData {
   const data = JSON.parse(record.data) as SessionData;
   if (record.cookie === "session") {
     data._session = true;
-    // an end in the past is the one that koa-session must see
+    // koa-session must see an end in the past
     if (record.expires <= Date.now()) data._expire = record.expires;
     return data;
   }
@@ -142,8 +142,9 @@ export function toKoaSession(record: SessionRecord): SessionData {
 }
 
 /**
- * The end of the cookie. Sockets keep a session alive past it: koa-session is
- * to renew the cookie then, not to drop the session, so it sees a moment ahead.
+ * The end of the cookie. Sockets can keep a session alive past it: koa-session
+ * is to renew the cookie then, not to drop the session, so the end is set a
+ * little in the future.
  */
 function cookieEnd(record: SessionRecord, now: number): number {
   const { cookie, expires, maxAge } = record;
@@ -153,17 +154,17 @@ function cookieEnd(record: SessionRecord, now: number): number {
     : now + Math.min(1_000, Math.max(maxAge / 4, 1));
 }
 
-/** What koa-session wants to have stored. The object is its to give: it is taken apart. */
+/** The write from the object that koa-session saves. The object is modified. */
 export function fromKoaSession(
   data: SessionData,
   ctx: KoaContext,
 ): SessionWrite {
   const { _expire, _maxAge, _session } = data;
-  // last come, first gone: any other order would turn the object into a slow dictionary
+  // in reverse order of their addition: any other order turns the object into a slow dictionary
   delete data._session;
   delete data._maxAge;
   delete data._expire;
-  // after its first save of a browser-session, koa-session forgets that it was one
+  // after the first save of a browser-session, koa-session no longer marks it as one
   const browser = _session === true || ctx.sessionOptions.maxAge === undefined;
   const maxAge = !browser && typeof _maxAge === "number" ? _maxAge : ONE_DAY;
   return {

@@ -1,13 +1,13 @@
 /**
- * {@linkcode SessionStore}, the in-memory store that the rules of the contract
- * were written beside.
+ * {@linkcode SessionStore}, the in-memory store and the reference of the store
+ * contract.
  *
  * @module
  */
 import { EventEmitter } from "node:events";
 import { refuse } from "../base/arguments.ts";
 import { type Entry, MemoryEntries } from "./memory/entries.ts";
-import { Alarm } from "../base/expiry_heap.ts";
+import { Cleanup } from "./memory/cleanup.ts";
 import {
   checkOptions,
   life,
@@ -30,28 +30,19 @@ import { MovedIds } from "./indexes.ts";
 export interface SessionStoreEvents {
   /** A session was written; `isNew` when there was none before. */
   set: [store: SessionStore, sid: string, isNew: boolean];
-  /** A session was removed, for whatever reason. */
+  /** A session was removed, for any reason. */
   destroy: [store: SessionStore, sid: string];
-  /** A clean-up removed this many. */
+  /** A clean-up removed this many sessions. */
   cleanup: [store: SessionStore, cleared: number];
   /** A session was removed, and why. */
   removed: [sid: string, reason: RemovalReason, record: SessionRecord];
 }
 
-/** The least pause between two clean-ups by the timer, in ms. */
-const SWEEP_PAUSE = 1_000;
-
-/** For how long one turn of the event loop removes entries, in ms, so that a great clean-up stalls nobody. */
-const SWEEP_MS = 1;
-
-/** How many are removed between two looks at the clock: memory that was long unused makes each slow. */
-const SWEEP_BATCH = 20;
-
 /**
- * Sessions in this process's memory, with a time to live. What it holds is
- * JSON text: callers get copies and cannot corrupt it. It is the default store
- * of the bridge, a store for koa-session by itself, and the reference of the
- * atomic tier.
+ * Sessions in this process's memory, with a time to live. They are held as
+ * JSON text: callers get copies and cannot corrupt them. It is the default
+ * store of the bridge, can be used by koa-session without the bridge, and is
+ * the reference of the atomic tier.
  *
  * @example
  * ```ts
@@ -69,7 +60,7 @@ const SWEEP_BATCH = 20;
 export class SessionStore implements AtomicStore {
   /** `"process"`: memory is not shared. */
   readonly scope = "process";
-  /** How long a session lives when `set` does not say, in ms. */
+  /** How long a session lives without a `maxAge` of its own, in ms. */
   readonly maxAge: number;
   /** How many sessions it holds at most. */
   readonly maxEntries: number;
@@ -77,12 +68,10 @@ export class SessionStore implements AtomicStore {
   readonly #entries: MemoryEntries;
   readonly #moved = new MovedIds();
   readonly #events = new EventEmitter();
-  readonly #alarm: Alarm | undefined;
-  readonly #cleanupMs: number | undefined;
-  #lastSweep = 0;
+  readonly #cleanup: Cleanup | undefined;
 
   /**
-   * Makes a store; its clean-up timer runs only while there is something to clean up.
+   * Creates a store; its clean-up timer runs only while it holds sessions.
    *
    * @param options see {@linkcode SessionStoreOptions}; options of the bridge may be passed as they are
    * @throws {TypeError} when an option is of the wrong type
@@ -94,16 +83,21 @@ export class SessionStore implements AtomicStore {
     );
     this.maxAge = maxAge;
     this.maxEntries = maxEntries;
-    this.#cleanupMs = autoCleanupMs;
     this.#entries = new MemoryEntries(
       maxEntries,
       (entry, reason) => this.#removed(entry, reason),
     );
     this.#events.setMaxListeners(0);
-    if (autoCleanup) this.#alarm = new Alarm(() => this.#sweep());
+    if (autoCleanup) {
+      this.#cleanup = new Cleanup(
+        this.#entries,
+        autoCleanupMs,
+        (cleared) => this.#events.emit("cleanup", this, cleared),
+      );
+    }
   }
 
-  /** How many sessions there are, those included that have expired and were not yet removed. */
+  /** How many sessions there are, including expired ones that were not yet removed. */
   get size(): number {
     return this.#entries.size;
   }
@@ -125,13 +119,13 @@ export class SessionStore implements AtomicStore {
   }
 
   /**
-   * Stores a session, whoever wrote it last; `null` destroys it.
+   * Stores a session unconditionally; `null` destroys it.
    *
    * @param sid the session's id
-   * @param session an object that JSON can hold
+   * @param session an object that JSON can represent
    * @param maxAge how long it lives, in ms; left out, as long as when it was last set
    * @returns `true`
-   * @throws {TypeError} when the id is no string, or JSON cannot hold the session
+   * @throws {TypeError} when the id is no string, or JSON cannot represent the session
    * @throws {RangeError} when `maxAge` is not above 0
    */
   set(
@@ -159,7 +153,7 @@ export class SessionStore implements AtomicStore {
    * Ends a session, with a `destroy` event.
    *
    * @param sid the session's id
-   * @param options `movedTo`: the id that it goes on under
+   * @param options `movedTo`: its new id
    * @returns whether there was a live one
    */
   destroy(sid: string, options?: { readonly movedTo?: string }): boolean {
@@ -177,7 +171,7 @@ export class SessionStore implements AtomicStore {
   }
 
   /**
-   * Prolongs the life of a session from now on.
+   * Restarts the life of a session, without changing its data.
    *
    * @param sid the session's id
    * @param maxAge in ms; left out, as long as when it was last set
@@ -194,7 +188,7 @@ export class SessionStore implements AtomicStore {
   }
 
   /**
-   * Removes what has expired, at a cost that follows what it removes.
+   * Removes expired sessions, at a cost proportional to their number.
    *
    * @returns how many sessions it removed
    */
@@ -205,7 +199,7 @@ export class SessionStore implements AtomicStore {
   }
 
   /**
-   * Listens to what happens to the store.
+   * Adds a listener to the events of the store.
    *
    * @param event `"set"` → `(store, sid, isNew)`, `"destroy"` → `(store, sid)`, `"cleanup"` → `(store, cleared)`
    * @param listener is called with these
@@ -220,10 +214,10 @@ export class SessionStore implements AtomicStore {
   }
 
   /**
-   * Undoes {@linkcode SessionStore.on}.
+   * Removes a listener that {@linkcode SessionStore.on} added.
    *
-   * @param event the event that was listened to
-   * @param listener the listener given then
+   * @param event the event
+   * @param listener the listener
    * @returns this store
    */
   off<K extends keyof SessionStoreEvents>(
@@ -234,19 +228,17 @@ export class SessionStore implements AtomicStore {
     return this;
   }
 
-  /** Stops the clean-up timer. What is stored stays readable. */
+  /** Stops the clean-up timer. Stored sessions stay readable. */
   close(): void {
-    this.#alarm?.stop();
-    this.#closed = true;
+    this.#cleanup?.stop();
   }
-  #closed = false;
 
   /** The same as {@linkcode SessionStore.close}, for `using`. */
   [Symbol.dispose](): void {
     this.close();
   }
 
-  /** The ids of the sessions, those included that have expired and were not yet removed. */
+  /** The ids of the sessions, including expired ones that were not yet removed. */
   keys(): IterableIterator<string> {
     return this.#entries.ids();
   }
@@ -318,7 +310,7 @@ export class SessionStore implements AtomicStore {
     const before = this.#entries.size;
     const entry = this.#entries.put(sid, record);
     const isNew = this.#entries.size > before;
-    this.#schedule();
+    this.#cleanup?.schedule();
     this.#events.emit("set", this, sid, isNew);
     if (isNew) this.#entries.trim();
     return entry;
@@ -329,31 +321,5 @@ export class SessionStore implements AtomicStore {
     if (this.#events.listenerCount("removed") > 0) {
       this.#events.emit("removed", entry.sid, reason, entry.snapshot());
     }
-  }
-
-  #sweep(): void {
-    const until = performance.now() + SWEEP_MS;
-    let some = this.#entries.expire(SWEEP_BATCH);
-    let cleared = some;
-    while (some === SWEEP_BATCH && performance.now() < until) {
-      some = this.#entries.expire(SWEEP_BATCH);
-      cleared += some;
-    }
-    if (cleared > 0) this.#events.emit("cleanup", this, cleared);
-    this.#lastSweep = Date.now();
-    if (some === SWEEP_BATCH) this.#alarm?.set(this.#lastSweep + 1);
-    else this.#schedule();
-  }
-
-  /** Next time something has expired, or after the interval that was asked for. */
-  #schedule(): void {
-    const { next } = this.#entries;
-    if (this.#closed || next === undefined) return;
-    const interval = this.#cleanupMs;
-    this.#alarm?.set(
-      interval === undefined
-        ? Math.max(next, this.#lastSweep + SWEEP_PAUSE)
-        : Date.now() + interval,
-    );
   }
 }

@@ -1,6 +1,6 @@
 /**
- * What a store in memory holds: records by id, by when they end, by whose they
- * are.
+ * The entries of a store in memory: records by id, by expiry, and by client
+ * and user.
  *
  * @module
  */
@@ -14,15 +14,15 @@ import {
   type StoredRecord,
 } from "../../api/store.ts";
 
-/** What most records have in common: kept once for all that follow each other with the same. */
+/** The fields that most records have in common: consecutive records with equal ones share an object. */
 type Terms = Pick<SessionRecord, "maxAge" | "absoluteEnd" | "settled">;
 
-/** A cookie that ends, as most do, when the record did as it was written. */
+/** The end of a cookie that, as usual, equals the record's `expires` at the time of the write. */
 const AS_WRITTEN = true;
 
 /**
- * A record where it is kept, as small as may be: a number beyond 2³¹ in a field
- * costs three times as much. Nothing but its end ever changes.
+ * A stored record, laid out to take little memory: a number beyond 2³¹ in a
+ * field costs three times as much. Only its end ever changes.
  */
 export class Entry implements StoredRecord, Scheduled {
   slot = -1;
@@ -36,8 +36,8 @@ export class Entry implements StoredRecord, Scheduled {
   #cookie: number | "session" | typeof AS_WRITTEN | undefined;
 
   /**
-   * @param old the entry that this one takes over from: equal ids are kept once
-   * @param terms those of the record
+   * @param old the entry that this one replaces: equal ids share their string
+   * @param terms the record's terms
    */
   constructor(
     sid: string,
@@ -85,7 +85,7 @@ export class Entry implements StoredRecord, Scheduled {
     return this.terms.settled;
   }
 
-  /** What a reader gets: its own copy, as the session was when it was read. */
+  /** A copy for a reader, which later changes do not affect. */
   snapshot(): StoredRecord {
     return {
       data: this.data,
@@ -101,21 +101,21 @@ export class Entry implements StoredRecord, Scheduled {
   }
 }
 
-/** See the module's text. */
+/** The entries of a store, with their indexes by expiry, client and user. */
 export class MemoryEntries {
   readonly owners = new OwnerIndex();
   readonly #limit: number;
   readonly #removed: (entry: Entry, reason: RemovalReason) => void;
   readonly #entries = new Map<string, Entry>();
   readonly #ends = new ExpiryHeap<Entry>();
-  /** Expired a moment ago: a reader is to learn that it expired, not that it never was. */
+  /** Recently expired entries: a reader can distinguish them from sessions that never were. */
   readonly #expired = new TtlMap<Entry>((old) => old.expires + EXPIRED_GRACE);
   readonly #terms: { provisional?: Terms; settled?: Terms } = {};
   #version = 0;
 
   /**
    * @param limit how many to hold at most
-   * @param removed is told of each that is gone
+   * @param removed is called for each removed entry
    */
   constructor(
     limit: number,
@@ -125,30 +125,30 @@ export class MemoryEntries {
     this.#removed = removed;
   }
 
-  /** How many there are, those included that have expired and were not yet removed. */
+  /** The number of entries, including expired ones that were not yet removed. */
   get size(): number {
     return this.#entries.size;
   }
 
-  /** When the next one may have expired, ms since the epoch. */
+  /** When the next entry may expire, ms since the epoch. */
   get next(): number | undefined {
     return this.#ends.next;
   }
 
-  /** The ids of all of them. */
+  /** The ids of all entries. */
   ids(): IterableIterator<string> {
     return this.#entries.keys();
   }
 
-  /** All of them, those included that have expired and were not yet removed. */
+  /** All entries, including expired ones that were not yet removed. */
   values(): IterableIterator<Entry> {
     return this.#entries.values();
   }
 
-  /** The entry of this id, even if it expired a moment ago. */
+  /** The entry of this id, even if it has expired within the grace period. */
   find(sid: string): Entry | undefined {
     const entry = this.#entries.get(sid);
-    if (entry !== undefined && this.#look(entry)) return entry;
+    if (entry !== undefined && this.#use(entry)) return entry;
     const expired = entry ?? this.#expired.get(sid);
     return expired && Date.now() < expired.expires + EXPIRED_GRACE
       ? expired
@@ -158,10 +158,10 @@ export class MemoryEntries {
   /** The entry of this id, if it is alive. */
   alive(sid: string): Entry | undefined {
     const entry = this.#entries.get(sid);
-    return entry !== undefined && this.#look(entry) ? entry : undefined;
+    return entry !== undefined && this.#use(entry) ? entry : undefined;
   }
 
-  /** Writes an entry. One too many is only removed by {@linkcode MemoryEntries.trim}. */
+  /** Writes an entry. The limit is only enforced by {@linkcode MemoryEntries.trim}. */
   put(sid: string, record: SessionRecord): Entry {
     const old = this.#entries.get(sid);
     const terms = this.#termsOf(record, old);
@@ -177,6 +177,7 @@ export class MemoryEntries {
     return entry;
   }
 
+  /** Removes an entry and reports it. */
   remove(entry: Entry, reason: RemovalReason): void {
     this.#entries.delete(entry.sid);
     this.#ends.remove(entry);
@@ -185,7 +186,7 @@ export class MemoryEntries {
     this.#removed(entry, reason);
   }
 
-  /** Makes room where there is one too many. */
+  /** Removes an entry if there is one too many: an expired one, else the least recently used. */
   trim(): void {
     if (this.#entries.size <= this.#limit) return;
     const expired = this.#ends.take(Date.now());
@@ -194,7 +195,7 @@ export class MemoryEntries {
     if (oldest) this.remove(oldest, "evicted");
   }
 
-  /** Removes what has expired, at most `limit` entries, and says how many. */
+  /** Removes at most `limit` expired entries; returns how many. */
   expire(limit: number): number {
     const now = Date.now();
     let cleared = 0;
@@ -210,20 +211,20 @@ export class MemoryEntries {
   #termsOf(record: SessionRecord, old: Entry | undefined): Terms {
     if (old && isSame(old.terms, record)) return old.terms;
     const { maxAge, absoluteEnd, settled } = record;
-    // those of provisional sessions, and those of settled ones
+    // provisional and settled sessions each share the last terms
     const kind = settled ? "settled" : "provisional";
     const last = this.#terms[kind];
     if (last && isSame(last, record)) return last;
     return this.#terms[kind] = { maxAge, absoluteEnd, settled };
   }
 
-  /** Removes the entry if it has expired; says whether it is alive. */
-  #look(entry: Entry): boolean {
+  /** Removes the entry if it has expired, else marks it as used; returns whether it is alive. */
+  #use(entry: Entry): boolean {
     if (entry.expires <= Date.now()) {
       this.remove(entry, "expired");
       return false;
     }
-    // a Map keeps the order of insertion: the least recently used stands first
+    // a Map keeps the order of insertion: the least recently used is first
     if (this.#limit !== Infinity) {
       this.#entries.delete(entry.sid);
       this.#entries.set(entry.sid, entry);

@@ -1,6 +1,6 @@
 /**
- * The options of {@linkcode SessionStore}, checked once, and the lives that its
- * methods are given.
+ * Checks the options of {@linkcode SessionStore}, and the `maxAge` arguments
+ * of its methods.
  *
  * @module
  */
@@ -16,33 +16,33 @@ const THIRTY_DAYS = 30 * ONE_DAY;
 /** The options of {@linkcode SessionStore}. */
 export interface SessionStoreOptions {
   /**
-   * How long a session lives when `set` does not say, in ms.
+   * How long a session lives without a `maxAge` of its own, in ms.
    *
    * @default {2_592_000_000} 30 days
    */
   readonly maxAge?: number | "session" | null | undefined;
   /**
-   * Whether a timer removes what has expired. It never keeps the process alive.
+   * Whether a timer removes expired sessions. It never keeps the process alive.
    *
    * @default {true}
    */
   readonly autoCleanup?: boolean | null | undefined;
   /**
-   * How often at most, in ms.
+   * The interval of the timer, in ms.
    *
-   * @default {1000} when something has expired: sooner than a tenth of `maxAge`
+   * @default {1000} at least, and only when a session has expired
    */
   readonly autoCleanupMs?: number | null | undefined;
   /**
-   * How many sessions to hold at most; beyond, the one that was used least
-   * recently goes.
+   * How many sessions to hold at most; beyond, the least recently used one is
+   * removed.
    *
    * @default {Infinity}
    */
   readonly maxEntries?: number | null | undefined;
 }
 
-/** The options, complete. */
+/** The options with their defaults. */
 export interface CheckedOptions {
   readonly maxAge: number;
   readonly autoCleanup: boolean;
@@ -64,7 +64,7 @@ export function checkOptions(options: SessionStoreOptions): CheckedOptions {
   return { maxAge, autoCleanup, autoCleanupMs, maxEntries };
 }
 
-/** A life in ms: koa-session's own for a session with a browser-session cookie. */
+/** A `maxAge` in ms; `"session"` stands for a day, as in koa-session. */
 export function life(name: string, value: unknown): number | undefined {
   return value === "session" ? ONE_DAY : positive(name, value);
 }
