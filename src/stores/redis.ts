@@ -2,12 +2,12 @@
  * `@koa-io/session/redis`: sessions in Redis or Valkey, shared by any number
  * of processes.
  *
- * Redis 7.0, or Valkey, or later. All that is written at once is written by
- * one script; leases are timed by Redis's own clock, lives by the clocks of
- * the processes, which must agree with it to a few seconds. Session data
- * passes through pub/sub when a session is handed from one process to another:
- * an ACL user needs the channels `<prefix>n:*` and the keys `<prefix>*`. A
- * `maxmemory-policy` other than `noeviction` ends sessions to make room.
+ * It needs Redis 7.0 or Valkey, or later. Each operation is one script; leases
+ * use Redis's own clock, session lives the clocks of the processes, which must
+ * agree with it to a few seconds. Session data passes through pub/sub when a
+ * lease is granted to another process: an ACL user needs the channels
+ * `<prefix>n:*` and the keys `<prefix>*`. With a `maxmemory-policy` other than
+ * `noeviction`, Redis ends sessions to free memory.
  *
  * @module
  */
@@ -23,14 +23,14 @@ import {
   type Version,
 } from "../api/store.ts";
 import { connection } from "./redis/client.ts";
-import { Index, suffice } from "./redis/index.ts";
+import { Index, indexedUntil } from "./redis/index.ts";
 import { checkOptions, type RedisStoreOptions } from "./redis/options.ts";
 import { Queue } from "./redis/queue.ts";
 import { decode, decodeBinding, encode, whole } from "./redis/record.ts";
 import * as scripts from "./redis/scripts.ts";
-import { Space } from "./redis/keys.ts";
+import { Keyspace } from "./redis/keys.ts";
 
-// the contract that this store keeps: its reader needs nothing else
+// the types of the store contract, so that users of this module need no other
 export type * from "../api/store_contract.ts";
 
 export type {
@@ -44,16 +44,16 @@ export type {
 
 export type { RedisStoreOptions };
 
-/** How many holds are remembered to spare their commits an index entry. */
-const MAX_HOLDS = 10_000;
+/** For how many leases the user is recorded, which spares their commits an index entry. */
+const MAX_USERS = 10_000;
 
-/** How many keys one command may name, so that it stalls nobody. */
+/** How many keys one command may have, so that it does not block Redis for long. */
 const MAX_KEYS = 500;
 
 /**
- * A store for many processes. Its operations are scripts that run whole or not
- * at all, one round trip each; who waits for a session is told by a message
- * that carries it. A client's errors reject the call they belong to.
+ * A store for many processes. Its operations are atomic scripts, one round trip
+ * each; a waiter for a session receives it in a message. A client's errors
+ * reject the call they belong to.
  *
  * @example Keep sessions in Redis
  * ```ts
@@ -68,7 +68,7 @@ const MAX_KEYS = 500;
  * }
  * ```
  *
- * @example What is no client is refused by the name of what it lacks
+ * @example An invalid client is refused with the name of the missing method
  * ```ts
  * import { type RedisClient, RedisStore } from "@koa-io/session/redis";
  * import { assertThrows } from "@std/assert";
@@ -80,18 +80,18 @@ const MAX_KEYS = 500;
 export class RedisStore implements SharedStore {
   /** Always `"shared"`. */
   readonly scope = "shared";
-  /** What the names of all keys and channels begin with. */
+  /** The prefix of all keys and channels. */
   readonly prefix: string;
 
-  readonly #space: Space;
+  readonly #keyspace: Keyspace;
   readonly #index: Index;
   readonly #queue: Queue;
-  /** Whose session each holder got: an index entry that stands need not be written again. */
-  readonly #holds = new Map<string, string | undefined>();
+  /** The user of each leased session: an existing index entry need not be written again. */
+  readonly #users = new Map<string, string | undefined>();
   #writes = 0;
 
   /**
-   * Asks nothing of Redis yet.
+   * Creates a store; it sends nothing to Redis yet.
    *
    * @param options see {@linkcode RedisStoreOptions}
    * @throws {TypeError} when the client lacks a method, by its name, or an option is of the wrong type
@@ -100,15 +100,15 @@ export class RedisStore implements SharedStore {
   constructor(options: RedisStoreOptions) {
     const { client, prefix } = checkOptions(options);
     this.prefix = prefix;
-    this.#space = new Space(connection(client), prefix);
-    this.#index = new Index(this.#space);
-    this.#queue = new Queue(this.#space);
+    this.#keyspace = new Keyspace(connection(client), prefix);
+    this.#index = new Index(this.#keyspace);
+    this.#queue = new Queue(this.#keyspace);
   }
 
   /** See {@linkcode SharedStore.read}. */
   async read(sid: string): Promise<StoredRecord | undefined> {
-    const key = this.#space.key("s", sid);
-    return decode(await this.#space.run(scripts.READ, [key], []));
+    const key = this.#keyspace.key("s", sid);
+    return decode(await this.#keyspace.run(scripts.READ, [key], []));
   }
 
   /** See {@linkcode SharedStore.write}. */
@@ -118,10 +118,10 @@ export class RedisStore implements SharedStore {
     expected: Version | null,
   ): Promise<Version | undefined> {
     const version = this.#version();
-    // Ahead of the record, in the same breath: a stray entry is harmless, a missing one is not.
+    // Sent before the record, in the same batch: a superfluous entry is harmless, a missing one is not.
     const index = expected === null
-      ? this.#index.begin(sid, record)
-      : this.#index.enrol(sid, record);
+      ? this.#index.addAll(sid, record)
+      : this.#index.addToUser(sid, record);
     const [[written, stale, old]] = await Promise.all([
       this.#put(
         sid,
@@ -133,7 +133,7 @@ export class RedisStore implements SharedStore {
     ]);
     if (Number(written) === 0) return undefined;
     if (expected !== null) {
-      await this.#index.follow(
+      await this.#index.update(
         sid,
         record,
         decodeBinding(old),
@@ -150,20 +150,20 @@ export class RedisStore implements SharedStore {
   ): Promise<BeginResult | undefined> {
     const version = this.#version();
     const writing = this.#put(sid, record, "", version);
-    // in a cluster the pointer stands elsewhere, and who meets it is to find the session
-    if (this.#space.connection.cluster) await writing;
+    // in a cluster the pointer is on another node: the session must exist before it
+    if (this.#keyspace.connection.cluster) await writing;
     const [[written], before] = await Promise.all([
       writing,
-      this.#index.claim(sid, record),
-      ...this.#index.name(sid, record),
+      this.#index.setClient(sid, record),
+      ...this.#index.addHashAndUser(sid, record),
     ]);
     return Number(written) === 0 ? undefined : { version, before };
   }
 
   /** See {@linkcode SharedStore.extend}. */
   async extend(sid: string, expires: number): Promise<boolean> {
-    const [alive, stale, end, text] = await this.#space.run(scripts.EXTEND, [
-      this.#space.key("s", sid),
+    const [alive, stale, end, text] = await this.#keyspace.run(scripts.EXTEND, [
+      this.#keyspace.key("s", sid),
     ], [
       String(expires),
       whole(expires + EXPIRED_GRACE),
@@ -172,7 +172,7 @@ export class RedisStore implements SharedStore {
     if (Number(alive) === 0) return false;
     if (Number(stale) === 1) {
       const binding = decodeBinding(text);
-      await this.#index.follow(
+      await this.#index.update(
         sid,
         { ...binding, expires: Number(end) },
         binding,
@@ -187,48 +187,52 @@ export class RedisStore implements SharedStore {
     sid: string,
     options?: { readonly movedTo?: string },
   ): Promise<boolean> {
-    const [alive, binding] = await this.#space.run(
+    const [alive, binding] = await this.#keyspace.run(
       scripts.DESTROY,
-      [...this.#line(sid), this.#space.key("m", sid)],
-      [...this.#space.teller(sid), options?.movedTo ?? "", String(MOVED_FOR)],
+      [...this.#leaseKeys(sid), this.#keyspace.key("m", sid)],
+      [
+        ...this.#keyspace.publishArgs(sid),
+        options?.movedTo ?? "",
+        String(MOVED_FOR),
+      ],
     );
     if (Number(alive) === 0) return false;
-    await this.#index.end(sid, decodeBinding(binding));
+    await this.#index.removeAll(sid, decodeBinding(binding));
     return true;
   }
 
   /** See {@linkcode SharedStore.movedTo}. */
   movedTo(sid: string): Promise<string | undefined> {
-    return this.#space.follow(this.#space.key("m", sid));
+    return this.#keyspace.target(this.#keyspace.key("m", sid));
   }
 
   /** See {@linkcode SharedStore.byClient}. */
   byClient(clientId: string): Promise<string | undefined> {
-    return this.#space.follow(this.#space.named("c", clientId));
+    return this.#keyspace.target(this.#keyspace.named("c", clientId));
   }
 
   /** See {@linkcode SharedStore.byHash}. */
   byHash(hash: string): Promise<string | undefined> {
-    return this.#space.follow(this.#space.hashed("h", hash));
+    return this.#keyspace.target(this.#keyspace.hashed("h", hash));
   }
 
   /** See {@linkcode SharedStore.byUser}. */
   async byUser(user: string): Promise<readonly string[]> {
-    const key = this.#space.named("u", user);
-    return (await this.#space.run(scripts.ENROLLED, [key], [])).map(String);
+    const key = this.#keyspace.named("u", user);
+    return (await this.#keyspace.run(scripts.MEMBERS, [key], [])).map(String);
   }
 
   /** See {@linkcode SharedStore.versions}. */
   async versions(
     sids: readonly string[],
   ): Promise<readonly (Version | undefined)[]> {
-    const keys = sids.map((sid) => this.#space.key("s", sid));
-    // in a cluster each key is in a place of its own
-    const step = this.#space.connection.cluster ? 1 : MAX_KEYS;
+    const keys = sids.map((sid) => this.#keyspace.key("s", sid));
+    // in a cluster each key is in a slot of its own
+    const step = this.#keyspace.connection.cluster ? 1 : MAX_KEYS;
     const answers: Promise<readonly unknown[]>[] = [];
     for (let from = 0; from < keys.length; from += step) {
       const some = keys.slice(from, from + step);
-      answers.push(this.#space.run(scripts.VERSIONS, some, []));
+      answers.push(this.#keyspace.run(scripts.VERSIONS, some, []));
     }
     return (await Promise.all(answers)).flat().map((version) =>
       version == null ? undefined : String(version)
@@ -238,7 +242,7 @@ export class RedisStore implements SharedStore {
   /**
    * See {@linkcode SharedStore.acquire}.
    *
-   * @throws {Error} when Redis does not answer, when its channel cannot be listened to, or when the store is closed
+   * @throws {Error} when Redis does not answer, when the channel cannot be subscribed to, or when the store is closed
    */
   async acquire(
     sid: string,
@@ -249,9 +253,9 @@ export class RedisStore implements SharedStore {
     const holder = encodeURIComponent(token);
     const acquired = await this.#queue.acquire(sid, holder, holdMs, waitMs);
     if (acquired.status === "granted") {
-      this.#holds.set(holder, acquired.record.user);
-      if (this.#holds.size > MAX_HOLDS) {
-        this.#holds.delete(this.#holds.keys().next().value!);
+      this.#users.set(holder, acquired.record.user);
+      if (this.#users.size > MAX_USERS) {
+        this.#users.delete(this.#users.keys().next().value!);
       }
     }
     return acquired;
@@ -264,23 +268,23 @@ export class RedisStore implements SharedStore {
     record: SessionRecord | undefined,
   ): Promise<CommitResult> {
     const holder = encodeURIComponent(token);
-    const args = [...this.#space.teller(sid), holder];
+    const args = [...this.#keyspace.publishArgs(sid), holder];
     const index: Promise<unknown>[] = [];
     if (record) {
       args.push(this.#version(), ...encode(record));
-      if (!this.#holds.has(holder) || this.#holds.get(holder) !== record.user) {
-        index.push(...this.#index.enrol(sid, record));
+      if (!this.#users.has(holder) || this.#users.get(holder) !== record.user) {
+        index.push(...this.#index.addToUser(sid, record));
       }
     }
-    this.#holds.delete(holder);
+    this.#users.delete(holder);
     const [[status, version, stale, old]] = await Promise.all([
-      this.#space.run(scripts.COMMIT, this.#line(sid), args),
+      this.#keyspace.run(scripts.COMMIT, this.#leaseKeys(sid), args),
       ...index,
     ]);
     if (String(status) === "m") return { status: "missing" };
     if (String(status) === "l") return { status: "lost" };
     if (record) {
-      await this.#index.follow(
+      await this.#index.update(
         sid,
         record,
         decodeBinding(old),
@@ -291,8 +295,8 @@ export class RedisStore implements SharedStore {
   }
 
   /**
-   * Closes the connection that the store opened; the client stays open. Who
-   * waits for a session is refused.
+   * Closes the connection that the store opened; the client stays open.
+   * Pending `acquire` calls reject.
    */
   close(): Promise<void> {
     return this.#queue.close();
@@ -310,18 +314,18 @@ export class RedisStore implements SharedStore {
     version: Version,
   ): Promise<readonly unknown[]> {
     const args = [expected, String(version), ...encode(record)];
-    return this.#space.run(scripts.WRITE, [this.#space.key("s", sid)], [
+    return this.#keyspace.run(scripts.WRITE, [this.#keyspace.key("s", sid)], [
       ...args,
-      suffice(record),
+      indexedUntil(record),
     ]);
   }
 
-  /** Never comes back: the queue's name is random, and this counts. */
+  /** Unique: a random name of this queue, and a counter. */
   #version(): string {
     return `${this.#queue.node}.${++this.#writes}`;
   }
 
-  #line(sid: string): readonly string[] {
-    return [this.#space.key("s", sid), this.#space.key("w", sid)];
+  #leaseKeys(sid: string): readonly string[] {
+    return [this.#keyspace.key("s", sid), this.#keyspace.key("w", sid)];
   }
 }

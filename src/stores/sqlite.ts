@@ -23,34 +23,34 @@ import { SqliteLeases } from "./sqlite/leases.ts";
 import { checkOptions, type SqliteStoreOptions } from "./sqlite/options.ts";
 import { type Row, SqliteSessions, toRecord } from "./sqlite/sessions.ts";
 
-// the contract that this store keeps: its reader needs nothing else
+// the types of the store contract, so that users of this module need no other
 export type * from "../api/store_contract.ts";
 
 export type { SqliteStoreOptions };
 
-/** The listeners of {@linkcode SqliteStore}: what was removed through this instance. */
+/** The listeners of {@linkcode SqliteStore}; they receive removals through this instance only. */
 export interface SqliteStoreEvents {
-  /** A session was removed, for whatever reason. */
+  /** A session was removed, for any reason. */
   destroy: [store: SqliteStore, sid: string];
   /** A session was removed, and why. */
   removed: [sid: string, reason: RemovalReason, record: SessionRecord];
-  /** A timed clean-up failed; told only to those who listen. */
+  /** A timed clean-up failed; emitted only if there is a listener. */
   error: [error: unknown];
 }
 
-/** How many sessions one transaction of a clean-up removes: others must get their turn. */
+/** How many sessions one transaction of a clean-up removes, so that other processes can write in between. */
 const CLEANUP_BATCH = 500;
 
 /**
- * Sessions in one SQLite file, which survives restarts and crashes and which
- * several processes of one machine may share. It needs Node 22.13 or newer, or
+ * Sessions in one SQLite file, which survives restarts and crashes and can be
+ * shared by the processes of one machine. It needs Node 22.13 or newer, or
  * Deno with `--allow-read` and `--allow-write` for the file.
  *
- * Who waits for a session that is held in the same process is woken at once.
- * Across processes nobody can be woken: the waiting process looks every 2 to
- * 20 ms, without taking SQLite's write lock, and when the lease runs out.
+ * A waiter for a session that is held in the same process is woken at once.
+ * Across processes there is no notification: the waiting process polls every 2
+ * to 20 ms, without taking SQLite's write lock, and when the lease expires.
  *
- * @example Keep sessions over restarts
+ * @example Write and read a record
  * ```ts
  * import { SqliteStore } from "@koa-io/session/sqlite";
  * import { assertEquals } from "@std/assert";
@@ -70,7 +70,7 @@ const CLEANUP_BATCH = 500;
  * assertEquals(await store.read("sid"), { ...record, version: version! });
  * ```
  *
- * @example Hand it to the bridge
+ * @example Use it with the bridge
  * ```ts ignore
  * import { bridgeSession } from "@koa-io/session";
  * import { SqliteStore } from "@koa-io/session/sqlite";
@@ -90,7 +90,7 @@ export class SqliteStore implements SharedStore {
   readonly #cleanupMs: number;
 
   /**
-   * Opens the file, at once.
+   * Opens the file, synchronously.
    *
    * @param options see {@linkcode SqliteStoreOptions}
    * @throws {TypeError} when an option is of the wrong type
@@ -133,7 +133,7 @@ export class SqliteStore implements SharedStore {
         if (row?.version !== expected || this.#leases.isHeld(row)) {
           return undefined;
         }
-        // an overdue holder has been passed by: it must not write over this
+        // an overdue holder loses its lease: it must not overwrite this
         this.#leases.release(sid);
         return this.#sessions.put(sid, record, row);
       })
@@ -244,9 +244,9 @@ export class SqliteStore implements SharedStore {
   }
 
   /**
-   * Removes what has expired, in bounded transactions, so that other processes
-   * are not kept waiting. What expired within the last {@linkcode EXPIRED_GRACE}
-   * ms stays until its time has come.
+   * Removes expired sessions, in bounded transactions, so that other processes
+   * can write in between. Sessions that expired within the last
+   * {@linkcode EXPIRED_GRACE} ms stay.
    *
    * @returns how many sessions it removed
    */
@@ -266,8 +266,8 @@ export class SqliteStore implements SharedStore {
   }
 
   /**
-   * Listens to what is removed through this instance; what other processes
-   * remove is not told.
+   * Adds a listener to removals through this instance; removals by other
+   * processes are not reported.
    *
    * @param event `"destroy"` → `(store, sid)`, `"removed"` → `(sid, reason, record)`
    * @param listener is called with these
@@ -282,10 +282,10 @@ export class SqliteStore implements SharedStore {
   }
 
   /**
-   * Undoes {@linkcode SqliteStore.on}.
+   * Removes a listener that {@linkcode SqliteStore.on} added.
    *
-   * @param event the event that was listened to
-   * @param listener the listener given then
+   * @param event the event
+   * @param listener the listener
    * @returns this store
    */
   off<K extends keyof SqliteStoreEvents>(
@@ -296,7 +296,7 @@ export class SqliteStore implements SharedStore {
     return this;
   }
 
-  /** Closes the file. Who still waits for a session is refused; a second call does nothing. */
+  /** Closes the file. Pending `acquire` calls reject; a second call does nothing. */
   close(): void {
     this.#alarm?.stop();
     this.#leases.close();
@@ -324,7 +324,7 @@ export class SqliteStore implements SharedStore {
     try {
       await this.cleanup();
     } catch (error) {
-      // whoever reads or writes will be told the same; without a listener, emit would throw
+      // reads and writes fail in the same way; without a listener, emit would throw
       if (this.#events.listenerCount("error") > 0) {
         this.#events.emit("error", error);
       }

@@ -1,23 +1,23 @@
 /**
  * The two Redis clients, described by the members that are used: neither
- * package is imported, so neither need be installed to type-check the other.
+ * package is imported, so that each can be used without the other's types.
  *
  * @module
  */
 import { refuse } from "../../base/arguments.ts";
 import type { Script } from "./scripts.ts";
 
-/** What is listened to on a second connection. */
+/** The events of a second connection. */
 export interface RedisEvents {
   /** Adds a listener, as Node's `EventEmitter` does. */
   on(event: string, listener: (...args: unknown[]) => void): unknown;
 }
 
-/** What {@linkcode NodeRedisClient.duplicate} has to return. */
+/** The result of {@linkcode NodeRedisClient.duplicate}. */
 export interface NodeRedisSubscriber extends RedisEvents {
   /** Connects. */
   connect(): Promise<unknown>;
-  /** Listens to a channel. */
+  /** Subscribes to a channel. */
   subscribe(
     channel: string,
     listener: (message: string, channel: string) => void,
@@ -28,7 +28,7 @@ export interface NodeRedisSubscriber extends RedisEvents {
 
 /** A client, or a cluster, of the package `redis` (node-redis) 4 or later. */
 export interface NodeRedisClient {
-  /** Runs a script that Redis knows. */
+  /** Runs a script that Redis has cached. */
   evalSha(
     sha1: string,
     options: { keys: string[]; arguments: string[] },
@@ -42,9 +42,9 @@ export interface NodeRedisClient {
   duplicate(): NodeRedisSubscriber;
 }
 
-/** What {@linkcode IoredisClient.duplicate} has to return. */
+/** The result of {@linkcode IoredisClient.duplicate}. */
 export interface IoredisSubscriber extends RedisEvents {
-  /** Listens to a channel. */
+  /** Subscribes to a channel. */
   subscribe(channel: string): Promise<unknown>;
   /** Closes the connection. */
   disconnect(): void;
@@ -52,7 +52,7 @@ export interface IoredisSubscriber extends RedisEvents {
 
 /** A client, or a cluster, of the package `ioredis` 5 or later. */
 export interface IoredisClient {
-  /** Runs a script that Redis knows. */
+  /** Runs a script that Redis has cached. */
   evalsha(
     sha1: string,
     numkeys: number,
@@ -67,35 +67,35 @@ export interface IoredisClient {
 /** A connected client of either package. */
 export type RedisClient = NodeRedisClient | IoredisClient;
 
-/** A second connection, which hears what is published on one channel. */
+/** A second connection, subscribed to one channel. */
 export interface Subscriber extends RedisEvents {
-  /** Begins to connect; rejects when the client will not try any more. */
+  /** Connects; rejects when the client stops trying. */
   connect(): Promise<unknown>;
-  /** Safe to be called again. */
+  /** Subscribes; may be called repeatedly. */
   subscribe(): Promise<unknown>;
-  /** Whether it is connected, as far as it knows. */
+  /** Whether it is connected, as far as the client reports. */
   connected(): boolean;
-  /** Resolves when the connection is closed, as far as the client tells; never rejects. */
+  /** Resolves when the connection is closed, as far as the client reports; never rejects. */
   disconnect(): Promise<void>;
 }
 
-/** What the store needs of a client, whichever it is. */
+/** The operations of the store on either client. */
 export interface Connection {
-  /** Whether it speaks to a Redis Cluster. */
+  /** Whether the client is one of a Redis Cluster. */
   readonly cluster: boolean;
   run(
     script: Script,
     keys: readonly string[],
     args: readonly string[],
   ): Promise<unknown>;
-  subscriber(channel: string, hear: (message: string) => void): Subscriber;
+  subscriber(channel: string, onMessage: (message: string) => void): Subscriber;
 }
 
 /** The action in messages that refuse an option. */
 export const MAKING = "make a RedisStore";
 
 /**
- * Tells the clients apart and checks that what is needed is there.
+ * Distinguishes the clients and checks that they have the required methods.
  *
  * @throws {TypeError} when a method is missing, by its name
  */
@@ -114,7 +114,7 @@ export function connection(client: RedisClient): Connection {
   return ioredis ? ofIoredis(client) : ofNodeRedis(client as NodeRedisClient);
 }
 
-/** How a cluster of node-redis is told by which key to find the node. */
+/** The method of a node-redis cluster that takes the key which selects the node. */
 interface NodeRedisCluster {
   sendCommand(
     firstKey: string | undefined,
@@ -136,21 +136,21 @@ function ofNodeRedis(client: NodeRedisClient): Connection {
         throw error;
       });
     },
-    subscriber(channel, hear) {
+    subscriber(channel, onMessage) {
       const duplicate = client.duplicate();
-      const listener = (message: string) => hear(String(message));
+      const listener = (message: string) => onMessage(String(message));
       return {
         on: (event, on) => duplicate.on(event, on),
         connect: () => duplicate.connect(),
         subscribe: () => duplicate.subscribe(channel, listener),
-        // the clusters of some versions do not say
+        // the clusters of some versions do not report it
         connected: () =>
           !("isReady" in duplicate) || duplicate.isReady !== false,
         async disconnect() {
           try {
             await duplicate.disconnect();
           } catch {
-            // throws or rejects, by version, where there is nothing to close
+            // throws or rejects, depending on the version, when there is no connection
           }
         },
       };
@@ -169,7 +169,7 @@ function ofOne(
   return (method, script) => client[method](script, options);
 }
 
-/** Version 4 does not find the key, and so the node, in its own `evalSha`. */
+/** `evalSha` of version 4 does not select the node by the key. */
 function ofCluster(
   client: NodeRedisCluster,
   keys: readonly string[],
@@ -180,8 +180,8 @@ function ofCluster(
     client.sendCommand(keys[0], false, [method, script, ...rest]);
 }
 
-/** A subscriber goes on trying, whatever the client it came from was told. */
-const PATIENT = {
+/** A subscriber keeps reconnecting, whatever the options of its client are. */
+const SUBSCRIBER_OPTIONS = {
   autoResubscribe: true,
   enableOfflineQueue: true,
   enableReadyCheck: false,
@@ -204,19 +204,22 @@ function ofIoredis(client: IoredisClient): Connection {
         throw withoutCommand(error);
       });
     },
-    subscriber(channel, hear) {
+    subscriber(channel, onMessage) {
       const duplicate = (client.duplicate as (
         ...args: unknown[]
       ) => IoredisSubscriber).apply(
         client,
-        cluster ? [[], PATIENT] : [PATIENT],
+        cluster ? [[], SUBSCRIBER_OPTIONS] : [SUBSCRIBER_OPTIONS],
       );
       const connected = () =>
         "status" in duplicate && duplicate.status === "ready";
-      duplicate.on("message", (_channel, message) => hear(String(message)));
+      duplicate.on(
+        "message",
+        (_channel, message) => onMessage(String(message)),
+      );
       return {
         on: (event, on) => duplicate.on(event, on),
-        // connects by itself
+        // it connects on creation
         connect: () =>
           new Promise<void>((resolve, reject) => {
             duplicate.on("ready", () => resolve());
@@ -229,7 +232,7 @@ function ofIoredis(client: IoredisClient): Connection {
         connected,
         disconnect: () =>
           new Promise((resolve) => {
-            // of a connection that is not there it does not say when it ends
+            // without a connection there is no "end" event
             if (connected()) duplicate.on("end", () => resolve());
             else resolve();
             duplicate.disconnect();
@@ -239,7 +242,7 @@ function ofIoredis(client: IoredisClient): Connection {
   };
 }
 
-/** What ioredis puts into an error would bring session ids and data into logs. */
+/** Removes the command that ioredis adds to errors: session ids and data must not get into logs. */
 function withoutCommand(error: unknown): unknown {
   if (error instanceof Error && "command" in error) delete error.command;
   return error;

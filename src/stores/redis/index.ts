@@ -1,122 +1,150 @@
 /**
- * Ways to a session other than by its id. Each entry is a hint under a key of
- * its own, outside of the scripts: in a Redis Cluster it stands elsewhere. It
- * lasts longer than the session, and is renewed before the session outlives it.
+ * The index of sessions by client, hash and user. Each entry is a hint under a
+ * key of its own, outside of the scripts: in a Redis Cluster it is on another
+ * node. It lasts longer than the session, and is renewed before the session
+ * outlives it.
  *
  * @module
  */
 import { EXPIRED_GRACE, type SessionRecord } from "../../api/store.ts";
 import { type Binding, whole } from "./record.ts";
 import * as scripts from "./scripts.ts";
-import type { Space } from "./keys.ts";
+import type { Keyspace } from "./keys.ts";
 
-/** A record as far as the index goes. */
+/** The fields of a record that the index uses. */
 type Entry = Binding & Pick<SessionRecord, "expires">;
 
-/** Up to which end of the session its entries need not be renewed. */
-export function suffice({ expires, maxAge }: Entry): string {
+/** The end of the session up to which its entries need not be renewed. */
+export function indexedUntil({ expires, maxAge }: Entry): string {
   return whole(expires + maxAge / 2);
 }
 
-/** By client, by hash, by user. */
+/** The index of sessions by client, hash and user. */
 export class Index {
-  readonly #space: Space;
+  readonly #keyspace: Keyspace;
 
-  constructor(space: Space) {
-    this.#space = space;
+  constructor(keyspace: Keyspace) {
+    this.#keyspace = keyspace;
   }
 
-  /** Of a new session: all of them. */
-  begin(sid: string, entry: Entry): Promise<unknown>[] {
-    return this.#all(sid, entry, false);
+  /** Adds all entries of a new session. */
+  addAll(sid: string, entry: Entry): Promise<unknown>[] {
+    return this.#addEntries(sid, entry, false);
   }
 
-  /** Of a new session: its client's pointer; says where that pointed to. */
-  async claim(sid: string, entry: Entry): Promise<string | undefined> {
-    const [old] = await Promise.all(this.#point(sid, entry, false));
+  /** Sets the client's pointer to a new session; returns the previous target. */
+  async setClient(sid: string, entry: Entry): Promise<string | undefined> {
+    const [old] = await Promise.all(this.#setClient(sid, entry, false));
     return old == null || old === sid ? undefined : String(old);
   }
 
-  /** Of a new session: all but that. */
-  name(sid: string, entry: Entry): Promise<unknown>[] {
-    return [this.#byHash(sid, entry), ...this.enrol(sid, entry)];
+  /** Adds the other entries of a new session. */
+  addHashAndUser(sid: string, entry: Entry): Promise<unknown>[] {
+    return [this.#setHash(sid, entry), ...this.addToUser(sid, entry)];
   }
 
-  /** Among the sessions of its user. */
-  enrol(sid: string, entry: Entry): Promise<unknown>[] {
+  /** Adds the session to those of its user. */
+  addToUser(sid: string, entry: Entry): Promise<unknown>[] {
     return entry.user === undefined ? [] : [
-      this.#space.run(scripts.ENROL, [this.#space.named("u", entry.user)], [
-        until(entry),
+      this.#keyspace.run(scripts.ADD_MEMBER, [
+        this.#keyspace.named("u", entry.user),
+      ], [
+        expiryOf(entry),
         sid,
       ]),
     ];
   }
 
-  /** After a write: what has changed hands, and what would end too early. Seldom anything. */
-  async follow(
+  /** After a write: updates the entries of a changed client or user, and renews entries that would expire too early. Usually there are none. */
+  async update(
     sid: string,
     entry: Entry,
     old: Binding,
     stale: boolean,
   ): Promise<void> {
-    const bound = old.clientId !== entry.clientId;
-    const given = old.user !== entry.user;
-    if (!stale && !bound && !given) return;
+    const clientChanged = old.clientId !== entry.clientId;
+    const userChanged = old.user !== entry.user;
+    if (!stale && !clientChanged && !userChanged) return;
     await Promise.all([
-      ...(bound ? this.#leaveClient(sid, old) : []),
-      ...(given ? this.#leaveUser(sid, old) : []),
-      ...(bound ? this.#point(sid, entry, false) : []),
-      ...(stale ? this.#all(sid, entry, true) : []),
+      ...(clientChanged ? this.#removeFromClient(sid, old) : []),
+      ...(userChanged ? this.#removeFromUser(sid, old) : []),
+      ...(clientChanged ? this.#setClient(sid, entry, false) : []),
+      ...(stale ? this.#addEntries(sid, entry, true) : []),
     ]);
     if (!stale) return;
-    const key = this.#space.key("s", sid);
-    await this.#space.run(scripts.INDEXED, [key], [suffice(entry)]);
-  }
-
-  /** The session has ended: what is left is litter, no reason to fail. */
-  async end(sid: string, old: Binding): Promise<void> {
-    await Promise.allSettled([
-      this.#space.run(scripts.UNPOINT, [this.#space.named("h", sid)], [sid]),
-      ...this.#leaveClient(sid, old),
-      ...this.#leaveUser(sid, old),
+    const key = this.#keyspace.key("s", sid);
+    await this.#keyspace.run(scripts.SET_INDEXED_UNTIL, [key], [
+      indexedUntil(entry),
     ]);
   }
 
-  /** @param timid not over a pointer to another session */
-  #all(sid: string, entry: Entry, timid: boolean): Promise<unknown>[] {
-    return [...this.name(sid, entry), ...this.#point(sid, entry, timid)];
+  /** Removes the entries of a session that has ended. Errors are ignored: left entries expire. */
+  async removeAll(sid: string, old: Binding): Promise<void> {
+    await Promise.allSettled([
+      this.#keyspace.run(scripts.DELETE_POINTER, [
+        this.#keyspace.named("h", sid),
+      ], [sid]),
+      ...this.#removeFromClient(sid, old),
+      ...this.#removeFromUser(sid, old),
+    ]);
   }
 
-  #byHash(sid: string, entry: Entry): Promise<unknown> {
-    const hash = this.#space.named("h", sid);
-    return this.#space.run(scripts.POINT, [hash], [sid, until(entry), "0"]);
+  /** @param onlyIfOwn keeps a client's pointer to another session */
+  #addEntries(
+    sid: string,
+    entry: Entry,
+    onlyIfOwn: boolean,
+  ): Promise<unknown>[] {
+    return [
+      ...this.addHashAndUser(sid, entry),
+      ...this.#setClient(sid, entry, onlyIfOwn),
+    ];
   }
 
-  #point(sid: string, entry: Entry, timid: boolean): Promise<unknown>[] {
+  #setHash(sid: string, entry: Entry): Promise<unknown> {
+    const hash = this.#keyspace.named("h", sid);
+    return this.#keyspace.run(scripts.SET_POINTER, [hash], [
+      sid,
+      expiryOf(entry),
+      "0",
+    ]);
+  }
+
+  #setClient(
+    sid: string,
+    entry: Entry,
+    onlyIfOwn: boolean,
+  ): Promise<unknown>[] {
     return entry.clientId === undefined ? [] : [
-      this.#space.run(scripts.POINT, [this.#space.named("c", entry.clientId)], [
+      this.#keyspace.run(scripts.SET_POINTER, [
+        this.#keyspace.named("c", entry.clientId),
+      ], [
         sid,
-        until(entry),
-        timid ? "1" : "0",
+        expiryOf(entry),
+        onlyIfOwn ? "1" : "0",
       ]),
     ];
   }
 
-  #leaveClient(sid: string, { clientId }: Binding): Promise<unknown>[] {
+  #removeFromClient(sid: string, { clientId }: Binding): Promise<unknown>[] {
     return clientId === undefined ? [] : [
-      this.#space.run(scripts.UNPOINT, [this.#space.named("c", clientId)], [
+      this.#keyspace.run(scripts.DELETE_POINTER, [
+        this.#keyspace.named("c", clientId),
+      ], [
         sid,
       ]),
     ];
   }
 
-  #leaveUser(sid: string, { user }: Binding): Promise<unknown>[] {
+  #removeFromUser(sid: string, { user }: Binding): Promise<unknown>[] {
     return user === undefined ? [] : [
-      this.#space.run(scripts.STRIKE, [this.#space.named("u", user)], [sid]),
+      this.#keyspace.run(scripts.REMOVE_MEMBER, [
+        this.#keyspace.named("u", user),
+      ], [sid]),
     ];
   }
 }
 
-function until({ expires, maxAge }: Entry): string {
+function expiryOf({ expires, maxAge }: Entry): string {
   return whole(expires + maxAge + EXPIRED_GRACE);
 }

@@ -1,17 +1,17 @@
 /**
- * The names under which things stand in Redis, and the way to them.
+ * The names of keys and channels in Redis, and how scripts are run on them.
  *
  * @module
  */
 import { hashId } from "../../base/ids.ts";
 import type { Connection } from "./client.ts";
 import { escapeId } from "./record.ts";
-import { FOLLOW, type Script } from "./scripts.ts";
+import { GET_POINTER, type Script } from "./scripts.ts";
 
-/** All that begins with one prefix. */
-export class Space {
+/** The keys and channels of one prefix. */
+export class Keyspace {
   readonly connection: Connection;
-  /** What the names of the channels begin with. */
+  /** The prefix of the channels. */
   readonly channels: string;
   readonly #prefix: string;
 
@@ -31,30 +31,30 @@ export class Space {
     >;
   }
 
-  /** Record, waiting list, new id: the keys of a session are in one slot of a Redis Cluster. */
+  /** The key of a session's record (`s`), waiters (`w`) or new id (`m`): all in one slot of a Redis Cluster. */
   key(kind: "s" | "w" | "m", sid: string): string {
     return `${this.#prefix}${kind}:{${escapeId(sid)}}`;
   }
 
-  /** Client, user, hash: in the name of an index nobody sees whose it is. */
+  /** The key of the index entry of a client (`c`), hash (`h`) or user (`u`). It contains the hash of the id, not the id. */
   named(kind: "c" | "h" | "u", id: string): string {
     return this.hashed(kind, hashId(id));
   }
 
-  /** The same where only the hash is known. */
+  /** The same, where only the hash is known. */
   hashed(kind: "c" | "h" | "u", hash: string): string {
     return `${this.#prefix}${kind}:${hash}`;
   }
 
-  /** What scripts have to know that tell those who wait. */
-  teller(sid: string): readonly string[] {
-    const blind = this.connection.cluster ? "1" : "0";
-    return [this.channels, blind, JSON.stringify(sid)];
+  /** The first arguments of scripts that publish to waiters: `channel cluster sid`. */
+  publishArgs(sid: string): readonly string[] {
+    const cluster = this.connection.cluster ? "1" : "0";
+    return [this.channels, cluster, JSON.stringify(sid)];
   }
 
-  /** Where a pointer points to. */
-  async follow(key: string): Promise<string | undefined> {
-    const sid: unknown = await this.connection.run(FOLLOW, [key], []);
+  /** The target of a pointer. */
+  async target(key: string): Promise<string | undefined> {
+    const sid: unknown = await this.connection.run(GET_POINTER, [key], []);
     return sid == null ? undefined : String(sid);
   }
 }

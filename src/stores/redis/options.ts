@@ -9,20 +9,20 @@ import { MAKING, type RedisClient } from "./client.ts";
 /** The options of {@linkcode RedisStore}. */
 export interface RedisStoreOptions {
   /**
-   * A connected client or cluster of `redis` (node-redis) or `ioredis`. It
-   * stays yours to close, and to listen to for errors. The store opens one
-   * more connection with `client.duplicate()` when a session is first locked.
+   * A connected client or cluster of `redis` (node-redis) or `ioredis`. The
+   * caller closes it and listens to its errors. The store opens one more
+   * connection with `client.duplicate()` when a session is first locked.
    */
   readonly client: RedisClient;
   /**
-   * What the names of all keys and channels begin with; no braces.
+   * The prefix of all keys and channels; without braces.
    *
    * @default {"koa-io:"}
    */
   readonly prefix?: string | null | undefined;
 }
 
-/** The options, complete. */
+/** The options with their defaults. */
 export interface CheckedOptions {
   readonly client: RedisClient;
   readonly prefix: string;

@@ -1,36 +1,36 @@
 /**
- * Those of this process who wait for sessions, in a line that Redis keeps for
- * all processes.
+ * This process's waiters for sessions, in queues that Redis keeps for all
+ * processes.
  *
  * @module
  */
 import { randomBytes } from "node:crypto";
 import type { AcquireResult } from "../../api/store.ts";
-import { Inbox } from "./subscription.ts";
+import { Subscription } from "./subscription.ts";
 import { decode, whole } from "./record.ts";
 import { ACQUIRE, LEAVE } from "./scripts.ts";
-import type { Space } from "./keys.ts";
-import { type News, Waiter } from "./waiter.ts";
+import type { Keyspace } from "./keys.ts";
+import { Waiter, type WaitResult } from "./waiter.ts";
 
-/** How long an answer is waited for, were it only that others hold the session, in ms. */
+/** How long Redis may take for an answer, in ms. */
 const ANSWER_MS = 5_000;
 
-/** One channel, opened when a session is first asked for, and who waits for what comes there. */
+/** The waiters of this process, and the channel on which they receive their leases, opened on first use. */
 export class Queue {
-  /** Names this process's end of the channel. */
+  /** The random name of this process, and of its channel. */
   readonly node: string = randomBytes(12).toString("base64url");
-  readonly #space: Space;
-  readonly #inbox: Inbox;
+  readonly #keyspace: Keyspace;
+  readonly #subscription: Subscription;
   readonly #waiters = new Map<string, Waiter>();
   #closed = false;
 
-  constructor(space: Space) {
-    this.#space = space;
-    this.#inbox = new Inbox(
-      space.connection,
-      space.channels + this.node,
-      (message) => this.#hear(message),
-      () => this.#waiters.forEach((waiter) => waiter.doubt()),
+  constructor(keyspace: Keyspace) {
+    this.#keyspace = keyspace;
+    this.#subscription = new Subscription(
+      keyspace.connection,
+      keyspace.channels + this.node,
+      (message) => this.#onMessage(message),
+      () => this.#waiters.forEach((waiter) => waiter.askAgain()),
     );
   }
 
@@ -43,14 +43,14 @@ export class Queue {
   ): Promise<AcquireResult> {
     if (this.#closed) throw closedError();
     const deadline = performance.now() + waitMs;
-    // Before it asks: being told may overtake the answer.
+    // Registered before the request: a message may overtake its answer.
     const waiter = new Waiter();
     this.#waiters.set(holder, waiter);
     try {
       return await this.#wait(waiter, sid, holder, holdMs, deadline);
     } finally {
       this.#waiters.delete(holder);
-      if (waiter.traces) this.leave(sid, holder);
+      if (waiter.mayBeQueued) this.leave(sid, holder);
     }
   }
 
@@ -61,26 +61,26 @@ export class Queue {
     holdMs: number,
     deadline: number,
   ): Promise<AcquireResult> {
-    for (let turn = 0;; turn++) {
+    for (let attempt = 0;; attempt++) {
       const wait = deadline - performance.now();
-      const opening = this.#inbox.open();
-      opening.catch(() => {}); // of interest to those only who have to wait
-      // Who cannot hear must not be handed anything; who has no time left asks a last time.
-      const queue = wait > 0 && this.#inbox.ready;
-      const request = this.#space.run(ACQUIRE, this.#keys(sid), [
-        ...this.#space.teller(sid),
+      const opening = this.#subscription.open();
+      opening.catch(() => {}); // of interest only if it has to wait
+      // Without a subscription it must not be queued; without time left it asks a last time.
+      const queue = wait > 0 && this.#subscription.ready;
+      const request = this.#keyspace.run(ACQUIRE, this.#keys(sid), [
+        ...this.#keyspace.publishArgs(sid),
         holder,
         this.node,
         whole(holdMs),
         queue ? whole(wait) : "0",
-        turn > 0 ? "1" : "0",
+        attempt > 0 ? "1" : "0",
       ]);
       const reply = await waiter.ask(request, ANSWER_MS, queue);
-      if (waiter.news) return waiter.news;
+      if (waiter.result) return waiter.result;
       if (!reply) {
         throw new Error("Cannot lock the session as Redis does not answer");
       }
-      const answer = read(reply, turn > 0);
+      const answer = read(reply, attempt > 0);
       if (typeof answer !== "number") return waiter.settle(answer);
       if (wait <= 0) return { status: "timeout" };
       const rest = Math.max(deadline - performance.now(), 0);
@@ -88,58 +88,58 @@ export class Queue {
         Math.min(answer + 1, rest),
         queue ? undefined : opening,
       );
-      if (waiter.news) return waiter.news;
+      if (waiter.result) return waiter.result;
     }
   }
 
-  /** Leaves the line, or gives back what was granted too late. */
+  /** Leaves the queue, or releases a lease that was granted too late. */
   leave(sid: string, holder: string): void {
-    const args = [...this.#space.teller(sid), holder];
-    // If this fails, the lease ends by itself.
-    this.#space.run(LEAVE, this.#keys(sid), args).catch(() => {});
+    const args = [...this.#keyspace.publishArgs(sid), holder];
+    // If this fails, the lease expires.
+    this.#keyspace.run(LEAVE, this.#keys(sid), args).catch(() => {});
   }
 
-  /** Refuses all who wait. */
+  /** Rejects all waiters. */
   async close(): Promise<void> {
     this.#closed = true;
     for (const waiter of this.#waiters.values()) waiter.stop(closedError());
-    await this.#inbox.close();
+    await this.#subscription.close();
   }
 
   #keys(sid: string): readonly string[] {
-    return [this.#space.key("s", sid), this.#space.key("w", sid)];
+    return [this.#keyspace.key("s", sid), this.#keyspace.key("w", sid)];
   }
 
-  #hear(message: string): void {
+  #onMessage(message: string): void {
     try {
       this.#deliver(message);
     } catch {
-      // Not from a store of ours, and no reason for the process to end.
+      // A foreign message must not end the process.
     }
   }
 
   #deliver(message: string): void {
     const [kind, holder = "", sid = "", ...fields] = cut(message, 8);
     const waiter = this.#waiters.get(holder);
-    if (kind === "m") waiter?.tell({ status: "missing", waited: true });
-    else if (kind === "a" && waiter) waiter.doubt();
+    if (kind === "m") waiter?.deliver({ status: "missing", waited: true });
+    else if (kind === "a" && waiter) waiter.askAgain();
     else if (waiter) {
-      waiter.tell({ status: "granted", record: decode(fields)! });
+      waiter.deliver({ status: "granted", record: decode(fields)! });
     } else this.leave(JSON.parse(sid) as string, holder);
   }
 }
 
-/** The lease, or for how long others hold it, in ms. */
+/** The result, or for how long the lease is held by another, in ms. */
 function read(
   [status, ...fields]: readonly unknown[],
   waited: boolean,
-): News | number {
+): WaitResult | number {
   if (String(status) === "w") return Number(fields[0]);
   if (String(status) === "m") return { status: "missing", waited };
   return { status: "granted", record: decode(fields)! };
 }
 
-/** The first lines of a text, and the rest of it. */
+/** Splits a text into its first lines and the rest. */
 function cut(text: string, parts: number): readonly string[] {
   const lines: string[] = [];
   let from = 0;

@@ -1,5 +1,5 @@
 /**
- * A session as Redis keeps it, and the texts of which the scripts are told.
+ * Encodes records as the arguments of scripts, and decodes their replies.
  *
  * @module
  */
@@ -9,21 +9,21 @@ import {
   type StoredRecord,
 } from "../../api/store.ts";
 
-/** What of a record is neither data nor time, as JSON in one field. */
+/** The fields of a record other than data and times, stored as JSON in one field. */
 export type Binding = Pick<
   SessionRecord,
   "maxAge" | "cookie" | "clientId" | "settled" | "user"
 >;
 
-/** The last moment that a Date can hold: Redis takes no more than 64 bits. */
+/** The latest time of a Date: Redis accepts at most 64 bits. */
 const END_OF_TIME = 8.64e15;
 
-/** A whole number as Redis reads it, never 1e+21. */
+/** An integer as Redis parses it, never as 1e+21. */
 export function whole(ms: number): string {
   return String(Math.min(Math.ceil(ms), END_OF_TIME));
 }
 
-/** `e a m d keep`, as the scripts expect them. */
+/** The script arguments `e a m d keep`. */
 export function encode(record: SessionRecord): readonly string[] {
   const { maxAge, cookie, clientId, settled, user } = record;
   return [
@@ -35,7 +35,7 @@ export function encode(record: SessionRecord): readonly string[] {
   ];
 }
 
-/** The record from `v e a m d`; `undefined` where there is none. */
+/** The record from `v e a m d`; `undefined` if there is none. */
 export function decode(
   fields: readonly unknown[],
 ): StoredRecord | undefined {

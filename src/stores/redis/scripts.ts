@@ -1,18 +1,17 @@
 /**
- * What Redis does by itself: one script for each operation, so that each
- * happens whole or not at all.
+ * The Lua scripts: one for each operation, so that each is atomic.
  *
- * A session is one hash: `d` data, `m` what belongs to it (JSON), `v` version,
- * `e` end, `a` absolute end, `x` until which `e` its index entries last; and
- * while it is held `l` the holder's token, `u` until when. Who waits stands in
- * a list beside it. Times are ms since the epoch by Redis's own clock. They
- * are never formatted by Lua, which would write 1e+12.
+ * A session is one hash: `d` data, `m` the binding (JSON), `v` version, `e` end,
+ * `a` absolute end, `x` up to which `e` its index entries last; and during a
+ * lease `l` the token, `u` the lease's end. Its waiters are in a list of their
+ * own. Times are ms since the epoch by Redis's own clock. They are never
+ * formatted by Lua, which would write 1e+12.
  *
  * @module
  */
 import { createHash } from "node:crypto";
 
-/** A script, and the name under which Redis remembers it. */
+/** A script, and the digest under which Redis caches it. */
 export interface Script {
   readonly lua: string;
   readonly sha: string;
@@ -30,15 +29,15 @@ local function ms(n) return string.format('%.0f', n) end
 `;
 
 /**
- * A message is lines: kind, token, session id, and with `g` (granted) the
- * record. One too long for a subscriber's buffer is not sent: `a`, ask for it.
- * In a cluster (`ARGV[2]`) nobody can tell whether a node has heard it. A
- * script cannot be rolled back, hence pcall: no right to publish must not
- * leave half of a commit.
+ * A message has one line for each of kind, token and session id, and with `g`
+ * (granted) the record. A record too long for a subscriber's buffer is replaced
+ * by `a`: ask again. In a cluster (`ARGV[2]`) the number of receivers is
+ * unknown. A script cannot be rolled back, hence pcall: a missing permission to
+ * publish must not leave half of a commit.
  */
 const QUEUE = `
-local record, queue, channel, blind, sid = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
-local function tell(entry, kind)
+local record, queue, channel, cluster, sid = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
+local function notify(entry, kind)
   local node, token = string.match(entry, '^%d+ %d+ (%S+) (%S*)$')
   local lines = { kind, token, sid }
   if kind == 'g' then
@@ -50,32 +49,32 @@ local function tell(entry, kind)
       end
     end
   end
-  local heard = redis.pcall('PUBLISH', channel .. node, table.concat(lines, '\\n'))
-  return blind == '1' or (type(heard) == 'number' and heard > 0)
+  local receivers = redis.pcall('PUBLISH', channel .. node, table.concat(lines, '\\n'))
+  return cluster == '1' or (type(receivers) == 'number' and receivers > 0)
 end
--- to the first who waits and is there; to asker without a word
-local function hand(asker)
+-- grants the lease to the first waiter that receives it; to the caller without a message
+local function grant(caller)
   while true do
     local entry = redis.call('LPOP', queue)
-    if not entry then return asker end
+    if not entry then return caller end
     local ends, hold, token = string.match(entry, '^(%d+) (%d+) %S+ (%S*)$')
-    if token == asker then return asker end
+    if token == caller then return caller end
     if tonumber(ends) > now then
       redis.call('HSET', record, 'l', token, 'u', ms(now + hold))
-      if tell(entry, 'g') then return token end
+      if notify(entry, 'g') then return token end
     end
   end
 end
-local function dismiss()
-  for _, entry in ipairs(redis.call('LRANGE', queue, 0, -1)) do tell(entry, 'm') end
+local function reject_all()
+  for _, entry in ipairs(redis.call('LRANGE', queue, 0, -1)) do notify(entry, 'm') end
   redis.call('DEL', queue)
 end
 local function release()
   local e = redis.call('HGET', record, 'e')
-  if not e or tonumber(e) <= now then dismiss() end
-  if not hand() then redis.call('HDEL', record, 'l', 'u') end
+  if not e or tonumber(e) <= now then reject_all() end
+  if not grant() then redis.call('HDEL', record, 'l', 'u') end
 end
-local function place(token)
+local function find_entry(token)
   for _, entry in ipairs(redis.call('LRANGE', queue, 0, -1)) do
     if string.match(entry, ' (%S*)$') == token then return entry end
   end
@@ -87,11 +86,11 @@ local function put(version, e, a, m, d, keep)
   redis.call('HSET', KEYS[1], 'v', version, 'e', e, 'a', a, 'm', m, 'd', d)
   redis.call('PEXPIREAT', KEYS[1], keep)
 end
--- whether the index entries end too early
+-- whether the index entries expire too early
 local function stale(e, x) return (not x or tonumber(e) > tonumber(x)) and 1 or 0 end
 `;
 
-/** `channel blind sid token node hold wait again` → missing, or the record, or how long the lease lasts. */
+/** `channel cluster sid token node hold wait again` → missing, or the record, or the remaining ms of the lease. */
 export const ACQUIRE: Script = script(
   CLOCK,
   QUEUE,
@@ -100,7 +99,7 @@ local token, node, hold, wait, again = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[
 local e, l, u = unpack(redis.call('HMGET', record, 'e', 'l', 'u'))
 if not e or tonumber(e) <= now then return { 'm' } end
 local holder = l
-if not l or tonumber(u) <= now then holder = hand(token) end
+if not l or tonumber(u) <= now then holder = grant(token) end
 if holder == token then
   if l ~= token or tonumber(u) <= now then
     redis.call('HSET', record, 'l', token, 'u', ms(now + hold))
@@ -109,14 +108,14 @@ if holder == token then
   return { 'g', r[1], r[2], r[3], r[4], r[5] }
 end
 if holder ~= l then u = redis.call('HGET', record, 'u') end
-if wait > 0 and not (again == '1' and place(token)) then
+if wait > 0 and not (again == '1' and find_entry(token)) then
   redis.call('RPUSH', queue, ms(now + wait) .. ' ' .. hold .. ' ' .. node .. ' ' .. token)
   if redis.call('PTTL', queue) < wait then redis.call('PEXPIRE', queue, wait) end
 end
 return { 'w', tonumber(u) - now }`,
 );
 
-/** `channel blind sid token` and, to write, `version e a m d keep` → status, version, stale, old `m`. */
+/** `channel cluster sid token` and, to write, `version e a m d keep` → status, version, stale, old `m`. */
 export const COMMIT: Script = script(
   CLOCK,
   QUEUE,
@@ -125,11 +124,11 @@ export const COMMIT: Script = script(
 local token, version = ARGV[4], ARGV[5]
 local e, l, v, m, x = unpack(redis.call('HMGET', record, 'e', 'l', 'v', 'm', 'x'))
 if not e or tonumber(e) <= now then
-  dismiss()
+  reject_all()
   return { 'm' }
 end
 if l ~= token then
-  -- a client that lost the connection may have sent it twice
+  -- a client may send it again after a reconnection
   if version and v == version then return { 'd', v, 0, ARGV[8] } end
   return { 'l' }
 end
@@ -141,7 +140,7 @@ release()
 return { 'd', version or v, stale(e, x), m }`,
 );
 
-/** `channel blind sid token`: leaves the queue, or gives back what was granted too late. */
+/** `channel cluster sid token`: leaves the queue, or releases a lease that was granted too late. */
 export const LEAVE: Script = script(
   CLOCK,
   QUEUE,
@@ -149,7 +148,7 @@ export const LEAVE: Script = script(
 if redis.call('HGET', record, 'l') == ARGV[4] then
   release()
 else
-  local entry = place(ARGV[4])
+  local entry = find_entry(ARGV[4])
   if entry then redis.call('LREM', queue, 1, entry) end
 end
 return 1`,
@@ -172,13 +171,13 @@ if ARGV[1] == '' then
   return { 1, 0, ARGV[5] }
 end
 if not alive or v ~= ARGV[1] or (l and tonumber(u) > now) then return { 0 } end
--- an overdue holder has lost it now
+-- an overdue holder loses its lease
 if l then redis.call('HDEL', KEYS[1], 'l', 'u') end
 put(version, ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7])
 return { 1, stale(ARGV[3], x), m }`,
 );
 
-/** → `v e a m d`, each null where there is nothing. */
+/** → `v e a m d`, each null if there is no session. */
 export const READ: Script = script(
   `return redis.call('HMGET', KEYS[1], 'v', 'e', 'a', 'm', 'd')`,
 );
@@ -203,20 +202,20 @@ end
 return { 1, stale(e, x), e, m }`,
 );
 
-/** `channel blind sid to forget`, keys record, queue, moved → was alive, `m`. */
+/** `channel cluster sid to ttl`, keys record, queue, moved → was alive, `m`. */
 export const DESTROY: Script = script(
   CLOCK,
   QUEUE,
   `
 local e, m = unpack(redis.call('HMGET', record, 'e', 'm'))
-dismiss()
+reject_all()
 if not e or tonumber(e) <= now then return { 0 } end
 redis.call('DEL', record)
 if ARGV[4] ~= '' then redis.call('SET', KEYS[3], ARGV[4], 'PX', ARGV[5]) end
 return { 1, m }`,
 );
 
-/** The version of each key, null for those that are gone. */
+/** The version of each key, null for sessions that have ended. */
 export const VERSIONS: Script = script(
   CLOCK,
   `
@@ -228,14 +227,14 @@ end
 return versions`,
 );
 
-/** `x`: the index entries of this session last this long now. */
-export const INDEXED: Script = script(
+/** `x`: sets up to which end of the session its index entries last. */
+export const SET_INDEXED_UNTIL: Script = script(
   `if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSET', KEYS[1], 'x', ARGV[1]) end
 return 1`,
 );
 
-/** `sid until mine`: a pointer to a session; with `mine`, not over a pointer to another. Where it pointed to. */
-export const POINT: Script = script(
+/** `sid expiry only-if-own`: sets a pointer to a session; with `only-if-own`, not if it points to another. → the previous target. */
+export const SET_POINTER: Script = script(
   `local old = redis.call('GET', KEYS[1])
 if ARGV[3] ~= '1' or not old or old == ARGV[1] then
   redis.call('SET', KEYS[1], ARGV[1], 'PXAT', ARGV[2])
@@ -243,17 +242,17 @@ end
 return old`,
 );
 
-/** `sid`: takes a pointer away if it points there. */
-export const UNPOINT: Script = script(
+/** `sid`: deletes a pointer if it points there. */
+export const DELETE_POINTER: Script = script(
   `if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
 return 0`,
 );
 
-/** Where a pointer points to. */
-export const FOLLOW: Script = script(`return redis.call('GET', KEYS[1])`);
+/** The target of a pointer. */
+export const GET_POINTER: Script = script(`return redis.call('GET', KEYS[1])`);
 
-/** `until sid`: among the sessions of a user, and away with those that have ended. */
-export const ENROL: Script = script(
+/** `expiry sid`: adds a session to those of a user, and removes expired ones. */
+export const ADD_MEMBER: Script = script(
   CLOCK,
   `
 redis.call('ZADD', KEYS[1], 'GT', ARGV[1], ARGV[2])
@@ -264,13 +263,13 @@ end
 return 1`,
 );
 
-/** `sid`: no longer among them. */
-export const STRIKE: Script = script(
+/** `sid`: removes a session from those of a user. */
+export const REMOVE_MEMBER: Script = script(
   `return redis.call('ZREM', KEYS[1], ARGV[1])`,
 );
 
-/** All of them. */
-export const ENROLLED: Script = script(
+/** The sessions of a user. */
+export const MEMBERS: Script = script(
   CLOCK,
   `return redis.call('ZRANGEBYSCORE', KEYS[1], ms(now), '+inf')`,
 );

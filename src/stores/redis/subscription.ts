@@ -1,47 +1,47 @@
 /**
- * The channel on which a store is told whose turn it is.
+ * The subscription to the channel on which waiters receive their leases.
  *
  * @module
  */
 import type { Connection, Subscriber } from "./client.ts";
 
-/** How long a lost subscriber may try to come back before another is made, in ms. */
+/** How long a disconnected subscriber may try to reconnect before another is created, in ms. */
 const STALE_MS = 5_000;
 
-/** The one channel of a store, on a connection of its own. */
-export class Inbox {
+/** The one channel of a store, on a connection of its own. It is opened on demand. */
+export class Subscription {
   readonly #connection: Connection;
   readonly #channel: string;
-  readonly #hear: (message: string) => void;
-  readonly #caughtUp: () => void;
+  readonly #onMessage: (message: string) => void;
+  readonly #onSubscribed: () => void;
   #subscriber: Subscriber | undefined;
   #subscribed = false;
-  #listening = false;
+  #subscribing = false;
   #since = 0;
   #opening: { resolve: () => void; reject: (error: unknown) => void }[] = [];
 
   /**
-   * @param hear is given each message
-   * @param caughtUp is called when messages are heard (again): some may have been missed
+   * @param onMessage is called with each message
+   * @param onSubscribed is called after each (re)subscription: messages may have been missed
    */
   constructor(
     connection: Connection,
     channel: string,
-    hear: (message: string) => void,
-    caughtUp: () => void,
+    onMessage: (message: string) => void,
+    onSubscribed: () => void,
   ) {
     this.#connection = connection;
     this.#channel = channel;
-    this.#hear = hear;
-    this.#caughtUp = caughtUp;
+    this.#onMessage = onMessage;
+    this.#onSubscribed = onSubscribed;
   }
 
-  /** Whether messages are heard. */
+  /** Whether messages are received. */
   get ready(): boolean {
     return this.#subscribed && this.#subscriber?.connected() === true;
   }
 
-  /** Until messages are heard; rejects when Redis, or the client, will not have it. */
+  /** Resolves when messages are received; rejects when Redis or the client refuses. */
   open(): Promise<void> {
     if (this.ready) return Promise.resolve();
     if (this.#subscribed) this.#lost();
@@ -61,12 +61,15 @@ export class Inbox {
 
   #start(): void {
     try {
-      const subscriber = this.#connection.subscriber(this.#channel, this.#hear);
+      const subscriber = this.#connection.subscriber(
+        this.#channel,
+        this.#onMessage,
+      );
       this.#subscriber = subscriber;
       this.#since = performance.now();
-      // an error event that nobody listens to would end the process
+      // an error event without a listener would end the process
       subscriber.on("error", () => {});
-      subscriber.on("ready", () => this.#listen(subscriber));
+      subscriber.on("ready", () => this.#subscribe(subscriber));
       for (const event of ["reconnecting", "close", "end"]) {
         subscriber.on(
           event,
@@ -74,7 +77,7 @@ export class Inbox {
         );
       }
       subscriber.connect().then(
-        () => this.#listen(subscriber),
+        () => this.#subscribe(subscriber),
         (error) => this.#fail(subscriber, error),
       );
     } catch (error) {
@@ -82,23 +85,23 @@ export class Inbox {
     }
   }
 
-  #listen(subscriber: Subscriber): void {
+  #subscribe(subscriber: Subscriber): void {
     if (
-      this.#subscriber !== subscriber || this.#subscribed || this.#listening
+      this.#subscriber !== subscriber || this.#subscribed || this.#subscribing
     ) return;
-    this.#listening = true;
+    this.#subscribing = true;
     subscriber.subscribe().then(() => {
       if (this.#subscriber !== subscriber) return;
-      this.#listening = false;
+      this.#subscribing = false;
       this.#subscribed = true;
       for (const { resolve } of this.#opening.splice(0)) resolve();
-      this.#caughtUp();
+      this.#onSubscribed();
     }, (error) => this.#fail(subscriber, error));
   }
 
   #lost(): void {
     this.#subscribed = false;
-    this.#listening = false;
+    this.#subscribing = false;
     this.#since = performance.now();
   }
 

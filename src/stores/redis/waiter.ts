@@ -1,73 +1,73 @@
 /**
- * One who waits for a session.
+ * A pending `acquire` call.
  *
  * @module
  */
 import { MAX_TIMER } from "../../base/timers.ts";
 import type { AcquireResult } from "../../api/store.ts";
 
-/** What one who waits is told. */
-export type News = Exclude<AcquireResult, { readonly status: "timeout" }>;
+/** The result of a wait that did not time out. */
+export type WaitResult = Exclude<AcquireResult, { readonly status: "timeout" }>;
 
-/** One who waits, from the first question to the answer. */
+/** A pending `acquire` call, from its first request to its result. */
 export class Waiter {
-  /** What it was told. */
-  news: News | undefined;
-  /** Whether Redis may know of it although it gave up. */
-  traces = false;
-  /** A message may have been missed: do not wait, ask. */
-  #doubtful = false;
+  /** The result, once there is one. */
+  result: WaitResult | undefined;
+  /** Whether it may be queued in Redis, and has to leave the queue. */
+  mayBeQueued = false;
+  /** A message may have been missed: it must ask again instead of waiting. */
+  #mustAsk = false;
   #asking = false;
   #error: Error | undefined;
   #wake: (() => void) | undefined;
 
-  /** It has its answer. */
-  settle(news: News): News {
-    this.news = news;
-    this.traces = false;
-    return news;
+  /** Sets the result. */
+  settle(result: WaitResult): WaitResult {
+    this.result = result;
+    this.mayBeQueued = false;
+    return result;
   }
 
-  /** The answer came by message. */
-  tell(news: News): void {
-    this.settle(news);
+  /** Sets the result from a message, and ends the wait. */
+  deliver(result: WaitResult): void {
+    this.settle(result);
     this.#wake?.();
   }
 
-  /** It must not wait any longer. */
+  /** Ends the wait with an error. */
   stop(error: Error): void {
     this.#error = error;
     this.#wake?.();
   }
 
-  /** It should ask again. */
-  doubt(): void {
-    this.#doubtful = true;
+  /** Ends the pause, so that Redis is asked again. */
+  askAgain(): void {
+    this.#mustAsk = true;
     if (!this.#asking) this.#wake?.();
   }
 
   /**
-   * Until the request is answered, `ms` are over, or it is told meanwhile.
+   * Waits until the request is answered, `ms` have passed, or a message arrives.
    *
-   * @param queued whether the request may leave it in the line
+   * @param queued whether the request may queue it
    */
   async ask<T>(
     request: Promise<T>,
     ms: number,
     queued: boolean,
   ): Promise<T | undefined> {
-    const inLine = queued || this.traces;
-    this.traces = this.#asking = true;
-    this.#doubtful = false;
+    const wasQueued = queued || this.mayBeQueued;
+    this.mayBeQueued = this.#asking = true;
+    this.#mustAsk = false;
     const reply = await this.#until(ms, request);
     this.#asking = false;
-    if (reply !== undefined && !this.news) this.traces = inLine;
+    if (reply !== undefined && !this.result) this.mayBeQueued = wasQueued;
     return reply;
   }
 
-  /** Until it is told something, `ms` are over, or `other` is settled. */
+  /** Waits until a message arrives, `ms` have passed, or `other` is settled. */
   async pause(ms: number, other?: Promise<unknown>): Promise<void> {
-    if (!this.#doubtful) await this.#until(ms, other);
+    if (!this.#mustAsk) await this.#until(ms, other);
   }
 
   #until<T>(ms: number, other: Promise<T> | undefined): Promise<T | undefined> {

@@ -1,14 +1,13 @@
 /**
- * One SQLite file as {@linkcode SqliteStore} uses it: opened, laid out, and
- * written to in transactions that wait for other processes without blocking
- * this one.
+ * A SQLite file as {@linkcode SqliteStore} uses it: opening, schema, and
+ * transactions that wait for other processes without blocking this one.
  *
  * @module
  */
 import { closeSync, openSync } from "node:fs";
 import process from "node:process";
 
-/** What is used of node:sqlite's statements: the types of Node 20 do not know them. */
+/** The methods of node:sqlite's statements that are used: Node 20's types do not have them. */
 export interface Statement {
   get(...values: Value[]): unknown;
   all(...values: Value[]): unknown[];
@@ -37,13 +36,13 @@ if (sqlite === undefined) {
 }
 const { DatabaseSync } = sqlite;
 
-/** The layout that this version writes; kept in the file as `user_version`. */
+/** The version of the schema, stored in the file as `user_version`. */
 const FORMAT = 1;
 
-// `birth` tells a session from an earlier one of the same id: leases and
-// waiters name it, so that none outlives the session it was meant for.
-// Leases stand beside the sessions: taking one must not rewrite the data.
-const LAYOUT = `
+// `birth` distinguishes a session from an earlier one of the same id: leases and
+// waiters refer to it, so that none outlives its session.
+// Leases have a table of their own: taking one must not rewrite the data.
+const SCHEMA = `
   CREATE TABLE sessions (
     sid TEXT NOT NULL PRIMARY KEY,
     hash TEXT NOT NULL,
@@ -92,27 +91,27 @@ const BLOCKING = 20;
 
 const SQLITE_BUSY = 5;
 
-/** Whether another process was in a transaction just then. */
+/** Whether an error was caused by a transaction of another process. */
 export function isBusy(error: unknown): boolean {
   const code = (error as { errcode?: unknown } | null)?.errcode;
-  // the upper bits say which kind of busy
+  // the upper bits are the kind of busy
   return typeof code === "number" && (code & 0xff) === SQLITE_BUSY;
 }
 
 /**
- * A string as a column holds it. SQLite cannot hold every JavaScript string:
- * text ends at a NUL for some readers, and lone surrogates become one another.
+ * Encodes a string for a column. SQLite cannot store every JavaScript string:
+ * some readers end text at a NUL, and lone surrogates become equal.
  */
 export function toColumn(text: string): string {
   return /^"|\0|\p{Surrogate}/u.test(text) ? JSON.stringify(text) : text;
 }
 
-/** The string that {@linkcode toColumn} was given. */
+/** Decodes the result of {@linkcode toColumn}. */
 export function fromColumn(text: string): string {
   return text.startsWith('"') ? JSON.parse(text) as string : text;
 }
 
-/** An open file, or memory. */
+/** An open database, in a file or in memory. */
 export class SqliteFile {
   readonly #db: Database;
   readonly #begin: Statement;
@@ -123,18 +122,18 @@ export class SqliteFile {
 
   constructor(path: string, busyTimeout: number, synchronous: string) {
     this.#busyTimeout = busyTimeout;
-    // SQLite would make the file readable for everybody that the umask lets in
+    // SQLite would create the file with the permissions of the umask
     if (path !== ":memory:") closeSync(openSync(path, "a", 0o600));
     this.#db = new DatabaseSync(path);
     try {
       this.#db.exec(`PRAGMA busy_timeout = ${Math.ceil(busyTimeout)}`);
       this.#db.exec("PRAGMA journal_mode = WAL");
       this.#db.exec(`PRAGMA synchronous = ${synchronous}`);
-      // prepared, as Deno's exec() does not say why it failed
+      // prepared, as the errors of Deno's exec() lack their cause
       this.#begin = this.#db.prepare("BEGIN IMMEDIATE");
       this.#commit = this.#db.prepare("COMMIT");
       this.#rollback = this.#db.prepare("ROLLBACK");
-      this.transaction(() => this.#layOut());
+      this.transaction(() => this.#createSchema());
       this.#db.exec(`PRAGMA busy_timeout = ${BLOCKING}`);
     } catch (cause) {
       this.#db.close();
@@ -155,7 +154,7 @@ export class SqliteFile {
     return this.#db.prepare(sql);
   }
 
-  /** All of `work`, or nothing of it, alone among all processes. */
+  /** Runs `work` in a transaction that excludes other writers. */
   transaction<T>(work: () => T): T {
     this.#begin.run();
     try {
@@ -166,15 +165,15 @@ export class SqliteFile {
       try {
         this.#rollback.run();
       } catch {
-        // a full disk, for one, has rolled it back already: what matters is why
+        // already rolled back, after a full disk for example: report the first error
       }
       throw error;
     }
   }
 
   /**
-   * Does `work` now, or, while other processes are in the way, as soon as they
-   * let it: this process goes on with other things meanwhile.
+   * Runs `work`, and repeats it while other processes lock the file, until
+   * `busyTimeout`. The pauses do not block this process.
    */
   async run<T>(work: () => T): Promise<T> {
     const deadline = Date.now() + this.#busyTimeout;
@@ -187,7 +186,7 @@ export class SqliteFile {
       } catch (error) {
         if (!isBusy(error) || Date.now() >= deadline) throw error;
       }
-      // a random pause, so that two who met here do not meet again
+      // a random pause, so that two processes do not collide again
       await new Promise((resolve) =>
         setTimeout(resolve, Math.random() * pause)
       );
@@ -200,7 +199,7 @@ export class SqliteFile {
     this.#db.close();
   }
 
-  #layOut(): void {
+  #createSchema(): void {
     const { user_version: format } = this.#db.prepare("PRAGMA user_version")
       .get() as { user_version: number };
     if (format === FORMAT) return;
@@ -214,6 +213,6 @@ export class SqliteFile {
           : `received format ${format}`,
       );
     }
-    this.#db.exec(LAYOUT);
+    this.#db.exec(SCHEMA);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Who holds a session of a {@linkcode SqliteFile}, and who waits for it: one
- * lease for each session, and one line for all processes.
+ * Leases on the sessions of a {@linkcode SqliteFile}, and their waiters: one
+ * lease for each session, and one queue for all processes.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import type { AcquireResult } from "../../api/store.ts";
 import { isBusy, type SqliteFile, type Statement, toColumn } from "./file.ts";
 import { type Identity, type SqliteSessions, toRecord } from "./sessions.ts";
 
-/** A lease; it counts only for the session whose birth it names. */
+/** A lease; it is valid only for the session with this `birth`. */
 export interface Lease {
   readonly birth: string;
   readonly token: string;
@@ -21,19 +21,19 @@ interface Waiter {
   readonly token: string;
   readonly holdMs: number;
   readonly deadline: number;
-  /** Whether it has had a look: the first one is never too late. */
+  /** Whether it has made an attempt: the first is made even after the deadline. */
   tried: boolean;
-  /** Of the session that it waits for; undefined before it stands in line. */
+  /** The `birth` of the session that it waits for; undefined until it is queued. */
   birth: string | undefined;
   resolve(acquired: AcquireResult): void;
   reject(reason: unknown): void;
 }
 
-/** How often a waiting process looks, in ms: from the first to the second, slower and slower. */
-const LOOK = [2, 20] as const;
+/** The pauses between polls of a waiting process, in ms: they grow from the first to the second. */
+const POLL = [2, 20] as const;
 
-/** How long a place in line is kept for a process that does not say it is alive, in ms. */
-const ALIVE = 1_000;
+/** How long a waiter stays queued without a heartbeat of its process, in ms. */
+const HEARTBEAT_TTL = 1_000;
 
 /** The tables `leases` and `waiters`, and the waiters of this process. */
 export class SqliteLeases {
@@ -42,8 +42,8 @@ export class SqliteLeases {
   readonly #process = generateUid();
   readonly #waiting = new Map<string, Waiter[]>();
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #pause: number = LOOK[0];
-  #said = 0;
+  #pause: number = POLL[0];
+  #lastHeartbeat = 0;
 
   readonly #find: Statement;
   readonly #take: Statement;
@@ -53,7 +53,7 @@ export class SqliteLeases {
   readonly #leave: Statement;
   readonly #leaveAll: Statement;
   readonly #first: Statement;
-  readonly #sayAlive: Statement;
+  readonly #heartbeat: Statement;
   readonly #purgeWaiters: Statement;
 
   constructor(file: SqliteFile, sessions: SqliteSessions) {
@@ -82,7 +82,7 @@ export class SqliteLeases {
       `SELECT token FROM waiters WHERE sid = ? AND birth = ? AND alive_until > ?
        ORDER BY turn LIMIT 1`,
     );
-    this.#sayAlive = file.prepare(
+    this.#heartbeat = file.prepare(
       "UPDATE waiters SET alive_until = ? WHERE process = ?",
     );
     this.#purgeWaiters = file.prepare(
@@ -94,7 +94,7 @@ export class SqliteLeases {
     return this.#find.get(toColumn(sid)) as Lease | undefined;
   }
 
-  /** Whether somebody holds this session and is not overdue. */
+  /** Whether there is a lease on this session that is not overdue. */
   isHeld(row: Identity): boolean {
     const lease = this.#find.get(row.sid) as Lease | undefined;
     return lease?.birth === row.birth && lease.until > Date.now();
@@ -104,7 +104,7 @@ export class SqliteLeases {
     this.#release.run(toColumn(sid));
   }
 
-  /** Drops what dead processes have left; within a transaction. */
+  /** Deletes leases and waiters of dead processes; within a transaction. */
   purge(limit: number): void {
     this.#purgeLeases.run(limit);
     this.#purgeWaiters.run(Date.now());
@@ -136,18 +136,18 @@ export class SqliteLeases {
     });
   }
 
-  /** Serves those of this process who wait for a session, as far as their turn has come. */
+  /** Grants the session to this process's waiters, as far as it is their turn. */
   wake(sid: string): void {
     try {
       for (;;) {
         const waiter = this.#waiting.get(sid)?.[0];
-        if (!waiter || this.#file.closed || !this.#mayGoOn(waiter)) return;
+        if (!waiter || this.#file.closed || !this.#isReady(waiter)) return;
         const acquired = this.#attempt(waiter);
         if (!acquired) return;
         this.#settle(waiter, acquired);
       }
     } catch (error) {
-      // the next look finds the same
+      // the next poll tries again
       if (!isBusy(error)) this.#fail(error);
     }
   }
@@ -165,20 +165,20 @@ export class SqliteLeases {
     try {
       this.#leaveAll.run(this.#process);
     } catch {
-      // their places in line lapse by themselves
+      // the queued waiters expire without heartbeats
     }
   }
 
   #attempt(waiter: Waiter): AcquireResult | undefined {
     try {
-      return this.#file.transaction(() => this.#turn(waiter));
+      return this.#file.transaction(() => this.#tryAcquire(waiter));
     } finally {
       waiter.tried = true;
     }
   }
 
-  /** One look, in a transaction: what became of the waiter, or `undefined` if it must wait. */
-  #turn(waiter: Waiter): AcquireResult | undefined {
+  /** One attempt, in a transaction: the result, or `undefined` if the waiter must wait. */
+  #tryAcquire(waiter: Waiter): AcquireResult | undefined {
     const { sid, token } = waiter;
     const now = Date.now();
     const row = this.#sessions.find(sid, now);
@@ -197,7 +197,13 @@ export class SqliteLeases {
     }
     if (now >= waiter.deadline) return { status: "timeout" };
     waiter.birth = row.birth;
-    this.#queue.run(row.sid, row.birth, token, this.#process, now + ALIVE);
+    this.#queue.run(
+      row.sid,
+      row.birth,
+      token,
+      this.#process,
+      now + HEARTBEAT_TTL,
+    );
     return undefined;
   }
 
@@ -209,8 +215,8 @@ export class SqliteLeases {
     return first !== undefined && first.token !== token;
   }
 
-  /** The same question without the write lock: the answer may be stale, and is asked again with it. */
-  #mayGoOn(waiter: Waiter): boolean {
+  /** Whether an attempt may succeed. It takes no write lock, so the answer may be stale: the attempt checks again. */
+  #isReady(waiter: Waiter): boolean {
     const now = Date.now();
     const row = this.#sessions.peek(waiter.sid, now);
     return row?.birth !== waiter.birth || now > waiter.deadline ||
@@ -218,42 +224,42 @@ export class SqliteLeases {
   }
 
   #wait(waiter: Waiter): void {
-    const line = this.#waiting.get(waiter.sid);
-    if (line) line.push(waiter);
+    const queue = this.#waiting.get(waiter.sid);
+    if (queue) queue.push(waiter);
     else this.#waiting.set(waiter.sid, [waiter]);
-    if (this.#timer === undefined) this.#said = Date.now();
-    this.#pause = LOOK[0];
+    if (this.#timer === undefined) this.#lastHeartbeat = Date.now();
+    this.#pause = POLL[0];
     this.#schedule();
   }
 
   #settle(waiter: Waiter, acquired: AcquireResult): void {
-    const line = this.#waiting.get(waiter.sid) ?? [];
-    const rest = line.filter((other) => other !== waiter);
+    const queue = this.#waiting.get(waiter.sid) ?? [];
+    const rest = queue.filter((other) => other !== waiter);
     if (rest.length > 0) this.#waiting.set(waiter.sid, rest);
     else this.#waiting.delete(waiter.sid);
-    this.#pause = LOOK[0];
+    this.#pause = POLL[0];
     waiter.resolve(acquired);
   }
 
-  /** Who waits wants its process to stay alive: this timer is none that steps aside. */
+  /** Sets the timer. It keeps the process alive, as there are pending calls. */
   #schedule(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (this.#waiting.size === 0) return;
-    this.#timer = setTimeout(() => this.#look(), this.#pause);
+    this.#timer = setTimeout(() => this.#poll(), this.#pause);
   }
 
-  #look(): void {
-    this.#pause = Math.min(this.#pause * 1.5, LOOK[1]);
+  #poll(): void {
+    this.#pause = Math.min(this.#pause * 1.5, POLL[1]);
     const now = Date.now();
     try {
-      if (now - this.#said > ALIVE / 4) {
-        this.#sayAlive.run(now + ALIVE, this.#process);
-        this.#said = now;
+      if (now - this.#lastHeartbeat > HEARTBEAT_TTL / 4) {
+        this.#heartbeat.run(now + HEARTBEAT_TTL, this.#process);
+        this.#lastHeartbeat = now;
       }
-      for (const [sid, line] of [...this.#waiting]) {
-        for (const waiter of line) {
-          if (now > waiter.deadline) this.#giveUp(waiter);
+      for (const [sid, queue] of [...this.#waiting]) {
+        for (const waiter of queue) {
+          if (now > waiter.deadline) this.#timeOut(waiter);
         }
         this.wake(sid);
       }
@@ -263,7 +269,7 @@ export class SqliteLeases {
     this.#schedule();
   }
 
-  #giveUp(waiter: Waiter): void {
+  #timeOut(waiter: Waiter): void {
     this.#settle(waiter, { status: "timeout" });
     this.#leave.run(waiter.token);
   }

@@ -14,21 +14,21 @@ import {
 /** The options of {@linkcode SqliteStore}. */
 export interface SqliteStoreOptions {
   /**
-   * The file, made if there is none and readable for its owner only;
+   * The file, created if there is none, and readable only by its owner;
    * `":memory:"` for a store that ends with the process.
    *
-   * SQLite keeps two more beside it while it is open, `-wal` and `-shm`. The
-   * folder must be on a disk of this machine, not on a network.
+   * While it is open, SQLite keeps two files beside it, `-wal` and `-shm`. The
+   * folder must be on a local disk, not on a network file system.
    */
   readonly path: string | URL;
   /**
-   * Whether a timer removes what has expired. It never keeps the process alive.
+   * Whether a timer removes expired sessions. It never keeps the process alive.
    *
    * @default {true}
    */
   readonly autoCleanup?: boolean | null | undefined;
   /**
-   * How often, in ms.
+   * The interval of the timer, in ms.
    *
    * @default {60_000}
    */
@@ -41,18 +41,18 @@ export interface SqliteStoreOptions {
    */
   readonly busyTimeout?: number | null | undefined;
   /**
-   * What an acknowledged write survives: with `"normal"` the death of the
-   * process, `kill -9` included; with `"full"` that of the machine too, at the
-   * price of a wait for the disk with every write. After a power failure
-   * `"normal"` may come back without the last writes, a logout among them, but
-   * never with a damaged file.
+   * What an acknowledged write survives: with `"normal"` a crash of the
+   * process, `kill -9` included; with `"full"` one of the machine too, at the
+   * cost of waiting for the disk with every write. After a power failure a
+   * `"normal"` file may lack the last writes, a logout among them, but it is
+   * never corrupt.
    *
    * @default {"normal"}
    */
   readonly synchronous?: "normal" | "full" | null | undefined;
 }
 
-/** The options, complete. */
+/** The options with their defaults. */
 export interface CheckedOptions {
   readonly path: string;
   readonly autoCleanup: boolean;

@@ -1,6 +1,6 @@
 /**
- * The sessions of a {@linkcode SqliteFile}, row by row. Nothing here waits or
- * locks: the caller has a transaction where one is needed.
+ * The sessions of a {@linkcode SqliteFile}, row by row. There are no waits and
+ * no locks here: the caller opens a transaction where one is needed.
  *
  * @module
  */
@@ -17,13 +17,13 @@ import {
   toColumn,
 } from "./file.ts";
 
-/** Which session of which id a row is. */
+/** Identifies a session among all that ever had the id. */
 export interface Identity {
   readonly sid: string;
   readonly birth: string;
 }
 
-/** A session as its row holds it. */
+/** A row of the table `sessions`. */
 export interface Row extends Identity {
   readonly version: string;
   readonly max_age: number;
@@ -109,12 +109,12 @@ export class SqliteSessions {
     return this.#find.get(toColumn(sid), after) as Row | undefined;
   }
 
-  /** The same without the data. */
+  /** The same, without the data. */
   peek(sid: string, after: number): Identity | undefined {
     return this.#peek.get(toColumn(sid), after) as Identity | undefined;
   }
 
-  /** Writes over `old`, or begins a session; returns the version. */
+  /** Replaces `old`, or inserts a new session; returns the version. */
   put(sid: string, record: SessionRecord, old?: Row): string {
     const version = generateUid();
     const client = nullable(record.clientId);
@@ -142,7 +142,7 @@ export class SqliteSessions {
     const row = this.find(sid, now);
     if (!row) return false;
     const end = Math.min(expires, row.absolute_end ?? Infinity);
-    // no write lock for nothing; and the row may be another one by now
+    // avoid the write lock if nothing changes; the row may have changed since it was read
     return end <= row.expires ||
       this.#extend.run(end, end, row.sid, now).changes > 0;
   }
@@ -151,7 +151,7 @@ export class SqliteSessions {
     this.#remove.run(toColumn(sid));
   }
 
-  /** Removes at most `limit` sessions, and as many pointers, whose time is over. */
+  /** Removes at most `limit` expired sessions, and as many expired moved ids. */
   purge(limit: number): Row[] {
     const now = Date.now();
     this.#purgeMoved.run(now, limit);
@@ -202,7 +202,7 @@ export class SqliteSessions {
   }
 }
 
-/** What a row says, without what is the store's own. */
+/** The record of a row, without the store's own columns. */
 export function toRecord(row: Row): StoredRecord {
   return {
     data: row.data,
