@@ -1,14 +1,13 @@
 /**
- * The other end: follows the session of a `socket.io-client` socket in a
- * browser, or on Deno and Node. Hears why a session ended, makes the one HTTP
- * request that renews cookies, as a WebSocket can set none, and connects the
- * socket anew where that is what it takes. It never sees an id.
+ * The client: follows the session of a `socket.io-client` socket in a browser,
+ * or on Deno and Node. It reports why a session ended, renews cookies by an HTTP
+ * request, as a WebSocket can set none, and reconnects the socket where that is
+ * necessary. It never receives an id.
  *
  * In JavaScript it is one file, for `<script type="module">` too.
  *
  * @module
  */
-
 import type {
   EndedReason,
   FollowedSocket,
@@ -20,15 +19,16 @@ import type { WebLocks } from "./client/web_locks.ts";
 
 export type * from "./client/session_client.ts";
 
-/** By this key in `socket.auth` the server knows that somebody follows. */
-const MARK = "koa-io-session";
+/** The key in `socket.auth` that announces this client to the server. */
+const AUTH_FLAG = "koa-io-session";
 /** How long an answer to a refresh may take, in ms. */
-const PATIENCE = 10_000;
-/** How often cookies are asked for that must be on their way. */
-const ON_THEIR_WAY = 6;
-/** How often in a row a socket is connected anew without getting into a session. */
-const HEALINGS = 3;
+const REFRESH_TIMEOUT = 10_000;
+/** How often a request is repeated until the cookies of a session are set. */
+const COOKIE_RETRIES = 6;
+/** How many reconnections in a row are made without joining a session. */
+const RECONNECT_LIMIT = 3;
 
+/** The {@linkcode SessionClient} of one socket. */
 class Follower<View> implements SessionClient<View> {
   state: SessionState = "connecting";
   view: View | undefined;
@@ -36,26 +36,26 @@ class Follower<View> implements SessionClient<View> {
   readonly #options: FollowOptions;
   readonly #listeners = new Map<string, Set<(payload: never) => void>>();
   readonly #waits = new Set<() => void>();
-  /** Grows with all that happens: what was begun before gives up. */
+  /** Incremented by each event: asynchronous steps of earlier ones then stop. */
   #turn = 0;
-  /** The socket is connected, and the server has not said yet what in. */
+  /** The socket is connected, and the server has not yet reported its session. */
   #fresh = false;
-  /** What to call the end of a session that was there, if that is found out only later. */
-  #had: EndedReason | undefined;
-  /** The server said that the session ended: if it disconnects now, that is why. */
-  #told = false;
-  /** It is us who disconnected. */
-  #own = false;
-  #healings = 0;
+  /** The reason to report if the previous session turns out to have ended. */
+  #previousEnd: EndedReason | undefined;
+  /** The server reported the end of the session: a disconnection follows from it. */
+  #endReported = false;
+  /** The client itself has disconnected the socket. */
+  #reconnecting = false;
+  #reconnects = 0;
   #refusals = 0;
   #refreshing: Promise<boolean> | undefined;
   #asking: AbortController | undefined;
-  #auth: unknown;
-  #marked: unknown;
-  readonly #hears: Record<string, (payload: never) => void> = {
+  #ownAuth: unknown;
+  #flaggedAuth: unknown;
+  readonly #handlers: Record<string, (payload: never) => void> = {
     "connect": () => {
       this.#fresh = true;
-      this.#own = this.#told = false;
+      this.#reconnecting = this.#endReported = false;
       this.#refusals = 0;
     },
     "disconnect": (reason: string) => this.#disconnected(reason),
@@ -66,11 +66,11 @@ class Follower<View> implements SessionClient<View> {
     "session:end": ({ reason }: { reason: EndedReason }) => {
       this.#turn++;
       this.#fresh = false;
-      this.#told = true;
+      this.#endReported = true;
       this.#guest(reason);
     },
     "session:rotated": ({ sockets }: { sockets: string }) => {
-      if (sockets === "leave") this.#comeBack(ON_THEIR_WAY, "rotated");
+      if (sockets === "leave") this.#rejoin(COOKIE_RETRIES, "rotated");
     },
     "session:expiring": ({ inMs }: { inMs: number }) =>
       this.#emit("expiring", { inMs }),
@@ -84,8 +84,8 @@ class Follower<View> implements SessionClient<View> {
     this.#socket = socket;
     this.#options = options;
     this.#listen("on");
-    this.#mark();
-    // what was not asked for at the handshake is not told
+    this.#addFlag();
+    // a handshake without the flag gets no report of the session
     if (socket.connected) this.#reconnect();
   }
 
@@ -103,7 +103,7 @@ class Follower<View> implements SessionClient<View> {
 
   close(): void {
     this.#listen("off");
-    this.#unmark();
+    this.#removeFlag();
     this.#listeners.clear();
     this.view = undefined;
     this.state = "closed";
@@ -114,30 +114,30 @@ class Follower<View> implements SessionClient<View> {
 
   #started(): void {
     const turn = ++this.#turn;
-    // at the handshake the cookies were seen; of a login the socket hears
-    // before the answer with the cookie has come to the browser
+    // at the handshake the cookies were present; the event of a login arrives
+    // before the response with its cookie
     if (this.#fresh) this.#active();
     else if (this.state !== "active") this.#confirm(turn);
     this.#fresh = false;
   }
 
   #active(): void {
-    this.#healings = 0;
-    this.#had = "away";
+    this.#reconnects = 0;
+    this.#previousEnd = "away";
     this.state = "active";
     this.#emit("active");
   }
 
   #guest(reason: EndedReason | undefined): void {
-    this.#had = undefined;
+    this.#previousEnd = undefined;
     this.view = undefined;
     this.state = "guest";
     if (reason) this.#emit("ended", { reason });
   }
 
   async #confirm(turn: number): Promise<void> {
-    for (let n = 0; n < ON_THEIR_WAY; n++) {
-      // an answer of another kind says nothing about the cookies
+    for (let n = 0; n < COOKIE_RETRIES; n++) {
+      // a failed request says nothing about the cookies
       const there = await this.refresh().catch(() => true);
       if (!there) await this.#wait(n);
       if (turn !== this.#turn) return;
@@ -146,27 +146,27 @@ class Follower<View> implements SessionClient<View> {
     this.#active();
   }
 
-  /** Connected, and in no session, although a request may find that there is one. */
+  /** Connected and in no session, although a request may find one. */
   async #none(client: boolean | undefined): Promise<void> {
     const turn = ++this.#turn;
     this.#fresh = false;
-    if (client) this.#healings = Math.min(this.#healings, 1);
-    if (this.#healings >= (client === false ? HEALINGS : 1)) {
-      return this.#guest(this.#had);
+    if (client) this.#reconnects = Math.min(this.#reconnects, 1);
+    if (this.#reconnects >= (client === false ? RECONNECT_LIMIT : 1)) {
+      return this.#guest(this.#previousEnd);
     }
-    await this.#wait(this.#healings++);
+    await this.#wait(this.#reconnects++);
     if (turn !== this.#turn) return;
     const there = await this.refresh().catch(() => undefined);
     if (turn !== this.#turn) return;
-    if (!there) this.#guest(this.#had);
-    // a socket whose client is not known would not hear of a login either
+    if (!there) this.#guest(this.#previousEnd);
+    // a socket without a client would not receive a login either
     if (there || there === false && client === false) this.#reconnect();
   }
 
-  /** Cookies are, or may be, on their way to the browser: with them the socket may be in a session again. */
-  async #comeBack(tries: number, had?: EndedReason): Promise<void> {
+  /** Waits for cookies that a response may set, then reconnects: with them the socket may be in a session. */
+  async #rejoin(tries: number, reason?: EndedReason): Promise<void> {
     const turn = ++this.#turn;
-    this.#had = had;
+    this.#previousEnd = reason;
     this.view = undefined;
     this.state = "connecting";
     for (let n = 0, there; n < tries && !there; n++) {
@@ -175,20 +175,20 @@ class Follower<View> implements SessionClient<View> {
       there = await this.refresh().catch(() => false);
       if (turn !== this.#turn) return;
     }
-    this.#healings = 1;
+    this.#reconnects = 1;
     this.#reconnect();
   }
 
   #disconnected(reason: string): void {
-    if (this.#own) return;
+    if (this.#reconnecting) return;
     this.#turn++;
-    this.#healings = 0;
+    this.#reconnects = 0;
     this.state = "connecting";
-    // the server closes a socket with its session; whoever else does has reasons of their own
-    if (reason === "io server disconnect" && this.#told) this.#comeBack(1);
+    // reconnect only if the server closed the socket because its session ended
+    if (reason === "io server disconnect" && this.#endReported) this.#rejoin(1);
   }
 
-  /** The store may be down for a while; who is refused as a guest may be none. */
+  /** The store may be unavailable for a while; a socket that is refused as a guest may have a session. */
   async #refused(code = ""): Promise<void> {
     if (this.#socket.active) return;
     if (!code.startsWith("SESSION_")) return this.#none(true);
@@ -197,15 +197,15 @@ class Follower<View> implements SessionClient<View> {
     if (turn === this.#turn) this.#reconnect();
   }
 
-  /** A new connection, whose handshake brings the cookies as they are now. */
+  /** Opens a new connection: its handshake presents the current cookies. */
   #reconnect(): void {
     const socket = this.#socket;
-    this.#mark();
+    this.#addFlag();
     if (socket.connected) {
       this.state = "connecting";
-      this.#own = true;
+      this.#reconnecting = true;
       socket.disconnect();
-      // other namespaces share the connection, and are connected anew with it
+      // other namespaces share the connection, and are reconnected with it
       const { engine } = socket.io;
       if (engine?.readyState === "open") engine.close();
     }
@@ -223,26 +223,26 @@ class Follower<View> implements SessionClient<View> {
       if (there) this.#emit("renewed");
       if (there || status === 401) return there;
       if (n >= attempts || status >= 400 && status < 500 && status !== 429) {
-        const came = status || "none";
+        const received = status || "none";
         throw new Error(
-          `Cannot renew the session as the answer must be 2xx or 401: received ${came}`,
+          `Cannot renew the session as the answer must be 2xx or 401: received ${received}`,
         );
       }
       await this.#wait(n - 1);
     }
   }
 
-  /** @returns the status, 0 when there was no answer */
+  /** @returns the status, 0 without an answer */
   async #ask(): Promise<number> {
     const { refresh } = this.#options;
     const { signal } = this.#asking = new AbortController();
-    const timer = setTimeout(() => this.#asking?.abort(), PATIENCE);
+    const timer = setTimeout(() => this.#asking?.abort(), REFRESH_TIMEOUT);
     try {
       if (typeof refresh === "function") return (await refresh()).status;
-      // tabs that ask at once would be given a client id each, and one is kept
+      // simultaneous requests of several tabs would each be given a client id, of which one is kept
       const { locks } = globalThis.navigator as { locks?: WebLocks } ?? {};
       const ask = () => post(refresh, signal);
-      return await (locks ? locks.request(MARK, { signal }, ask) : ask());
+      return await (locks ? locks.request(AUTH_FLAG, { signal }, ask) : ask());
     } catch {
       return 0;
     } finally {
@@ -251,12 +251,12 @@ class Follower<View> implements SessionClient<View> {
   }
 
   #listen(how: "on" | "off"): void {
-    for (const heard of Object.entries(this.#hears)) {
-      this.#socket[how](...heard as unknown as never[]);
+    for (const handler of Object.entries(this.#handlers)) {
+      this.#socket[how](...handler as unknown as never[]);
     }
   }
 
-  /** @param n how often it was tried before */
+  /** @param n the number of previous attempts */
   #wait(n: number): Promise<void> {
     const { minDelay = 250, maxDelay = 30_000 } = this.#options;
     const delay = Math.min(minDelay * 2 ** n, maxDelay) / 2;
@@ -276,29 +276,29 @@ class Follower<View> implements SessionClient<View> {
       try {
         listener(payload as never);
       } catch (error) {
-        // the user's to see, and none of ours to stumble over
+        // reported as an unhandled rejection; it must not stop the client
         void Promise.reject(error);
       }
     }
   }
 
-  /** Asks the server to tell at each connect how the socket stands. */
-  #mark(): void {
+  /** Makes the server report at each connect whether the socket is in a session. */
+  #addFlag(): void {
     const socket = this.#socket;
-    if (socket.auth === this.#marked && this.#marked) return;
-    const auth = this.#auth = socket.auth;
-    socket.auth = this.#marked = typeof auth === "function"
+    if (socket.auth === this.#flaggedAuth && this.#flaggedAuth) return;
+    const auth = this.#ownAuth = socket.auth;
+    socket.auth = this.#flaggedAuth = typeof auth === "function"
       ? (back: (data: object) => void) =>
-        auth((data: object) => back({ ...data, [MARK]: 1 }))
-      : { ...auth as object, [MARK]: 1 };
+        auth((data: object) => back({ ...data, [AUTH_FLAG]: 1 }))
+      : { ...auth as object, [AUTH_FLAG]: 1 };
   }
 
-  #unmark(): void {
+  #removeFlag(): void {
     const { auth } = this.#socket;
-    if (auth !== this.#marked) return;
-    // what the user has put into the object since stays
-    if (typeof auth === "function") this.#socket.auth = this.#auth;
-    else delete (auth as Record<string, unknown>)[MARK];
+    if (auth !== this.#flaggedAuth) return;
+    // later changes of the object stay
+    if (typeof auth === "function") this.#socket.auth = this.#ownAuth;
+    else delete (auth as Record<string, unknown>)[AUTH_FLAG];
   }
 }
 
@@ -307,7 +307,7 @@ async function post(url: string | URL, signal: AbortSignal): Promise<number> {
     method: "POST",
     credentials: "include",
     cache: "no-store",
-    // a page to log in at is no renewed session
+    // a redirect to a login page is no renewed session
     redirect: "manual",
     signal,
   });
@@ -317,7 +317,7 @@ async function post(url: string | URL, signal: AbortSignal): Promise<number> {
 
 /**
  * Follows the session of a socket. Call it in the same turn as `io()`, before
- * the socket is connected: one that is connected already is connected anew.
+ * the socket is connected: one that is connected already is reconnected.
  *
  * @typeParam View what the bridge's option `view` returns
  * @param socket a `socket.io-client` socket

@@ -1,6 +1,6 @@
 /**
- * The conformance kit: one call holds a store to every rule of its tier of the
- * store contract, with any `describe` and `it`.
+ * The conformance kit: one call tests a store against every rule of its tier of
+ * the store contract, with any `describe` and `it`.
  *
  * @example A store that koa-session could use, tested by Deno
  * ```ts ignore
@@ -45,7 +45,7 @@ export type { RuleContext, StoreRule, StoreTier, TestableStore };
 /** How {@linkcode testStore} runs its rules. */
 export interface TestStoreOptions<S extends TestableStore = TestableStore> {
   /**
-   * Groups tests.
+   * Defines a group of tests.
    *
    * @default the global `describe`, else the one of `node:test`
    */
@@ -53,7 +53,7 @@ export interface TestStoreOptions<S extends TestableStore = TestableStore> {
     | ((name: string, body: () => void) => unknown)
     | undefined;
   /**
-   * Names a test.
+   * Defines a test.
    *
    * @default the global `it`, else the one of `node:test`
    */
@@ -62,13 +62,13 @@ export interface TestStoreOptions<S extends TestableStore = TestableStore> {
     | undefined;
   /**
    * Opens the sessions of `store` a second time, as another process would.
-   * Without it the rules on two stores are left out.
+   * Without it, rules on two stores are omitted.
    */
   readonly peer?:
     | ((store: S) => SharedStore | Promise<SharedStore>)
     | undefined;
   /**
-   * Lets go of a store that the factory made.
+   * Closes a store that the factory returned.
    *
    * @default `store.close?.()`
    */
@@ -78,11 +78,11 @@ export interface TestStoreOptions<S extends TestableStore = TestableStore> {
 }
 
 /**
- * The rules that a store is held to, to be run one by one. Its members say
- * which: `scope` makes it a store of the atomic tier, `scope: "shared"` one of
- * the shared tier too, and `get` and `set` one of the basic tier.
+ * The rules for a store, to be run one by one. Its members decide which: with
+ * `scope` it is a store of the atomic tier, with `scope: "shared"` also of the
+ * shared tier, and with `get` and `set` of the basic tier.
  *
- * @param store is looked at, not used
+ * @param store its members are examined; no method is called
  * @param options `peer`: whether to include the rules on two stores
  * @returns the rules of all its tiers
  * @throws {TypeError} when the store is of no tier
@@ -117,18 +117,18 @@ export function storeRules(
 }
 
 /**
- * Registers a test for each rule that a store is held to, see
- * {@linkcode storeRules}. Each runs on a store of its own.
+ * Registers a test for each rule for a store, see {@linkcode storeRules}. Each
+ * runs on a store of its own.
  *
- * Sessions of the basic tier live for at least a second, so the whole takes
- * some ten seconds. No rule needs an empty store: ids are random.
+ * Sessions of the basic tier live for at least a second, so the tests take
+ * about ten seconds. No rule needs an empty store: ids are random.
  *
- * @param name heads the tests
- * @param factory makes a store; it is called once more, to look at the store, right away
+ * @param name the name of the group of tests
+ * @param factory returns a store for each test; one more call, made at once, serves to select the rules
  * @param options see {@linkcode TestStoreOptions}
  * @returns a promise that must be awaited where the factory is asynchronous:
- * the tests are registered then; otherwise they are when the call returns
- * @throws {TypeError} when what the factory makes is no store
+ * the tests are registered then; otherwise before the call returns
+ * @throws {TypeError} when the factory returns no store
  *
  * @example
  * ```ts
@@ -164,14 +164,14 @@ export function testStore<S extends TestableStore>(
         const ofTier = rules.filter((rule) => rule.tier === tier);
         if (ofTier.length === 0) continue;
         describe(`${tier} tier`, () => {
-          for (const rule of ofTier) it(rule.name, () => hold(rule));
+          for (const rule of ofTier) it(rule.name, () => runRule(rule));
         });
       }
     });
     return dispose(example);
   };
 
-  const hold = async (rule: StoreRule) => {
+  const runRule = async (rule: StoreRule) => {
     const store = await factory();
     try {
       await rule.run(store, { ttl, peer: peer && (() => peer(store)) });

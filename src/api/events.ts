@@ -11,7 +11,7 @@ export type StartCause =
   | "created"
   /** It was in the store already and is new to this process: after a restart, or begun by another process. */
   | "rebuilt"
-  /** It goes on under a new id. */
+  /** It has a new id. */
   | "rotated";
 
 /** Why a session ended. */
@@ -24,7 +24,7 @@ export type EndReason =
   | "expired"
   /** Its client began another session. */
   | "replaced"
-  /** It goes on under a new id. */
+  /** It has a new id. */
   | "rotated"
   /** The store needed the space. */
   | "evicted";
@@ -122,7 +122,7 @@ export interface ClientEvents {
   "session:start": () => void;
   /** The session of this socket ended. */
   "session:end": (event: { reason: EndReason }) => void;
-  /** The session goes on under a new id; with `"leave"`, without this socket. */
+  /** The session has a new id; with `"leave"`, this socket does not follow it. */
   "session:rotated": (event: { sockets: "follow" | "leave" }) => void;
   /**
    * The socket connected, and is in no session; for `./client`. `client`:

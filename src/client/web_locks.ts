@@ -1,12 +1,12 @@
 /**
- * The Web Locks API as far as it is used: not every runtime has it, or its types.
+ * The part of the Web Locks API that is used: not every runtime has it, or its types.
  *
  * @module
  */
 
 /** `navigator.locks`. */
 export interface WebLocks {
-  /** Runs something alone among all tabs of an origin. */
+  /** Runs a function while no other tab of the origin holds the lock. */
   request<T>(
     name: string,
     options: { readonly signal: AbortSignal },

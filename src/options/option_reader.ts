@@ -11,9 +11,9 @@ const TOKEN = /^[\w!#$%&'*+.^`|~-]+$/;
 const BRIDGING = "bridge sessions";
 
 /**
- * Checks options as they are read, and remembers which were: the options that
- * were not read go on to koa-session and to the cookies. An option of the
- * bridge must therefore be read whatever the others are.
+ * Checks options as they are read, and records which were: options that were
+ * not read are forwarded to koa-session and to the cookies. Each option of the
+ * bridge must therefore be read in any case, whatever the others are.
  */
 export class OptionReader {
   readonly #given: Readonly<Record<string, unknown>>;
@@ -34,7 +34,7 @@ export class OptionReader {
     return this.#read.has(name);
   }
 
-  /** The options that were given, read or not, and pass the test. */
+  /** The given options, read or not, that pass the test. */
   select(isWanted: (name: string) => boolean): Record<string, unknown> {
     return Object.fromEntries(
       Object.entries(this.#given)
@@ -42,6 +42,7 @@ export class OptionReader {
     );
   }
 
+  /** Throws an error that names the option. */
   wrong(
     name: string,
     expected: string,

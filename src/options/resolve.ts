@@ -29,7 +29,7 @@ const THIRTY_DAYS = 30 * ONE_DAY;
 const ONE_YEAR = 365 * ONE_DAY;
 /** The length of a session id: 144 random bits; OWASP ASVS 7.2.3 asks for 128. */
 const SESSION_ID_LENGTH = 24;
-/** Names that an event of the application must not have: those of Socket.IO, and the bridge\'s. */
+/** Names that an event of the application must not have: those of Socket.IO, and the bridge's. */
 const RESERVED_EVENTS: ReadonlySet<string> = new Set([
   "connect",
   "connect_error",

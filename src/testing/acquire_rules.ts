@@ -21,7 +21,7 @@ import {
 const rule = (name: string, body: (store: SharedStore) => Promise<void>) =>
   anyRule("shared", name, body);
 
-/** How a session is given to one after another. */
+/** The rules on leases and their order. */
 export const ACQUIRE_RULES: readonly StoreRule[] = [
   rule("acquire: an id without a session is missing at once", async (store) => {
     assert.deepEqual(

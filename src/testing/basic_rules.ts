@@ -1,12 +1,12 @@
 /**
- * The rules of the basic tier: what koa-session needs of a store.
+ * The rules of the basic tier: what koa-session requires of a store.
  *
  * @module
  */
 import assert from "node:assert/strict";
 import type { BasicStore, SessionData } from "../api/store.ts";
 import {
-  comes,
+  eventually,
   id,
   megabyte,
   ODD_DATA,
@@ -23,7 +23,7 @@ const rule = (
   body: (store: BasicStore, context: RuleContext) => Promise<void>,
 ) => anyRule("basic", name, body);
 
-/** A store may say that it has nothing in either way. */
+/** Whether there is no session: a store may return `null` or `undefined`. */
 async function isGone(store: BasicStore, sid: string): Promise<boolean> {
   return await store.get(sid, MINUTE) == null;
 }
@@ -40,10 +40,10 @@ async function set(
 
 const ttlOf = (context: RuleContext) => context.ttl ?? 1_000;
 
-/** How long past its end a session may be shown: stores that count in seconds round up. */
+/** How long past its end a session may be returned, in ms: stores that count in seconds round up. */
 const LATE = 3_000;
 
-/** Every rule of the basic tier; those of optional members only where the store has them. */
+/** The rules of the basic tier; those on optional members only if the store has them. */
 export function basicRules(store: BasicStore): StoreRule[] {
   return [
     ...RULES,
@@ -179,7 +179,7 @@ const RULES: readonly StoreRule[] = [
     const ttl = ttlOf(context);
     const sid = await set(store, { n: 1 }, ttl);
     assert(
-      await comes(() => isGone(store, sid), ttl + LATE),
+      await eventually(() => isGone(store, sid), ttl + LATE),
       "it is still there",
     );
   }),
@@ -208,7 +208,7 @@ const RULES: readonly StoreRule[] = [
       const sids = Array.from({ length: 1_000 }, () => id());
       const keep = await set(store, { keep: true });
       await Promise.all(sids.map((sid) => store.set(sid, { sid }, ttl)));
-      await comes(() => isGone(store, sids.at(-1)!), ttl + LATE);
+      await eventually(() => isGone(store, sids.at(-1)!), ttl + LATE);
       const left = await Promise.all(sids.map((sid) => store.get(sid, MINUTE)));
       assert.equal(left.filter((session) => session != null).length, 0);
       assert(!await isGone(store, keep), "one that should live went with them");
@@ -235,7 +235,7 @@ const TOUCH_RULES: readonly StoreRule[] = [
   rule("touch: brings nothing back", async (store) => {
     const sid = await set(store, { n: 1 });
     await store.destroy(sid);
-    // whether there is an error is the store's choice
+    // a store may or may not reject
     await Promise.resolve(store.touch!(sid, { n: 1 }, MINUTE)).catch(() => {});
     assert(await isGone(store, sid));
   }),
@@ -249,19 +249,19 @@ const TOUCH_RULES: readonly StoreRule[] = [
 
 const ON_RULES: readonly StoreRule[] = [
   rule('on: "destroy" tells the store and the id', async (store) => {
-    const told: unknown[][] = [];
+    const removals: unknown[][] = [];
     const listener = (...args: [unknown, string]) => {
-      told.push(args);
+      removals.push(args);
     };
     store.on!("destroy", listener);
     const sid = await set(store, { n: 1 });
     await store.destroy(sid);
     assert(
-      await comes(
-        () => told.some((args) => args[0] === store && args[1] === sid),
+      await eventually(
+        () => removals.some((args) => args[0] === store && args[1] === sid),
         500,
       ),
-      `it was told of ${told.length} removals, none of them this`,
+      `it was told of ${removals.length} removals, none of them this`,
     );
     store.off?.("destroy", listener);
   }),

@@ -1,6 +1,5 @@
 /**
- * The rules of the shared tier on the end of a hold, and on looking after many
- * sessions at once.
+ * The rules of the shared tier on commits, and on queries of many sessions.
  *
  * @module
  */
@@ -11,10 +10,10 @@ import { add, hold, LONG, REACHED, SHORT, SOON, status } from "./lease.ts";
 import {
   background,
   begin,
-  comes,
   count,
   counted,
   ending,
+  eventually,
   id,
   isAlive,
   pause,
@@ -27,7 +26,7 @@ import {
 const rule = (name: string, body: (store: SharedStore) => Promise<void>) =>
   anyRule("shared", name, body);
 
-/** What a hold is worth, whatever happened during it. */
+/** The rules on commits, whatever happened during the lease. */
 export const COMMIT_RULES: readonly StoreRule[] = [
   rule(
     "commit: an overdue hold counts while nobody else was given the session",
@@ -200,7 +199,10 @@ export const COMMIT_RULES: readonly StoreRule[] = [
       const { sid } = await begin(store, ending(SHORT));
       const { token } = await hold(store, sid);
       assert(
-        await comes(async () => !isAlive(await store.read(sid)), SHORT + SOON),
+        await eventually(
+          async () => !isAlive(await store.read(sid)),
+          SHORT + SOON,
+        ),
       );
       assert.deepEqual(await store.commit(sid, token, record()), {
         status: "missing",

@@ -1,5 +1,6 @@
 /**
- * What the rules of the conformance kit are made of.
+ * The types of the conformance kit, and what its rules share: sessions, waits
+ * and test data.
  *
  * @module
  */
@@ -13,21 +14,21 @@ import type {
   Version,
 } from "../api/store.ts";
 
-/** A store of any tier; one that has the members of several tiers is held to all of them. */
+/** A store of any tier; one with the members of several tiers is tested against all of them. */
 export type TestableStore = BasicStore | AtomicStore | SharedStore;
 
 /** Which part of the contract a rule is about. */
 export type StoreTier = "basic" | "atomic" | "shared";
 
-/** What a rule is given beside the store. */
+/** The context in which a rule runs. */
 export interface RuleContext {
   /**
-   * Opens the same sessions a second time, as another process would: rules on
-   * two of them run only with it.
+   * Opens the same sessions a second time, as another process would; needed by
+   * rules on two stores.
    */
   readonly peer?: (() => SharedStore | Promise<SharedStore>) | undefined;
   /**
-   * The shortest life that the rules of the basic tier give a session, in ms.
+   * The shortest life of sessions in the rules of the basic tier, in ms.
    *
    * @default {1000} as many stores count in seconds
    */
@@ -36,20 +37,21 @@ export interface RuleContext {
 
 /** One rule of the contract. */
 export interface StoreRule {
-  /** The part of the contract it belongs to. */
+  /** The tier of the contract that it belongs to. */
   readonly tier: StoreTier;
-  /** The member it is about, and what that must do. */
+  /** The member under test, and the requirement. */
   readonly name: string;
-  /** Whether it takes two stores, that is, {@linkcode RuleContext.peer}. */
+  /** Whether it needs two stores, that is, {@linkcode RuleContext.peer}. */
   readonly needsPeer: boolean;
   /**
-   * Holds a store to the rule; it may hold other sessions.
+   * Tests a store against the rule; the store may contain other sessions.
    *
    * @returns a promise that rejects with an `AssertionError` when the store breaks the rule
    */
   run(store: TestableStore, context?: RuleContext): Promise<void>;
 }
 
+/** Makes a rule on one store. */
 export function rule<S extends TestableStore>(
   tier: StoreTier,
   name: string,
@@ -63,6 +65,7 @@ export function rule<S extends TestableStore>(
   };
 }
 
+/** Makes a rule on two stores with the same sessions. */
 export function peerRule(
   name: string,
   body: (one: SharedStore, two: SharedStore) => Promise<void>,
@@ -87,12 +90,12 @@ export function peerRule(
   };
 }
 
-/** An id that no other rule uses. */
+/** A new id. */
 export function id(prefix = ""): string {
   return prefix + generateUid(24);
 }
 
-/** A record that lives for a minute, unless it is told otherwise. */
+/** A record that lives for a minute, with changes. */
 export function record(changes: Partial<SessionRecord> = {}): SessionRecord {
   return {
     data: "{}",
@@ -115,7 +118,7 @@ export function ending(
   return record({ maxAge: ms, expires: Date.now() + ms, ...changes });
 }
 
-/** The record without its version: what was written. */
+/** The record without its version, for comparison with the one written. */
 export function written(stored: StoredRecord | undefined): unknown {
   if (!stored) return undefined;
   const {
@@ -140,7 +143,7 @@ export function written(stored: StoredRecord | undefined): unknown {
   };
 }
 
-/** Begins a session and says its id and version. */
+/** Begins a session; returns its id and version. */
 export async function begin(
   store: AtomicStore,
   of: SessionRecord = record(),
@@ -155,22 +158,23 @@ export async function begin(
   return { sid, version };
 }
 
-/** The data of a record that counts. */
+/** The count in a record's data. */
 export function count(stored: StoredRecord): number {
   return (JSON.parse(stored.data) as { n?: number }).n ?? 0;
 }
 
-/** The same record with one more. */
+/** The record with its count incremented. */
 export function counted(stored: StoredRecord): SessionRecord {
   const { version: _, ...rest } = stored;
   return { ...rest, data: JSON.stringify({ n: count(stored) + 1 }) };
 }
 
+/** Whether a record exists and has not expired. */
 export function isAlive(stored: StoredRecord | undefined): boolean {
   return stored !== undefined && stored.expires > Date.now();
 }
 
-/** A call that is not waited for yet; that it fails is no news before it is. */
+/** A call that is awaited later; until then its rejection counts as handled. */
 export function background<T>(call: Promise<T>): Promise<T> {
   call.catch(() => {});
   return call;
@@ -180,8 +184,8 @@ export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** Waits until `condition` holds, or `timeout` ms have passed; says which. */
-export async function comes(
+/** Waits until `condition` holds, or `timeout` ms have passed; returns whether it holds. */
+export async function eventually(
   condition: () => unknown,
   timeout: number,
 ): Promise<boolean> {
@@ -193,7 +197,7 @@ export async function comes(
   return true;
 }
 
-/** Rejects where a call does not come back. */
+/** Rejects when a call takes longer than `ms`. */
 export async function within<T>(ms: number, call: Promise<T>): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -209,7 +213,7 @@ export async function within<T>(ms: number, call: Promise<T>): Promise<T> {
   }
 }
 
-/** Data that stores stumble upon, by name. */
+/** Data that is difficult to store, by name. */
 export const ODD_DATA: Readonly<Record<string, Record<string, unknown>>> = {
   "an empty object": {},
   "null and empty values": {
@@ -262,7 +266,7 @@ export const ODD_DATA: Readonly<Record<string, Record<string, unknown>>> = {
   "a long list": { list: Array.from({ length: 10_000 }, (_, i) => i) },
 };
 
-/** A megabyte that does not compress to nothing. */
+/** A megabyte of text that does not compress well. */
 export function megabyte(): string {
   let text = "";
   for (let i = 0; text.length < 1_000_000; i++) text += `${i} é 🎉 `;

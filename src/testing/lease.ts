@@ -1,5 +1,5 @@
 /**
- * Holding sessions, for the rules of the shared tier.
+ * Helpers for leases, for the rules of the shared tier.
  *
  * @module
  */
@@ -7,19 +7,19 @@ import assert from "node:assert/strict";
 import type { AcquireResult, SharedStore, StoredRecord } from "../api/store.ts";
 import { counted, id, within } from "./kit.ts";
 
-/** A hold, and a wait, that nobody reaches, in ms. */
+/** A time for leases and waits that is never reached, in ms. */
 export const LONG = 10_000;
 
-/** A hold that a test can wait for, in ms. */
+/** The time of a lease that a test can wait for, in ms. */
 export const SHORT = 300;
 
-/** When a call that should come back at once counts as hanging, in ms. */
+/** After this time, a call that should return at once counts as hanging, in ms. */
 export const SOON = 3_000;
 
-/** Long enough for a call to have reached the store, in ms. */
+/** A time within which a call reaches the store, in ms. */
 export const REACHED = 100;
 
-/** Takes the lease, which must be free, and says what with. */
+/** Takes the lease, which must be free; returns its token and the record. */
 export async function hold(
   store: SharedStore,
   sid: string,
@@ -30,6 +30,7 @@ export async function hold(
   return { token, record: granted(acquired) };
 }
 
+/** The record of a granted lease. */
 export function granted(acquired: AcquireResult): StoredRecord {
   assert.equal(acquired.status, "granted");
   return (acquired as { record: StoredRecord }).record;
@@ -37,7 +38,7 @@ export function granted(acquired: AcquireResult): StoredRecord {
 
 export const status = ({ status }: { readonly status: string }) => status;
 
-/** Adds one, `times` times, each under a lease. */
+/** Increments the count `times` times, each under a lease. */
 export async function add(
   store: SharedStore,
   sid: string,

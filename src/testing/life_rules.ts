@@ -1,6 +1,5 @@
 /**
- * The rules of the atomic tier on a session's life, from its prolongation to
- * its end, and on finding it.
+ * The rules of the atomic tier on the end of sessions, and on finding them.
  *
  * @module
  */
@@ -8,8 +7,8 @@ import assert from "node:assert/strict";
 import type { AtomicStore, SessionRecord, StoredRecord } from "../api/store.ts";
 import {
   begin,
-  comes,
   ending,
+  eventually,
   id,
   isAlive,
   pause,
@@ -22,17 +21,20 @@ import {
 const rule = (name: string, body: (store: AtomicStore) => Promise<void>) =>
   anyRule("atomic", name, body);
 
-/** A life that a test can wait for, in ms. */
+/** A session life that a test can wait for, in ms. */
 const SHORT = 300;
 
 async function ended(store: AtomicStore, sid: string): Promise<void> {
   assert(
-    await comes(async () => !isAlive(await store.read(sid)), SHORT + 2_000),
+    await eventually(
+      async () => !isAlive(await store.read(sid)),
+      SHORT + 2_000,
+    ),
     "the session does not end",
   );
 }
 
-/** How a session in an atomic store lives, ends and is found. */
+/** The rules on extending, ending and finding sessions. */
 export const LIFE_RULES: readonly StoreRule[] = [
   rule(
     "destroy: says whether there was a session, which is gone",

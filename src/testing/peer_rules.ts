@@ -20,7 +20,7 @@ import {
   within,
 } from "./kit.ts";
 
-/** What two see of each other. */
+/** The rules on two stores with the same sessions. */
 export const PEER_RULES: readonly StoreRule[] = [
   peerRule("peer: each sees at once what the other did", async (one, two) => {
     const clientId = id();

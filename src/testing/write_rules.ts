@@ -22,7 +22,7 @@ import {
 const rule = (name: string, body: (store: AtomicStore) => Promise<void>) =>
   anyRule("atomic", name, body);
 
-/** How an atomic store is read and written. */
+/** The rules on reading and writing. */
 export const WRITE_RULES: readonly StoreRule[] = [
   rule("read: nothing for an id that was never written", async (store) => {
     for (const sid of [id(), "__proto__", "constructor"]) {
@@ -206,10 +206,10 @@ export const WRITE_RULES: readonly StoreRule[] = [
       const begun = await Promise.all(
         sids.map((sid) => store.begin(sid, of)),
       );
-      const told = begun.map((each) => each?.before);
+      const replaced = begun.map((each) => each?.before);
       const last = await store.byClient(of.clientId!);
       assert.deepEqual(
-        told.filter((sid) => sid !== undefined).sort(),
+        replaced.filter((sid) => sid !== undefined).sort(),
         sids.filter((sid) => sid !== last).sort(),
       );
     },
