@@ -191,10 +191,10 @@ export class SessionBridge<S extends object = SessionData>
     options?: { readonly except?: string | readonly string[] | undefined },
   ): Promise<number> {
     const { except = [] } = options ?? {};
-    const spared = new Set(typeof except === "string" ? [except] : except);
+    const excepted = new Set(typeof except === "string" ? [except] : except);
     const own = await this.#transactions.lookup.ofUser(need("user", user));
     const ended = await Promise.all(
-      own.filter(({ sid }) => !spared.has(sid))
+      own.filter(({ sid }) => !excepted.has(sid))
         .map(({ sid, record }) =>
           this.#transactions.end(sid, "revoked", { record })
         ),
@@ -367,7 +367,7 @@ export class SessionBridge<S extends object = SessionData>
  * });
  * io.on("connection", (raw) => {
  *   const socket = raw as SessionSocket<{ user?: string }>;
- *   socket.on("who", async (reply) => {
+ *   socket.on("user", async (reply) => {
  *     reply(await socket.withSession(({ session }) => session.user, "a guest"));
  *   });
  * });

@@ -13,7 +13,7 @@ export interface Finding {
   readonly severity: "error" | "warning" | "info";
   /** What is wrong. */
   readonly message: string;
-  /** What to do about it. */
+  /** The remedy. */
   readonly fix: string;
   /** The requirement behind it, where there is one: OWASP ASVS 5.0 by number. */
   readonly standard: string | undefined;
@@ -126,7 +126,7 @@ const CHECKS: readonly Check[] = [
     }),
 ];
 
-/** Looks a set-up over. */
+/** Examines a set-up. */
 export function diagnose(report: SetupReport): Finding[] {
   return CHECKS.flatMap((check) => check(report) ?? []);
 }
@@ -135,18 +135,18 @@ function when(found: boolean, finding: Finding): Finding | undefined {
   return found ? finding : undefined;
 }
 
-/** An id as `genid` makes it, if it can be had without a request. */
+/** An id made by `genid`, if that works without a request. */
 function sample(genid: (ctx: never) => string): readonly string[] {
   try {
     const id = genid({ state: {} } as never);
     return typeof id === "string" ? [id] : [];
   } catch {
-    // it needs a real request: nothing to judge
+    // it needs a real request: its ids cannot be checked
     return [];
   }
 }
 
-/** How many bits an id of this length has room for at most, in the alphabet that it seems to be of. */
+/** How many bits an id of this length can hold at most, in the alphabet that it appears to use. */
 function bits(id: string): number {
   const alphabet = /^\d+$/.test(id)
     ? 10

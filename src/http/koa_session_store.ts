@@ -135,7 +135,7 @@ export class KoaSessionStore {
     if (state.phase !== "endedHere") {
       return this.#settle(ctx, state, ENDED, sid, commit);
     }
-    // ended by this request, then assigned again: koa-session still uses the dead id
+    // ended by this request, then assigned again: koa-session still uses the ended id
     await this.#create(ctx, state, this.#options.genid(ctx as never), commit);
     state.koaSid = sid;
     setExternalKey(ctx.session, state.sid!);

@@ -32,7 +32,7 @@ export class SessionCookies {
     sessionCookie.write(ctx, id, ctx.sessionOptions, received.sessionCookie);
   }
 
-  /** Sends the id of a session other than the one whose cookie was received. */
+  /** Sends the id of a session other than that of the received cookie. */
   replaceSession(ctx: Context, sid: string, record: StoredRecord): void {
     const { externalKey, key } = this.#options;
     if (externalKey) return externalKey.set(ctx as never, sid);

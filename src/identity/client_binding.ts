@@ -193,8 +193,8 @@ export class ClientBindings {
         : this.#bound(sid, record, before);
     }
     if (other && other.sid !== sid) {
-      const known = { record: other.record, ctx };
-      await this.#transactions.end(other.sid, "replaced", known);
+      const loaded = { record: other.record, ctx };
+      await this.#transactions.end(other.sid, "replaced", loaded);
     }
     if (before !== undefined && before !== clientId) {
       this.#observer.rebound(before, sid, now);

@@ -1,5 +1,5 @@
 /**
- * The ids that a request or a handshake brings: from the two cookies, or by
+ * The ids that a request or a handshake carries: from the two cookies, or by
  * the option `externalKey`.
  *
  * @module
@@ -35,7 +35,7 @@ export interface HandshakeIds {
   readonly client: ClientClaim;
 }
 
-/** The ids of a handshake whose cookies do not count. */
+/** The ids of a handshake with cookies that do not count. */
 export const NO_IDS: HandshakeIds = {
   sid: undefined,
   client: { unverified: undefined, verified: () => undefined },

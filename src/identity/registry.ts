@@ -51,7 +51,7 @@ export class TrackedClient {
   }
 }
 
-/** Receives sessions whose end has passed, as far as this process can tell. */
+/** Receives sessions that are past their end, by the record read last. */
 export interface ExpiryListener {
   expiryDue(session: TrackedSession): void;
 }
@@ -70,7 +70,7 @@ export class SessionRegistry {
   readonly #listener: ExpiryListener;
 
   /**
-   * @param listener receives sessions whose end has passed, as far as this process can tell
+   * @param listener receives sessions that are past their end, by the record read last
    * @param watchAll whether to time sessions without sockets too, where the
    * store does not report expiry
    * @param hashAll whether other nodes may refer to any session by its hash

@@ -1,7 +1,7 @@
 /**
  * Which sessions of the in-process store this bridge has seen. The store
- * reports each session that comes and goes, so only the few that were stored
- * without the bridge are kept here; the others cost nothing.
+ * reports each session that is added or removed, so only the few that were
+ * stored without the bridge are kept here; the others cost nothing.
  *
  * @module
  */
@@ -18,7 +18,7 @@ export class SeenSessions {
     const unseen = this.#unseen = new Set(store.keys());
     this.#store = store;
     this.#onSet = (_store, sid, isNew) => {
-      // without a look at the store, which would remove an expired session
+      // without a read of the store, which would remove an expired session
       if (isNew) unseen.add(sid);
     };
     store.on("set", this.#onSet);

@@ -6,7 +6,7 @@
  * @module
  */
 
-/** A cookie whose signature was verified. */
+/** A cookie with a verified signature. */
 export interface VerifiedCookie {
   readonly id: string;
   /** Made with the key in use. */

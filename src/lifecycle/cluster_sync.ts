@@ -1,6 +1,7 @@
 /**
- * What happened on other nodes: a message says so, and where one was lost, the
- * reconciliation finds it. In both cases the store decides what is true.
+ * Applies changes made on other nodes. A message names the session; where one
+ * was lost, the reconciliation finds the change. In both cases the store is
+ * read, and decides.
  *
  * @module
  */
@@ -81,7 +82,7 @@ export class ClusterSync {
     }
   }
 
-  /** Reads a tracked session again, and applies what became of it. */
+  /** Reads a tracked session again, and applies its change, rotation or end. */
   resync(session: TrackedSession): Promise<void> {
     const running = this.#running.get(session);
     if (running) return running;
@@ -124,7 +125,7 @@ export class ClusterSync {
     if (client) await this.resyncClient(client);
   }
 
-  /** Reads a record; a termination or rotation in progress here is waited for. */
+  /** Reads a record; waits for a termination or rotation in progress here. */
   async #read(session: TrackedSession): Promise<StoredRecord | undefined> {
     const { registry, transactions } = this.#deps;
     let record = await transactions.lookup.readSilently(session.sid);

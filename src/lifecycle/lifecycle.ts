@@ -41,7 +41,7 @@ export class SessionLifecycle
   readonly #failed: (error: unknown) => void;
   #deps!: LifecycleDeps;
   /** The session that a client's sockets were in before its latest one. */
-  readonly #ousted = new WeakMap<TrackedClient, TrackedSession>();
+  readonly #previous = new WeakMap<TrackedClient, TrackedSession>();
   readonly #cluster: ClusterMessenger;
 
   constructor(io: Server, emit: Emit, failed: (error: unknown) => void) {
@@ -80,7 +80,7 @@ export class SessionLifecycle
     if (before) {
       // its end has not been reported yet
       sockets.onEnd(before, "rotated");
-      this.#ousted.set(client, before);
+      this.#previous.set(client, before);
       this.#resync(before);
     }
     const session = client ? registry.track(sid) : registry.tracked(sid);
@@ -159,7 +159,7 @@ export class SessionLifecycle
     this.endCounts[reason]++;
     sockets.onEnd(session, reason);
     this.#reinstate(session.clientId);
-    // each node times expiry by itself
+    // expiry needs no message: every node has timers of its own
     if (local && reason !== "expired") {
       this.#cluster.publish({ type: "end", hash: session.hash, reason });
     }
@@ -273,7 +273,7 @@ export class SessionLifecycle
   #reinstate(clientId: string): void {
     const { registry, sockets } = this.#deps;
     const client = registry.client(clientId);
-    const before = client && this.#ousted.get(client);
+    const before = client && this.#previous.get(client);
     if (!before || client.session) return;
     if (registry.tracked(before.sid) === before) sockets.onStart(before);
   }

@@ -21,7 +21,7 @@ const BATCH = 500;
 export interface ReconcileHandlers {
   /** The store has another version of this session than before, or none. */
   resync(session: TrackedSession): Promise<void>;
-  /** This client has sockets and, as far as this node can tell, no session. */
+  /** This client has sockets and no session in this node's registry. */
   resyncClient(client: TrackedClient): Promise<void>;
 }
 

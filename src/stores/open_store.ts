@@ -1,5 +1,5 @@
 /**
- * Opening the store that was given: whatever its tier, the bridge uses it as a
+ * Opening the store of the options: whatever its tier, the bridge uses it as a
  * store of records with conditional writes.
  *
  * @module
@@ -29,7 +29,7 @@ export interface StoreListener {
 /** A store with the bridge's listener attached. */
 export interface OpenStore {
   readonly records: RecordStore;
-  /** What `bridge.store` is. */
+  /** The value of `bridge.store`. */
   readonly store: BasicStore | AtomicStore;
   /** Whether the store reports every removal. */
   readonly reportsRemovals: boolean;

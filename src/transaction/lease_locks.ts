@@ -109,7 +109,7 @@ export class LeaseLocks implements SessionLocks {
     );
   }
 
-  /** The store refuses the holder's write by itself, and wakes waiting calls. */
+  /** Nothing to do: the store itself refuses the holder's write and wakes waiting calls. */
   revoke(): void {}
 
   async #acquire(sid: string, token: string): Promise<AcquireResult> {

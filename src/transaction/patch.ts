@@ -1,6 +1,7 @@
 /**
- * What a writer changed, laid over what others wrote meanwhile. Pure
- * functions on JSON data; they never touch a prototype.
+ * Three-way merge of session data: the patch of one writer is applied to what
+ * other writers stored since its base. Pure functions on JSON data; they never
+ * touch a prototype.
  *
  * @module
  */
@@ -14,7 +15,7 @@ export type Patch = ReadonlyMap<string, unknown>;
 /** Decides a key that both changed; `undefined` deletes it. */
 export type Resolve = (conflict: Conflict) => unknown;
 
-/** What a merge came to. */
+/** The result of a merge. */
 export interface Merged {
   readonly data: SessionData;
   /** The keys that both changed, to different values. */
@@ -25,7 +26,7 @@ function own(data: SessionData, key: string): unknown {
   return Object.hasOwn(data, key) ? data[key] : undefined;
 }
 
-/** What turns `base` into `mine`. */
+/** The patch that turns `base` into `mine`. */
 export function diff(base: SessionData, mine: SessionData): Patch {
   const patch = new Map<string, unknown>();
   for (const key of Object.keys(mine)) {
@@ -40,7 +41,7 @@ export function diff(base: SessionData, mine: SessionData): Patch {
 }
 
 /**
- * Lays a patch over `theirs`. A key that only one side changed keeps that
+ * Applies a patch to `theirs`. A key that only one side changed keeps that
  * change; a key that both changed to the same value is no conflict.
  *
  * @param base what the patch was made against
@@ -73,7 +74,7 @@ export function merge(
 
 /**
  * Makes `target` equal to `value` and keeps the objects and arrays it is made
- * of, so that whoever holds a part of it sees the change.
+ * of, so that the change is visible through references to its parts.
  */
 export function assignDeep(target: object, value: object): void {
   if (Array.isArray(target)) target.length = (value as unknown[]).length;
@@ -89,7 +90,7 @@ export function assignDeep(target: object, value: object): void {
   }
 }
 
-/** Makes the changes of a patch in `target`, in place. */
+/** Applies a patch to `target`, in place. */
 export function applyPatch(target: SessionData, patch: Patch): void {
   for (const [key, next] of patch) {
     const held = own(target, key);

@@ -43,7 +43,7 @@ export class RequestCommits {
    * that are created at once the later one stands, and the others end as
    * `replaced`.
    *
-   * @throws {SessionStoreError} when the id is taken
+   * @throws {SessionStoreError} when the id is in use
    */
   async create(
     sid: string,
@@ -154,7 +154,7 @@ export class RequestCommits {
     });
   }
 
-  /** Ends the session that the client had. */
+  /** Ends the former session of the client. */
   async #replace(
     sid: string,
     clientId: string,

@@ -1,5 +1,5 @@
 /**
- * Rotation: a new id for a session. The old id is dead; calls that wait for it
+ * Rotation: a new id for a session. The old id has ended; calls that wait for it
  * continue under the new one.
  *
  * @module
@@ -16,7 +16,7 @@ import type { SocketRotation } from "./session_observer.ts";
 
 /** How a session is rotated. */
 export interface Rotation {
-  /** What becomes of the client's sockets. */
+  /** Whether the client's sockets follow the session or leave it. */
   readonly sockets: SocketRotation;
   /** The client id to bind the session to; `undefined` keeps the one it has. */
   readonly clientId: string | undefined;
@@ -64,7 +64,7 @@ export class SessionRotation {
     const opened = await opener.open(from, ctx, true);
     if ("missing" in opened) return { status: "ended" };
     if (opened.sid !== from) {
-      // rotated before this request: that new id stands
+      // rotated before this request: that new id is kept
       opened.release();
       return await this.#requests.commit(opened.sid, base, commit, ctx);
     }

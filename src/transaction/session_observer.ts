@@ -6,12 +6,12 @@
 import type { EndReason, SessionConflict, StartCause } from "../api/events.ts";
 import type { SessionRecord } from "../api/store.ts";
 
-/** What becomes of the client's sockets when its session is given a new id. */
+/** Whether the client's sockets follow its session to a new id, or leave it. */
 export type SocketRotation = "follow" | "leave";
 
 /** Receives what happened to sessions, in the order it was acknowledged. */
 export interface SessionObserver {
-  /** A session was created, or is known to this process for the first time. */
+  /** A session was created, or was seen by this process for the first time. */
   started(sid: string, record: SessionRecord, cause: StartCause): void;
   /** A session was written; `before` is the record that the write replaced. */
   changed(sid: string, record: SessionRecord, before: SessionRecord): void;

@@ -15,8 +15,8 @@ import type { SessionLocks } from "./session_lock.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import type { StoreAccess } from "./store_access.ts";
 
-/** What the caller has read of a session that is to end. */
-export interface KnownSession {
+/** The record of a session that is to end, where the caller has loaded it. */
+export interface LoadedSession {
   readonly record?: SessionRecord;
   readonly ctx?: unknown;
 }
@@ -50,13 +50,13 @@ export class SessionTermination {
   async end(
     sid: string,
     reason: EndReason,
-    known: KnownSession = {},
+    loaded: LoadedSession = {},
   ): Promise<boolean> {
-    if (!END.enabled) return await this.#endOnce(sid, reason, known);
+    if (!END.enabled) return await this.#endOnce(sid, reason, loaded);
     return await END.run(
       sid,
-      sourceOf(known.ctx),
-      () => this.#endOnce(sid, reason, known),
+      sourceOf(loaded.ctx),
+      () => this.#endOnce(sid, reason, loaded),
       (ended) => ended ? reason : "missing",
     );
   }
@@ -64,10 +64,10 @@ export class SessionTermination {
   async #endOnce(
     sid: string,
     reason: EndReason,
-    known: KnownSession,
+    loaded: LoadedSession,
   ): Promise<boolean> {
     const rotating = this.#rotating.get(sid);
-    if (rotating) return await this.#endRotated(rotating, sid, reason, known);
+    if (rotating) return await this.#endRotated(rotating, sid, reason, loaded);
     const { terminating } = this.#store;
     const termination = terminating.get(sid);
     if (termination) {
@@ -79,7 +79,7 @@ export class SessionTermination {
     terminating.set(sid, new Promise((resolve) => settle = resolve));
     let ended = false;
     try {
-      return ended = await this.#end(sid, reason, known);
+      return ended = await this.#end(sid, reason, loaded);
     } finally {
       settle(ended);
       terminating.delete(sid);
@@ -89,13 +89,13 @@ export class SessionTermination {
   async #end(
     sid: string,
     reason: EndReason,
-    known: KnownSession,
+    loaded: LoadedSession,
   ): Promise<boolean> {
-    const { ctx } = known;
+    const { ctx } = loaded;
     // a record that was read before the end proves nothing where the store cannot
-    const outdated = known.record !== undefined &&
+    const outdated = loaded.record !== undefined &&
       this.#store.isKnownEnded(sid);
-    const record = known.record ?? await this.#lookup.find(sid, ctx);
+    const record = loaded.record ?? await this.#lookup.find(sid, ctx);
     const existed = await this.#store.destroy(sid, ctx) && !outdated &&
       isAlive(record as StoredRecord | undefined);
     this.#locks.revoke(sid, reason);
@@ -119,12 +119,12 @@ export class SessionTermination {
     rotating: Promise<unknown>,
     sid: string,
     reason: EndReason,
-    { ctx }: KnownSession,
+    { ctx }: LoadedSession,
   ): Promise<boolean> {
     await rotating.catch(() => {});
     const to = await this.#lookup.movedTo(sid);
-    const known = ctx === undefined ? {} : { ctx };
-    return await this.#endOnce(to ?? sid, reason, known);
+    const loaded = ctx === undefined ? {} : { ctx };
+    return await this.#endOnce(to ?? sid, reason, loaded);
   }
 
   /** Whether a termination or a rotation of the session is in progress in this process. */

@@ -29,7 +29,7 @@ import type { SessionCall } from "./session_call.ts";
 import type { HeldSession, LockCounts, SessionLocks } from "./session_lock.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import { StoreAccess } from "./store_access.ts";
-import { type KnownSession, SessionTermination } from "./termination.ts";
+import { type LoadedSession, SessionTermination } from "./termination.ts";
 import type { Tombstones } from "./tombstones.ts";
 
 /** The options of transactions and of the schema. */
@@ -173,11 +173,11 @@ export class Transactions {
   async end(
     sid: string,
     reason: EndReason,
-    known?: KnownSession,
+    loaded?: LoadedSession,
   ): Promise<boolean> {
     const scope = this.#opener.scopeOf(sid);
     if (scope) scope.top.ended = true;
-    return await this.#termination.end(sid, reason, known);
+    return await this.#termination.end(sid, reason, loaded);
   }
 
   /** Whether a termination or a rotation of the session is in progress in this process. */
