@@ -282,7 +282,13 @@ describe("the documents", () => {
   });
 
   it("lead to files that are there", () => {
-    const paths = [...documents, "SECURITY.md", "CHANGELOG.md"];
+    const paths = [
+      ...documents,
+      "ARCHITECTURE.md",
+      "CHANGELOG.md",
+      "CONTRIBUTING.md",
+      "SECURITY.md",
+    ];
     for (const path of paths) {
       const folder = path.replace(/[^/]*$/, "");
       const links = readDocument(path).matchAll(/\]\(([^)#:]+)(#[^)]*)?\)/g);
