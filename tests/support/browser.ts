@@ -125,7 +125,7 @@ export class Browser {
   /** As {@linkcode Browser.connect}, but not connected yet: for listeners that must be there before. */
   socket(namespace = "/", options: ConnectOptions = {}): ClientSocket {
     const { jar = this.jar, headers = {}, ...rest } = options;
-    const cookie = jar.header();
+    const cookie = jar.header(this.url);
     const socket = connectTo(this.url + namespace, {
       transports: ["websocket"],
       forceNew: true,
@@ -174,7 +174,7 @@ export class Browser {
 
   /** The first polling request of Engine.IO, by hand: its status shows how the server refuses. */
   handshake(headers: OutgoingHttpHeaders = {}): Promise<Answer> {
-    const cookie = this.jar.header();
+    const cookie = this.jar.header(this.url);
     return fetchOnce("GET", `${this.url}/socket.io/?EIO=4&transport=polling`, {
       ...(cookie && { cookie }),
       ...headers,
@@ -183,7 +183,7 @@ export class Browser {
 
   /** The WebSocket upgrade of Engine.IO, by hand: `101` when the server takes it. */
   async upgrade(headers: OutgoingHttpHeaders = {}): Promise<number> {
-    const cookie = this.jar.header();
+    const cookie = this.jar.header(this.url);
     const call = request(
       `${this.url}/socket.io/?EIO=4&transport=websocket`,
       {
