@@ -48,7 +48,7 @@ function watch(): Published[] {
   return published;
 }
 
-/** What it came to, of those of one kind. */
+/** The outcomes of the messages of one kind. */
 function outcomes(published: Published[], kind: typeof KINDS[number]) {
   return published
     .filter(({ name, step }) => name === kind && step === "asyncEnd")

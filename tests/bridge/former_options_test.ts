@@ -1,4 +1,4 @@
-/** What users of 1.0.0 and 3.x had, as far as the bridge has options and members for it. */
+/** Options and members that keep features of 1.0.0 and 3.x. */
 import {
   assert,
   assertEquals,

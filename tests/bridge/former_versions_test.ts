@@ -1,4 +1,4 @@
-/** What 1.0.0 and 3.x could do, by the ways that docs/migrating.md names. */
+/** Features of 1.0.0 and 3.x, in the replacements that docs/migrating.md names. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
 import {
@@ -49,7 +49,7 @@ describe("what came from 1.0.0", () => {
     await ada.event(socket, "session:destroy");
     assert(socket.connected);
     await closed;
-    // timers may be early by a moment
+    // timers may fire slightly early
     assert(Date.now() - from > 190);
   });
 

@@ -28,7 +28,7 @@ import {
 
 const DAY = 86_400_000;
 
-/** Makes a bridge that nobody talks to. */
+/** Makes a bridge without clients. */
 function construct(options: Record<string, unknown>): SessionBridge {
   const app = createApp();
   app.keys = ["k"];

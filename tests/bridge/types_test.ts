@@ -1,7 +1,6 @@
 /**
- * What the compiler has to say of the public types. `deno test` compiles this
- * file, so a check that does not hold fails before anything runs; where
- * something must be refused, `@ts-expect-error` says so.
+ * Compile-time checks of the public types. `deno test` compiles this
+ * file, so a check that fails does so before anything runs; `@ts-expect-error` marks what must be refused.
  */
 // @ts-types="@types/koa"
 import Koa from "koa";
@@ -62,7 +61,7 @@ import { z } from "zod";
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 
-/** Whether two types are the same, `any` and `readonly` told apart. */
+/** Whether two types are the same; `any` and `readonly` make a difference. */
 type Equals<A, B> = (<T>() => T extends A ? 1 : 2) extends
   (<T>() => T extends B ? 1 : 2) ? true : false;
 
@@ -378,7 +377,7 @@ compile(() => {
   value<OriginOption>() satisfies unknown;
 });
 
-/** A switch over `code` narrows, and the compiler knows when it is complete. */
+/** A switch over `code` narrows, and the compiler checks that it is complete. */
 function told(error: SessionError): string {
   switch (error.code) {
     case "SESSION_MISSING":

@@ -1,6 +1,6 @@
 /**
  * The client in a real browser, on a real bridge: tabs that share their
- * cookies. Deno only, as it takes the types out of the module by itself.
+ * cookies. Deno only, as the test strips the types from the module.
  */
 import { assertEquals } from "@std/assert";
 import { afterEach, describe } from "@std/testing/bdd";
@@ -25,7 +25,7 @@ const script = stripTypeScriptTypes(
 // a tab in the background draws nothing
 const POLLING = { polling: 20, timeout: 3 * WAIT_LIMIT };
 
-// what it is events, a page tells with what HTTP says at that moment
+// the page logs each event together with the answer of HTTP at that time
 const page = `<!DOCTYPE html>
   <link rel="icon" href="data:,">
   <script src="/socket.io/socket.io.js"></script>

@@ -63,7 +63,7 @@ describe("deno task example:cluster", () => {
   );
 });
 
-/** Starts the example, on other ports where somebody was quicker to take them. */
+/** Starts the example, on other ports where the first ones are taken. */
 async function startCluster() {
   for (let tries = 0;; tries++) {
     const [port, redisPort] = [await threePorts(), await freePort()];
@@ -88,7 +88,7 @@ async function startCluster() {
       return {
         ...{ child, port, redisPort, closed },
         reported: () => said,
-        // what the first run of a new clone says is no complaint
+        // the messages of the first run of a new clone are no errors
         complained: () =>
           complained.replace(/^.*(Download|Check).*$/gm, "").trim(),
       };
@@ -100,7 +100,7 @@ async function startCluster() {
   }
 }
 
-/** The first of three ports in a row that nobody listens on. */
+/** The first of three free ports in a row. */
 async function threePorts(): Promise<number> {
   for (let tries = 0; tries < 50; tries++) {
     const first = await freePort();

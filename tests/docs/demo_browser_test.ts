@@ -146,7 +146,7 @@ describe("the demo", () => {
         await page.getByLabel("Your name").focus();
         await page.keyboard.type("Ada");
         await page.keyboard.press("Enter");
-        // the field is gone: the focus stays near
+        // the field was removed: the focus stays near
         await page.locator("#logout:focus").waitFor();
         await page.locator("[data-way=socket]").focus();
         await page.keyboard.press("Space");
@@ -177,7 +177,7 @@ describe("the demo", () => {
           await tab.shows("#user", "Grace");
           await tab.press(/socket\.withSession$/);
           await tab.shows("#count", "1");
-          // the browser itself reports the connections that failed meanwhile
+          // the browser reports the connections that failed in between
           tab.errors.length = 0;
         } finally {
           assertEquals(await again.end(), 0);

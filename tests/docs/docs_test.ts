@@ -1,7 +1,5 @@
 /**
- * The documents do what they say: every program in them runs, is visited, and
- * answers as its page tells. How blocks are marked is told in
- * `support/markdown.ts`.
+ * The documents are correct: every program in them runs, is visited, and answers as its page describes. How blocks are marked: `support/docs/markdown.ts`.
  *
  * Shell blocks are not run, as they install from registries what is tested
  * here from the sources; the tasks that they name are looked up. The block for

@@ -1,4 +1,4 @@
-/** The small examples, each run as its reader runs it, and asked what its first lines promise. */
+/** The small examples, each run as a process and tested for what its first lines promise. */
 import {
   assert,
   assertEquals,

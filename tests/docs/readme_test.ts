@@ -1,6 +1,5 @@
 /**
- * The README does what it says: its programs run, its tables are complete.
- * How blocks are marked is told in `support/markdown.ts`.
+ * The README is correct: its programs run, its tables are complete. How blocks are marked: `support/docs/markdown.ts`.
  *
  * Shell blocks are not run: they install this package from registries, or
  * start the whole of what runs this file.
@@ -29,7 +28,7 @@ function tableBelow(heading: string): string[][] {
     .map((line) => line.split(/(?<!\\)\|/).slice(1, -1).map((s) => s.trim()));
 }
 
-/** What stands between backticks. */
+/** The text between backticks. */
 function codeIn(text: string): string[] {
   return [...text.matchAll(/`([^`]+)`/g)].map(([, code]) => code!);
 }
@@ -84,7 +83,7 @@ describe("README's tables", () => {
     const rows = tableBelow("Options");
     assert(rows.length > 15);
     for (const name of rows.flatMap(([first]) => codeIn(first!))) {
-      // what is of the wrong type is refused by name
+      // a value of the wrong type is refused by name
       const wrong = { [name]: Symbol("wrong") };
       assertStringIncludes(refusal(wrong), ` ${name} `, name);
     }

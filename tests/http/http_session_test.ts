@@ -68,7 +68,7 @@ describe("ctx.session", () => {
     const answer = await ada.post("/logout");
     assert(answer.cookie(KEY)?.deletes);
     assertEquals((bridge.store as SessionStore).size, 0);
-    // the old cookie, kept by somebody, opens nothing
+    // a copy of the old cookie opens nothing
     const { json } = await ada.get("/session", { jar: before });
     assertEquals(json.session, {});
     assertEquals(json.sessionId, undefined);

@@ -28,7 +28,7 @@ function sessionCookies(answer: Answer): string[] {
     .filter((name) => name === KEY || name === `${KEY}.sig`);
 }
 
-/** A store as a class, made anew for every context. */
+/** A store as a class, constructed for every context. */
 function contextStore() {
   const store = fakeStore();
   return class {

@@ -25,7 +25,7 @@ describe("regenerateSession with leave", () => {
     const isClient = (pair: string) => pair.startsWith(CLIENT_KEY);
     const before = pairs().filter(isClient);
     await ada.post("/enter");
-    // an answer of before the login came last: its client cookie is the old one
+    // an answer from before the login arrives last: its client cookie is the old one
     const mixed = [...pairs().filter((it) => !isClient(it)), ...before];
     await ada.get("/session", { headers: { cookie: mixed.join("; ") } });
     assertEquals((await ada.ask(old, "whoami")).sessionId, undefined);

@@ -88,7 +88,7 @@ for (const [name, act] of ways) {
     it("leaves the old id dead", async () => {
       await using scenario = await startRotating(act);
       const { browser, sessionId } = await scenario.visit({ user: "ada" });
-      // somebody who has the session cookie alone, as after a fixation
+      // a browser that has the session cookie alone, as after a fixation
       const stolen = new CookieJar(
         [KEY, `${KEY}.sig`].map((name) => [name, browser.jar.get(name)!]),
       );

@@ -7,8 +7,7 @@ import type { TestOptions } from "../support/server.ts";
 import { collect, deferred, pause, settles, until } from "../support/wait.ts";
 
 /**
- * A plain request that loads the session first, then lets somebody else
- * write, then does its own: what both did, and how the request ended.
+ * A plain request that loads the session, lets another writer commit, and then makes its own changes: the session afterwards, and the answer.
  */
 async function race(
   options: TestOptions,

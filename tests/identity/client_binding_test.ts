@@ -59,8 +59,8 @@ for (const [kind, options] of Object.entries(stores)) {
     for (const first of ["request", "handshake"] as const) {
       it(`rule 2: the first ${first} that brings the session back settles it`, async () => {
         const { browser } = await startServer(options(), routesAndEvents);
-        // two first requests in parallel: the session comes with one answer,
-        // the client cookie of the other one comes last
+        // two first requests in parallel: one answer sets the session cookie,
+        // the other one sets the client cookie last
         const ada = browser();
         const empty = new CookieJar();
         const [began, other] = await Promise.all([

@@ -1,4 +1,4 @@
-/** The option `valid`: whom it turns down gets nothing of the session, over HTTP and sockets. */
+/** The option `valid`: requests and sockets that it refuses get nothing of the session. */
 import { assertEquals, assertNotEquals, assertRejects } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
 import type { Browser } from "../support/browser.ts";

@@ -44,7 +44,7 @@ describe("Nodes that are killed and frozen", () => {
       held.emit("hold", 60_000, () => {});
       await nodes[0]!.reported("holding");
       const since = Date.now();
-      // one waits when it dies, one comes after
+      // one call waits when the node is killed, one starts later
       const waiting = b!.ask(client, "count");
       nodes[0]!.signal("SIGKILL");
       assertEquals(await waiting, 2);

@@ -55,14 +55,14 @@ describe("The messenger going away under a cluster", () => {
         const stranger = await guest[1]!.connect();
         await messenger.stop();
 
-        // the store works: so does everything that asks it
+        // the store works, and so does everything that reads it
         await Promise.all(Array.from({ length: 20 }, async (_, i) => {
           if (i % 2) await ada.at[0]!.post("/add", { keep: false });
           else await ada.at[1]!.ask(ada.client, "count");
         }));
         assertEquals((await ada.at[0]!.get("/session")).json.session.n, 20);
 
-        // a use after the end is refused at once, an idle socket learns of it in time
+        // a use after the end is refused at once; an idle socket is notified within the interval
         const since = Date.now();
         const [ended, started] = [
           once(eve.client, "session:end"),
@@ -80,7 +80,7 @@ describe("The messenger going away under a cluster", () => {
         assertLess(Date.now() - since, INTERVAL + SLACK);
         assertEquals((await guest[1]!.ask(stranger, "get")).user, "bob");
 
-        // its clients come back by themselves, and the nodes hear each other again
+        // its clients reconnect, and messages reach the nodes again
         await messenger.start();
         await until(async () => {
           await guest[0]!.post("/news?user=bob");

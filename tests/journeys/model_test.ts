@@ -58,7 +58,7 @@ describe("the bridge", () => {
         fc.assert(property, {
           numRuns: RUNS_PER_LANE,
           seed: seed + lane,
-          // the steps are what to read; to shrink over real time takes too long
+          // the steps are readable as they are, and shrinking in real time takes too long
           endOnFailure: true,
         })),
     );

@@ -23,12 +23,12 @@ const path = redisServerPath();
 const VISITORS = 6;
 /** How long the store may take, a session be waited for, and an end go unnoticed, in ms. */
 const [STORE, LOCK, INTERVAL] = [500, 500, 500];
-/** Who is ready to wait this long for a session need not wait as long for a store that says nothing. */
+/** A long `lockTimeout`: calls wait this long for a session, but not for a store without an answer. */
 const PATIENT = 60_000;
 /** What a busy machine takes on top, in ms. */
 const SLACK = 2_500;
 
-/** Somebody with a session that HTTP on the first node began, and a socket on the second. */
+/** A user with a session that began over HTTP on the first node, and a socket on the second. */
 interface Person {
   readonly user: string;
   readonly at: readonly Browser[];
@@ -140,7 +140,7 @@ async function populate(lockTimeout = LOCK): Promise<
   return { nodes, people };
 }
 
-/** Whatever is asked of the store is refused, by name and in time. */
+/** Every call that needs the store is refused, typed and in time. */
 async function refused(
   people: readonly Person[],
 ): Promise<void> {
@@ -160,12 +160,12 @@ async function refused(
     assertEquals([read.status, read.json.code], [503, "SESSION_STORE"]);
     assertEquals([held.status, held.json.code], [503, "SESSION_STORE"]);
     assertEquals(connected, "SESSION_STORE");
-    // it is no reason to forget who it was
+    // the client keeps its id
     assertEquals(read.setCookies.filter(({ deletes }) => deletes), []);
   }));
 }
 
-/** Everybody is who they were, on sockets and over HTTP, and may go on. */
+/** Every user has the former session, on sockets and over HTTP, and can write to it. */
 async function wellAgain(people: readonly Person[]): Promise<void> {
   const since = Date.now();
   await Promise.all(people.map(async (person) => {
@@ -183,7 +183,7 @@ async function wellAgain(people: readonly Person[]): Promise<void> {
     assertEquals((await at[1]!.ask(client, "whoami")).sessionId, sessionId);
     const again = await at[0]!.connect();
     assertEquals((await at[0]!.ask(again, "get")).user, user);
-    // and the nodes hear each other again
+    // and messages reach the nodes again
     await until(async () => {
       await at[0]!.post(`/news?user=${encodeURIComponent(user)}`);
       return at[1]!.received(client).some(([event]) => event === "news");
@@ -196,14 +196,14 @@ async function wellAgain(people: readonly Person[]): Promise<void> {
   }));
 }
 
-/** Nobody was told of an end that was none, and nothing was left to the runtime. */
+/** No client was sent an end of a live session, and no rejection was left unhandled. */
 function quiet(nodes: readonly NodeProcess[], people: readonly Person[]) {
   for (const { at, client } of people) {
     const ends = at[1]!.received(client).filter(([event]) =>
       event === "session:end"
     );
     assertEquals(ends.length, 1);
-    // where the store was looked at before the message came, the reason is not known
+    // where the store was read before the message arrived, the reason is unknown
     assertMatch(JSON.stringify(ends), /logout|revoked/);
   }
   assertEquals(unhandledByUs(nodes), []);

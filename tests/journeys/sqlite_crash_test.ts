@@ -14,7 +14,7 @@ const WRITER = new URL("../support/programs/sqlite_writer.ts", import.meta.url);
 
 interface Writer {
   readonly child: ChildProcess;
-  /** What it has said so far, line by line. */
+  /** The lines that it has printed so far. */
   lines(): string[];
   kill(): Promise<void>;
 }
@@ -37,7 +37,7 @@ withSqlite(({ SqliteStore }) => {
         // the last one may have been cut off
         lines: () => text.split("\n").slice(0, -1),
         async kill() {
-          // unlike process.kill(), of no effect on one that ended a moment ago
+          // child.kill() does nothing where the process has just ended, process.kill() throws
           child.kill("SIGKILL");
           await closed;
         },
@@ -95,7 +95,7 @@ withSqlite(({ SqliteStore }) => {
             for (const [sid, [what, n]] of last) {
               const stored = await store.read(sid);
               const found = stored && JSON.parse(stored.data).n as number;
-              // the one write that nobody heard of any more may be there, or not
+              // the last write, which was not acknowledged, may be stored or not
               const unheard = (found ?? end + 1) > end;
               if (!unheard) assertEquals([what, found], ["kept", n], sid);
               else if (what === "kept" && found === undefined) {
@@ -173,7 +173,7 @@ withSqlite(({ SqliteStore }) => {
   });
 });
 
-/** What SQLite finds wrong with a file: `ok` for nothing. */
+/** The result of SQLite's integrity check: `ok` for a sound file. */
 function check(path: string): unknown {
   const { DatabaseSync } = (process as unknown as {
     getBuiltinModule(id: string): typeof import("node:sqlite");

@@ -20,7 +20,7 @@ const SLACK = 2_500;
 
 let server: RedisServer;
 
-/** Nodes that tell each other nothing. */
+/** Nodes whose messages to each other get lost. */
 const start = ({ options, ...config }: NodesConfig = {}) =>
   startNodes(server.port, {
     losesMessages: true,
@@ -28,7 +28,7 @@ const start = ({ options, ...config }: NodesConfig = {}) =>
     ...config,
   });
 
-/** The same, too patient for a test: what is noticed is noticed otherwise. */
+/** The same, with an interval longer than a test: changes are noticed by other means. */
 const startPatient = ({ options, ...config }: NodesConfig = {}) =>
   start({ ...config, options: { reconcileInterval: 60_000, ...options } });
 
@@ -192,7 +192,7 @@ describe("A cluster whose messages all get lost", () => {
       const { at, client } = await arrive(nodes, { user: "eve" });
       at[0]!.jar.delete("test.sid");
       await at[0]!.post("/session", { json: { user: "ada" } });
-      // the second node hears of the new one by a request
+      // a request brings the new one to the second node
       const now = (await at[1]!.get("/")).json;
       await until(
         async () =>

@@ -158,7 +158,7 @@ interface Ticket {
   readonly _lastOffset: string;
 }
 
-/** Cuts the connection of a socket that has heard something, without which there is nothing to recover. */
+/** Cuts the connection of a socket that has received a packet, without which there is nothing to recover. */
 async function loseConnection(
   nodes: Nodes,
   { at, client }: Arrival,

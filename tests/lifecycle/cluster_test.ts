@@ -262,7 +262,7 @@ function cases(messenger: Messenger) {
       const bridges = nodes.all.map(({ bridge }) => bridge);
       for (let round = 0; round < 5; round++) {
         await Promise.all(devices.map(async ({ at }, i) => {
-          // both nodes end the same session, and everybody's
+          // both nodes end the same session, and all of the user's
           const { jar } = at[0]!;
           await Promise.all([
             at[0]!.post("/logout", { jar: jar.clone(), keep: false }),

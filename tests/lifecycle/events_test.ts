@@ -42,7 +42,7 @@ const kinds: Record<string, () => TestOptions> = {
   "a custom store": () => ({ store: fakeStore() }),
 };
 
-/** Each way to end the scenario's session, and the reason that is told. */
+/** Each way to end the scenario's session, and its reason. */
 const endings: Record<
   string,
   [reason: string, (it: ConnectedScenario) => unknown]
@@ -130,7 +130,7 @@ for (const [kind, options] of Object.entries(kinds)) {
       assertEquals(ends, [[
         { clientId, sessionId: before, reason: "rotated", local: true },
       ]]);
-      // the socket goes along and is not told of an end
+      // the socket follows and is sent no end
       assertEquals(await ada.ask(socket, "whoami"), { sessionId, clientId });
       assertEquals(await ada.ask(socket, "add"), 2);
       const heard = ada.received(socket).map(([event]) => event);

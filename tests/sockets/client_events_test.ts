@@ -8,11 +8,11 @@ import { routesAndEvents } from "../support/routes.ts";
 import { closeServers, startServer } from "../support/server.ts";
 import { once } from "../support/wait.ts";
 
-/** What `./client` says of itself. */
+/** What `./client` puts into `auth`. */
 const auth = { "koa-io-session": 1 };
 const followed = { auth };
 
-/** What the bridge told a socket, once the server has answered something later. */
+/** The bridge's events to a socket, complete up to a later acknowledgement. */
 async function told(browser: Browser, socket: ClientSocket) {
   await browser.ask(socket, "whoami");
   return browser.received(socket).filter(([name]) =>

@@ -1,4 +1,4 @@
-/** Several HTTP servers under one Socket.IO server, namespaces that come and go, clocks that are set. */
+/** Namespaces that Socket.IO creates on demand and removes when they are empty. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
 import { createServer } from "node:http";

@@ -20,7 +20,7 @@ import {
 
 const TRANSPORTS = ["websocket", "polling"];
 
-/** What a user's own function of the options may do wrong in a handshake. */
+/** Faults of a user's own function in the options during a handshake. */
 const broken: Record<string, TestOptions> = {
   "valid throws": {
     valid: (ctx: unknown) => {

@@ -18,7 +18,7 @@ import { collect, once, settles } from "../support/wait.ts";
 
 const user = (session: TestSession) => session.user;
 
-/** Every way in which a session ends before its time, with the reason that clients are told. */
+/** Every way to end a session before it expires, with the reason that clients are sent. */
 const ends: [
   name: string,
   reason: string,

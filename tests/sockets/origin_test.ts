@@ -18,7 +18,7 @@ import { until } from "../support/wait.ts";
 const APP = "https://app.example";
 const FOREIGN = "https://evil.example";
 
-/** Looks like the allowed origin to whoever compares by substring. */
+/** Matches the allowed origin if compared by substring. */
 const LOOKALIKES = [
   `${APP}.evil.example`,
   `${APP}evil`,
@@ -50,7 +50,7 @@ async function admits(
 
 type Cors = NonNullable<ServerConfig["io"]>["cors"];
 
-/** Forms of an `origin` policy that let in APP and nobody else. */
+/** Forms of an `origin` policy that allow APP and no other origin. */
 const forms: [name: string, origin: unknown][] = [
   ["a string", APP],
   ["an array", ["https://other.example", APP]],

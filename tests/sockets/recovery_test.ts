@@ -34,7 +34,7 @@ function ticket(client: ClientSocket): { pid: string; offset: string } {
   return { pid: _pid, offset: _lastOffset };
 }
 
-/** Connects, hears one packet (only then a client can be recovered) and loses its connection. */
+/** Connects, receives one packet (only then a client can be recovered) and loses its connection. */
 async function loseConnection(
   scenario: Scenario,
   { browser, connect }: Visitor,

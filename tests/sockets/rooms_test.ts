@@ -1,4 +1,4 @@
-/** The rooms of a session: kept from when somebody can use them. */
+/** The rooms of a session: kept from the first use that needs them. */
 import { assertEquals } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
 import { serverSocketOf } from "../support/app.ts";

@@ -16,7 +16,7 @@ async function sockets(stand: Stand, count: number): Promise<TestSocket[]> {
   return clients.map((client) => serverSocketOf(stand.io, client));
 }
 
-/** Reads, lets others run, writes: loses updates unless somebody serialises it. */
+/** Reads, yields, writes: loses updates unless calls are serialised. */
 const slowAdd = (socket: TestSocket) =>
   socket.withSession(async ({ session }) => {
     const { n } = session!;

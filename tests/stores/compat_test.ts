@@ -257,7 +257,7 @@ describe("fromKeyv", () => {
 interface OnRedis {
   readonly client: OwnedClient["client"];
   readonly port: number;
-  /** Says how to close what was opened. */
+  /** Registers a function that closes what was opened. */
   readonly close: (how: () => unknown) => void;
 }
 

@@ -29,7 +29,7 @@ import { settles, until } from "../support/wait.ts";
 
 const path = redisServerPath();
 
-// Much data comes first: ioredis takes seconds to let go of its large buffer.
+// The large records come first: ioredis needs seconds to release its buffer.
 describe("RedisStore at its limits", () => {
   for (const name of PACKAGES) describe(`with ${name}`, () => faults(name));
 });
@@ -199,7 +199,7 @@ function faults(name: typeof PACKAGES[number]) {
         granted(await store.acquire(sid, "t", HOLD, HOLD));
         const wait = other.acquire(sid, "u", HOLD, HOLD);
         await queued(sid);
-        // answered in order: by now it has been told that it waits
+        // replies come in order: by now `acquire` has the reply that it waits
         await other.read(sid);
         link.cut();
         const begin = performance.now();

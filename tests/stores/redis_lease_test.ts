@@ -253,7 +253,7 @@ function leases(name: typeof PACKAGES[number]) {
     "a lease that comes after its caller gave up is given back at once",
     async () => {
       granted(await a.acquire(sid, "t", HOLD, 0));
-      // as somebody of this process would stand there who could not leave
+      // as a waiter of this process would be left there that could not be removed
       await until(async () => (await channels()).includes("n:"), "the channel");
       const node = /n:(\S+)/.exec(await channels())![1]!;
       const entry = `${Date.now() + HOLD} ${HOLD} ${node} ghost`;

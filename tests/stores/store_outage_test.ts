@@ -29,7 +29,7 @@ const tiers: [tier: string, make: () => FaultyStore][] = [
 
 const STORE_TIMEOUT = 120;
 
-/** A scenario on a faulty store; whatever nobody handles fails the test. */
+/** A scenario on a faulty store; unhandled errors fail the test. */
 async function withFaults(
   store: FaultyStore,
   act: (scenario: Scenario) => Promise<void>,

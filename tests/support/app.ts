@@ -1,4 +1,4 @@
-/** The session that the tests keep, and an application that lets them at it from outside. */
+/** Types of the session, the Koa application and the sockets of the tests. */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import Koa from "koa";
 import type { Server, Socket } from "socket.io";
@@ -33,8 +33,7 @@ export interface TestContext extends SessionContext<TestSession> {
 }
 
 /**
- * A Koa application of the tests. Structural: Koa ships no types of its own,
- * and what `koa` resolves to depends on who runs the tests.
+ * A Koa application of the tests. Structural: Koa ships no types of its own, and what `koa` resolves to differs between the runtimes.
  */
 export interface TestApp {
   keys: string[] | undefined;
@@ -56,7 +55,7 @@ export interface TestApp {
   createContext(req: IncomingMessage, res: ServerResponse): TestContext;
 }
 
-/** A Koa application without anything in it. */
+/** A Koa application without middlewares. */
 export function createApp(): TestApp {
   return new Koa() as unknown as TestApp;
 }

@@ -1,4 +1,4 @@
-/** A browser as far as the bridge can see one: a cookie jar, HTTP requests, sockets. */
+/** A browser as the bridge sees it: a cookie jar, HTTP requests, sockets. */
 import {
   type IncomingHttpHeaders,
   type OutgoingHttpHeaders,
@@ -54,7 +54,7 @@ export class Answer {
   }
 }
 
-/** Whether an answer says anything about the session cookie or its signature. */
+/** Whether an answer sets or removes the session cookie or its signature. */
 export function mentionsSession(answer: Answer, key: string = KEY): boolean {
   return answer.cookie(key) !== undefined ||
     answer.cookie(`${key}.sig`) !== undefined;
@@ -214,10 +214,10 @@ export class Browser {
     return await settles(status, "the upgrade");
   }
 
-  /** Whether a socket of this browser ever polled: the polyfill of XMLHttpRequest is slow to let go. */
+  /** Whether a socket of this browser ever polled: the polyfill of XMLHttpRequest is slow to close. */
   polled = false;
 
-  /** Closes every socket and waits until their connections are gone. */
+  /** Closes every socket and waits until their connections are closed. */
   async close(): Promise<void> {
     await Promise.all(this.#sockets.splice(0).map(closeSocket));
   }

@@ -1,12 +1,11 @@
-/** Programs that tests start beside themselves, on the runtime that runs the tests. */
+/** Programs that tests start as child processes, on the runtime that runs the tests. */
 import { type ChildProcess, spawn } from "node:child_process";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { once, settles } from "./wait.ts";
 
 /**
- * Starts a program of tests/. Bare specifiers may mean something else there:
- * hand it URLs from `import.meta.resolve` to import from.
+ * Starts a program of tests/. Bare specifiers may resolve differently there: hand it URLs from `import.meta.resolve` to import from.
  */
 export function startChild(
   program: URL,
@@ -20,7 +19,7 @@ export function startChild(
   );
 }
 
-/** Runs a program to its end, which must come by itself; says how long that took, in ms. */
+/** Runs a program that must end without a signal; resolves to its output and its duration in ms. */
 export async function childOf(
   program: URL,
   args: readonly string[] = [],

@@ -1,4 +1,4 @@
-/** The scenario that most tests of sockets begin with. */
+/** A server with one browser that has a session and a connected socket. */
 import { serverSocketOf, type TestSession, type TestSocket } from "./app.ts";
 import type { Browser, ClientSocket } from "./browser.ts";
 import { routesAndEvents } from "./routes.ts";
@@ -11,19 +11,18 @@ import {
 
 /** A server, and a browser with a session and a connected socket. */
 export interface ConnectedScenario extends Stand {
-  /** Her browser. */
+  /** The browser. */
   readonly ada: Browser;
-  /** Her end of the socket. */
+  /** The client's end of the socket. */
   readonly client: ClientSocket;
   /** The server's end of it. */
   readonly socket: TestSocket;
-  /** Her session; `undefined` where she was given none. */
+  /** The id of the session; `undefined` where there is none. */
   readonly sessionId: string;
 }
 
 /**
- * Sets the scenario: Ada has a session with this in it (`null`: none), settled on
- * her client id, and a socket. The server has {@linkcode routesAndEvents}.
+ * Starts the scenario: the browser has a session with this data (`null`: none), bound to its client id, and a socket. The server has {@linkcode routesAndEvents}.
  */
 export async function connectedScenario(
   session: TestSession | null = { n: 1 },

@@ -2,13 +2,13 @@
 import { createHmac } from "node:crypto";
 import { Cookie, CookieJar as ToughJar } from "tough-cookie";
 
-/** The host of every server of the tests. Cookies know no ports. */
+/** The host of the servers of the tests. Cookies have no ports. */
 const ORIGIN = "http://127.0.0.1/";
 
-/** The key that signs cookies, unless a test says otherwise. */
+/** The key that signs cookies, unless a test sets another. */
 export const SIGNING_KEY = "a key of the tests";
 
-/** The session cookie's name, unless a test says otherwise. */
+/** The session cookie's name, unless a test sets another. */
 export const KEY = "test.sid";
 
 /** The client cookie's name that follows from {@linkcode KEY}. */

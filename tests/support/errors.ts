@@ -13,7 +13,7 @@ export async function codeOf(
   }
 }
 
-/** Runs an action and returns the promise rejections that nobody handled meanwhile. */
+/** Runs an action and returns the promise rejections that were left unhandled. */
 export async function unhandledIn(
   action: () => unknown | Promise<unknown>,
 ): Promise<unknown[]> {

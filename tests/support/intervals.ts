@@ -1,8 +1,7 @@
-/** Intervals that code begins and does not clear. */
+/** Intervals that code starts and does not clear. */
 
 /**
- * Runs an action and clears the intervals that were begun meanwhile: Socket.IO's
- * adapter for connection state recovery never clears its own.
+ * Runs an action and clears the intervals that it started: Socket.IO's adapter for connection state recovery never clears its own.
  */
 export async function clearingIntervals(
   action: () => Promise<void>,

@@ -1,6 +1,5 @@
 /**
- * The model test's two halves: what is asked of the bridge over real ports,
- * and the model that says what must have come of it.
+ * Both halves of the model test: the operations on a bridge over real ports, and the model that computes their expected result.
  */
 import { isDeepStrictEqual } from "node:util";
 import type { SessionEnd, SessionStart } from "@koa-io/session";
@@ -40,13 +39,11 @@ export const MOVING = [
   "connect",
 ] as const;
 
-/** One thing that a client does. */
+/** One operation of a client. */
 export type Operation = typeof SHARED[number] | typeof MOVING[number];
 
 /**
- * Whether an operation may go out together with one that moves the client. A
- * socket that goes takes its acknowledgements along, and a plain request that
- * loaded the session before its life was shortened gives it its old one back.
+ * Whether an operation may go out together with one that moves the client. A disconnect loses the acknowledgements of its socket, and a plain request that loaded the session before its lifetime was shortened restores the old one.
  */
 export function agrees(shared: Operation, moving: Operation): boolean {
   if (moving === "disconnect") return shared !== "add over a socket";
@@ -100,9 +97,9 @@ export async function startModel(): Promise<Scenario> {
   return scenario;
 }
 
-/** A client, what it was told, and what the model says of it. */
+/** A client, the events of its sessions, and its state in the model. */
 export class Client {
-  /** What the session must be now; `null`: there is none. */
+  /** The session as the model has it; `null`: there is none. */
   expected: TestSession | null = null;
   /** Ids that must never live again. */
   readonly dead: Set<string> = new Set();
@@ -242,7 +239,7 @@ export class Client {
     return body;
   }
 
-  /** A socket that goes counts itself in its disconnect handler, while the session lives. */
+  /** A socket increments the counter in its disconnect handler, while the session is alive. */
   async #disconnect(): Promise<string> {
     const line = this.#lines.pop();
     if (!line) return "no socket";
@@ -263,7 +260,7 @@ export class Client {
     throw new Error(`Cannot go on: ${String(code)}`);
   }
 
-  /** Learns the client's session the way a browser does; everybody must agree on it. */
+  /** Reads the client's session over HTTP; bridge, sockets and cookies must agree on it. */
   async #settled(gone: boolean): Promise<TestSession | null> {
     const { bridge } = this.#scenario;
     if (gone) this.dead.add(this.#id!);

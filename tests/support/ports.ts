@@ -2,7 +2,7 @@
 import { connect, createServer, type Socket } from "node:net";
 import { once } from "./wait.ts";
 
-/** A port that nobody listens on. */
+/** A free port. */
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -13,7 +13,7 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
-/** A way to a Redis that can be cut. */
+/** A proxy in front of a server, whose connections can be cut. */
 export interface Proxy {
   readonly port: number;
   /** Cuts all connections and refuses new ones. */

@@ -1,4 +1,4 @@
-/** What a test needs of the machine, and what happens where the machine lacks it. */
+/** Programs that a test needs, and what happens where they are missing. */
 import { it } from "@std/testing/bdd";
 import { accessSync, constants } from "node:fs";
 import { delimiter, join } from "node:path";
@@ -22,8 +22,7 @@ export function redisServerPath(): string | undefined {
 }
 
 /**
- * A test that needs something of the machine. Where that is lacking, the test
- * is skipped aloud, and fails with `CI=true`, where nothing may be skipped.
+ * A test that needs a program. Where it is missing, the test is skipped with a notice, and fails with `CI=true`, where nothing may be skipped.
  *
  * @param what what is needed, as in "Chromium"
  * @param available whether it is there, as from {@linkcode chromiumPath}

@@ -22,8 +22,7 @@ export function routesAndEvents({ app, io }: Parts): void {
 }
 
 /**
- * Routes that most tests need. All answer JSON `{ session, sessionId, clientId }`
- * as they stand when the handler ends.
+ * Routes that most tests need. All answer JSON `{ session, sessionId, clientId }` with the values at the end of the handler.
  *
  * - `GET /` touches nothing: `session` is left out
  * - `GET /session` reads the session
@@ -106,7 +105,7 @@ export function sessionEvents(io: Connectable): void {
 /** The acknowledgement of a socket event. */
 export type Ack = (answer: unknown) => void;
 
-/** Acknowledges with what a promise brings, or with its error as `{ error, code }`. */
+/** Acknowledges with the result of a promise, or with its error as `{ error, code }`. */
 export function answer(ack: Ack, promise: Promise<unknown>): void {
   promise.then(ack, (error: Error & { code?: string }) => {
     ack({ error: error.message, code: error.code });

@@ -17,18 +17,18 @@ import {
 } from "./server.ts";
 import { until } from "./wait.ts";
 
-/** A Koa context with its answer within reach. */
+/** A Koa context with Node's response. */
 export type ScenarioContext = TestContext & { readonly res: ServerResponse };
 
-/** A running server with the routes and events of the harness, and more routes at any time. */
+/** A running server with the usual routes and events, and further routes at any time. */
 export interface Scenario extends Stand {
   /** Answers this path with what the handler returns. */
   route(path: string, handler: (ctx: ScenarioContext) => unknown): void;
-  /** A browser that has begun a session with this data and brought its cookie back once. */
+  /** A browser that has begun a session with this data and presented its cookie once. */
   visit(session?: TestSession): Promise<Visitor>;
-  /** How and when a session ended, or will end. */
+  /** Waits for the end of a session: its reason and time. */
   ended(sessionId: string): Promise<{ reason: EndReason; at: number }>;
-  /** The session as the bridge knows it, `undefined` when there is none. */
+  /** The session as the bridge reads it, `undefined` when there is none. */
   peek(sessionId: string): Promise<TestSession | undefined>;
 }
 

@@ -1,6 +1,5 @@
 /**
- * A whole server on a port of its own: Koa, Socket.IO, the bridge between
- * them; and browsers that talk to it. Runs on Deno and on Node.
+ * A server on a port of its own with Koa, Socket.IO and a bridge, and browsers for it. Runs on Deno and on Node.
  *
  * ```ts
  * describe("socket.withSession", () => {
@@ -36,7 +35,7 @@ export type TestOptions = NonNullable<
   Parameters<typeof bridgeSession<TestSession>>[2]
 >;
 
-/** What else {@linkcode startServer} can be told. */
+/** Further settings of {@linkcode startServer}. */
 export interface ServerConfig {
   /** Options of Socket.IO: `cors`, `connectionStateRecovery`, `allowRequest`… */
   readonly io?: Partial<ServerOptions>;
@@ -49,7 +48,7 @@ export interface ServerConfig {
   readonly attach?: "before" | "after";
   /** `app.keys`; `false` leaves them to the bridge. */
   readonly keys?: TestApp["keys"] | false;
-  /** Called before the bridge is made: middlewares and namespaces that were there first. */
+  /** Called before the bridge is made: for middlewares and namespaces that exist before it. */
   readonly prepare?: (parts: { app: TestApp; io: Server }) => void;
   /** Listens on this port: to start again where another server was. */
   readonly port?: number;
@@ -64,7 +63,7 @@ export interface Stand extends AsyncDisposable {
   /** As `http://127.0.0.1:1234`. */
   readonly url: string;
   readonly port: number;
-  /** What Koa's `error` event brought: nothing is printed. */
+  /** The errors of Koa's `error` event; they are not printed. */
   readonly errors: Error[];
   /** A new browser, without cookies unless a jar is given; closed with the server. */
   browser(jar?: CookieJar): Browser;
@@ -127,7 +126,7 @@ export async function startServer(
     await io.close();
     http.closeAllConnections();
     await closed;
-    // the aborted polls end in timers of 0 ms that no event tells of
+    // the aborted polls end in timers of 0 ms, without an event
     if (browsers.some(({ polled }) => polled)) await pause(10);
   }
 

@@ -1,4 +1,4 @@
-/** SqliteStore where the runtime has node:sqlite; Node 20 has not. */
+/** SqliteStore where the runtime has node:sqlite, which Node 20 lacks. */
 import process from "node:process";
 
 /** What `@koa-io/session/sqlite` exports. */
@@ -11,7 +11,7 @@ export const HAS_SQLITE: boolean = (process as {
 
 const sqlite = HAS_SQLITE ? await import("@koa-io/session/sqlite") : undefined;
 
-/** Registers tests where there is node:sqlite, and says so aloud where there is none. */
+/** Registers tests where there is node:sqlite; prints a notice where there is none. */
 export function withSqlite(tests: (sqlite: Sqlite) => void): void {
   if (sqlite) tests(sqlite);
   else {

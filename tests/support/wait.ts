@@ -20,7 +20,7 @@ export const WAIT_LIMIT = 5_000;
  * @param emitter a Node emitter, a server socket or a client socket
  * @param event its name
  * @param options `timeout` in ms, `where`: only an event with these arguments counts
- * @returns the arguments it came with
+ * @returns its arguments
  */
 export function once<Args extends unknown[] = unknown[]>(
   emitter: Emitter,
@@ -65,7 +65,7 @@ export function collect<Args extends unknown[] = unknown[]>(
   return seen;
 }
 
-/** Waits until a condition holds, where no event tells; throws after `timeout` ms. */
+/** Waits until a condition holds, where there is no event for it; throws after `timeout` ms. */
 export async function until(
   condition: () => boolean | Promise<boolean>,
   what = "the condition",
@@ -80,7 +80,7 @@ export async function until(
   }
 }
 
-/** Lets time pass: only where time itself is the subject (an expiry), or within {@linkcode until}. */
+/** Waits for a time: only where time is the subject (an expiry), or within {@linkcode until}. */
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
@@ -103,7 +103,7 @@ export function deferred<T = void>(): Deferred<T> {
   return { promise, resolve, reject };
 }
 
-/** Rejects when a promise does not settle in time: what would hang fails instead, by name. */
+/** Rejects when a promise does not settle in time, with an error that names it. */
 export function settles<T>(
   promise: PromiseLike<T>,
   what = "the promise",

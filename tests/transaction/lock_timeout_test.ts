@@ -9,7 +9,7 @@ describe("withSession() under lockTimeout", () => {
   it("ends typed where the async context was lost", async () => {
     await using scenario = await startScenario({ lockTimeout: 150 });
     const { sessionId } = await scenario.visit();
-    // the worker belongs to somebody else: what it runs is not up the chain
+    // the worker was started elsewhere: its calls are outside of this async chain
     const job = deferred<() => Promise<unknown>>();
     const worker = job.promise.then((work) => work());
     const inner = codeOf(worker);

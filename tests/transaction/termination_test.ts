@@ -311,7 +311,7 @@ describe("ending never waits", () => {
       const existed = await destroyed;
       await rotated;
       const alive = [...store.inner].map(([sid]) => sid);
-      // the end came before the new id was handed out, or else it must say that it ended nothing
+      // either the end precedes the new id, or it must report that it ended nothing
       if (existed) {
         assertEquals(alive, []);
         assertStrictEquals(server.sessionId, undefined);

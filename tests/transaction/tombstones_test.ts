@@ -29,9 +29,9 @@ describe("a read that is answered after the session ended", () => {
     const { server } = await connect();
     const starts = collect(bridge, "sessionStart");
     const ends = collect(bridge, "sessionEnd");
-    const { asked, gate } = late.hold("get");
+    const { called, gate } = late.hold("get");
     const slow = browser.get("/session");
-    await asked.promise;
+    await called.promise;
     assert(await bridge.destroy(sessionId));
     gate.resolve();
     assertEquals((await slow).json.session, {});
@@ -44,9 +44,9 @@ describe("a read that is answered after the session ended", () => {
     const { late, visit, bridge } = await lateScene({ user: () => "ada" });
     const { browser, connect, sessionId } = await visit({ n: 1 });
     const starts = collect(bridge, "sessionStart");
-    const { asked, gate } = late.hold("get");
+    const { called, gate } = late.hold("get");
     const connecting = connect();
-    await asked.promise;
+    await called.promise;
     await browser.post("/logout");
     assertStrictEquals(late.entries.has(sessionId), false);
     gate.resolve();
@@ -61,9 +61,9 @@ describe("a read that is answered after the session ended", () => {
     await visitor.post("/session", { json: { n: 1 } });
     const [sessionId] = late.entries.keys();
     const starts = collect(bridge, "sessionStart");
-    const { asked, gate } = late.hold("set");
+    const { called, gate } = late.hold("set");
     const connecting = visitor.connect();
-    await asked.promise;
+    await called.promise;
     assert(await bridge.destroy(sessionId!));
     gate.resolve();
     const client = await connecting;
@@ -78,9 +78,9 @@ describe("a read that is answered after the session ended", () => {
     route("/regenerate", (ctx) => ctx.regenerateSession());
     const { browser, sessionId, clientId } = await visit({ n: 1 });
     const starts = collect(bridge, "sessionStart");
-    const { asked, gate } = late.hold("get");
+    const { called, gate } = late.hold("get");
     const slow = browser.get("/session");
-    await asked.promise;
+    await called.promise;
     await browser.post("/regenerate");
     gate.resolve();
     const { json } = await slow;
@@ -124,7 +124,7 @@ describe("a write that lands after the session ended", () => {
     const undone = late.hold("destroy");
     undone.gate.resolve();
     gate.resolve();
-    await undone.asked.promise;
+    await undone.called.promise;
     assertStrictEquals(late.entries.has(sessionId), false);
     assertEquals((await browser.get("/session")).json.session, {});
   });
@@ -132,18 +132,18 @@ describe("a write that lands after the session ended", () => {
   it("shows to nobody until it is undone", async () => {
     const { late, visit, bridge } = await lateScene();
     const { sessionId } = await visit({ n: 1 });
-    const { asked, gate } = late.hold("set");
+    const { called, gate } = late.hold("set");
     const writing = codeOf(bridge.withSession(sessionId, ({ session }) => {
       session.n = 2;
     }));
-    await asked.promise;
+    await called.promise;
     assert(await bridge.destroy(sessionId));
     const undo = late.hold("destroy");
-    // there again, for the time that the store takes to remove it
+    // stored again until the store has removed it
     late.entries.set(sessionId, JSON.stringify({ n: 2 }));
     assertStrictEquals(await bridge.peek(sessionId), undefined);
     gate.resolve();
-    await undo.asked.promise;
+    await undo.called.promise;
     late.entries.set(sessionId, JSON.stringify({ n: 2 }));
     assertStrictEquals(await bridge.peek(sessionId), undefined);
     const found = bridge.withSession(sessionId, () => "found", "missing");
@@ -161,10 +161,10 @@ describe("a write that lands after the session ended", () => {
     const writing = codeOf(bridge.withSession(sessionId, ({ session }) => {
       session.n = 2;
     }));
-    await write.asked.promise;
+    await write.called.promise;
     const end = late.hold("destroy");
     const ending = bridge.destroy(sessionId);
-    await end.asked.promise;
+    await end.called.promise;
     write.gate.resolve();
     await until(() => late.entries.has(sessionId), "the write");
     end.gate.resolve();
@@ -256,9 +256,9 @@ describe("an expiry on a ContextStore", () => {
     const stored = JSON.parse(late.entries.get(sessionId)!);
     stored._expire += 60_000;
     late.entries.set(sessionId, JSON.stringify(stored));
-    const { asked, gate } = late.hold("get");
+    const { called, gate } = late.hold("get");
     gate.resolve();
-    await asked.promise;
+    await called.promise;
     assertStrictEquals(bridge.stats().ended.expired, 0);
     assertStrictEquals(server.sessionId, sessionId);
   });

@@ -1,4 +1,4 @@
-/** The heap against a list that is sorted anew each time. */
+/** The heap against a list that is sorted each time. */
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import fc from "fast-check";

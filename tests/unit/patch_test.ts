@@ -63,7 +63,7 @@ const never: Resolve = () => {
   throw new Error("There was no conflict to resolve");
 };
 
-/** A session with the keys of `other` where `takes` says so, else its own. */
+/** A session with the keys of `other` where `takes` is true, else its own. */
 function pick(own: Data, other: Data, takes: (key: string) => boolean): Data {
   return fromEntries([
     ...Object.entries(own).filter(([name]) => !takes(name)),

@@ -1,7 +1,6 @@
 /**
  * One node of a cluster in a process of its own: Koa, Socket.IO, the bridge, on
- * Redis. Its configuration is the first argument, as JSON; on stdout it says,
- * one JSON line each, what happens.
+ * Redis. Its configuration is the first argument, as JSON; it prints a JSON line for each event.
  */
 import { RedisStore } from "@koa-io/session/redis";
 import { createAdapter as createProcesses } from "@socket.io/cluster-adapter";
@@ -28,7 +27,7 @@ interface View {
   session: TestSession | null;
 }
 
-/** Holds the session for a while, and writes then. */
+/** Holds the session for this time, and writes. */
 async function hold(sessionCtx: View, ms: number): Promise<true> {
   say({ type: "holding" });
   await pause(ms);
@@ -81,7 +80,7 @@ function setUp(parts: Parts): void {
   }
 }
 
-// the workers of node:cluster are to be told apart: none takes the others' connections
+// the workers of node:cluster have separate ports: none accepts connections of another
 if (cluster.isWorker) {
   const { listen } = Server.prototype;
   Server.prototype.listen = function (this: Server, ...args: unknown[]) {
@@ -109,7 +108,7 @@ const { port } = await startServer(
   {
     port: Number(process.env.LISTEN ?? config.listen),
     io: { ...io, adapter: adapter as never },
-    // errors become JSON, and their codes are seen outside
+    // errors become JSON, with their codes
     prepare: ({ app }) =>
       app.use(async (ctx: TestContext, next) => {
         try {

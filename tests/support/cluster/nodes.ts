@@ -20,7 +20,7 @@ import {
   warmUp,
 } from "./messengers.ts";
 
-/** How the nodes of a test differ from plain ones. */
+/** The configuration of the nodes of a test. */
 export interface NodesConfig {
   /** @default {"redis"} */
   readonly messenger?: Messenger;
@@ -30,11 +30,11 @@ export interface NodesConfig {
   readonly options?: TestOptions;
   /** Of each Socket.IO server. */
   readonly io?: Partial<ServerOptions>;
-  /** Whether what a node tells the others gets lost. What is emitted to rooms does not. */
+  /** Whether messages between nodes get lost. Packets to rooms do not. */
   readonly losesMessages?: boolean;
 }
 
-/** An event of a bridge, as it came. */
+/** An event that a bridge emitted. */
 export type EmittedEvent = [name: string, event: Record<string, unknown>];
 
 /** One node. */
@@ -45,7 +45,7 @@ export interface Node extends Stand {
   rooms(): string[];
 }
 
-/** Nodes that run. */
+/** Running nodes. */
 export interface Nodes {
   readonly all: readonly Node[];
   /** What the names of the store's keys begin with. */
@@ -98,7 +98,7 @@ export async function startNodes(
     running.delete(nodes);
     await Promise.all(all.map((node) => node.close()));
     for (const store of stores) await store.close();
-    // the streams adapter closes its own, once it has noticed
+    // the streams adapter closes its connections at its next read
     await until(
       () =>
         messenger !== "redis-streams" || made.every(({ isOpen }) => !isOpen),
@@ -174,7 +174,7 @@ function asNode(stand: Stand): Node {
   };
 }
 
-/** Subscriptions begin in their own time, and nobody tells. */
+/** Subscriptions begin without an event. */
 async function connected(all: readonly Node[]): Promise<boolean> {
   for (const { io } of all) {
     if (await io.of("/").adapter.serverCount() < all.length) return false;

@@ -1,4 +1,4 @@
-/** Forks nodes with `node:cluster`, and passes their lines on. Arguments: their ports, and their configuration. */
+/** Forks nodes with `node:cluster`, and forwards their lines. Arguments: their ports, and their configuration. */
 import { setupPrimary } from "@socket.io/cluster-adapter";
 import cluster from "node:cluster";
 import process from "node:process";

@@ -1,4 +1,4 @@
-/** Nodes as real processes, and what becomes of them. */
+/** Nodes of a cluster, each in a process of its own. */
 import type { ChildProcess } from "node:child_process";
 import process from "node:process";
 import type { ServerOptions } from "socket.io";
@@ -10,7 +10,7 @@ import type { TestOptions } from "../server.ts";
 import { until } from "../wait.ts";
 import { type Messenger, newKeys } from "./messengers.ts";
 
-/** How a node is set up; travels as JSON. */
+/** The configuration of a node, passed as JSON. */
 export interface NodeConfig {
   /** Where the store's Redis is. */
   readonly port: number;
@@ -25,22 +25,22 @@ export interface NodeConfig {
   readonly io?: Partial<ServerOptions>;
 }
 
-/** A line that a node has said. */
+/** A JSON line that a node has printed. */
 export type Report = { readonly type: string } & Record<string, unknown>;
 
 /** A node that runs. */
 export interface NodeProcess {
   readonly url: string;
   readonly child: ChildProcess;
-  /** What it has said so far. */
+  /** The lines so far. */
   readonly lines: readonly Report[];
-  /** Waits until it has said this so many times. */
+  /** Waits until there are this many lines of the type. */
   reported(type: string, times?: number): Promise<void>;
   /** Sends a signal: `SIGSTOP`, `SIGCONT`, `SIGKILL`. */
   signal(name: NodeJS.Signals): void;
 }
 
-/** Machines that test are busy; in ms. */
+/** Limit for the start of a process on a busy machine, in ms. */
 const START_LIMIT = 30_000;
 
 interface Running {
@@ -58,7 +58,7 @@ export async function stopNodes(): Promise<void> {
   await Promise.all(running.splice(0).map(stop));
 }
 
-/** Starts nodes that share all that is in `config`. */
+/** Starts nodes with the same configuration. */
 export async function spawnNodes(
   count: number,
   config: Partial<NodeConfig> & { readonly port: number },
@@ -120,7 +120,7 @@ export function browsersAt(
   return made;
 }
 
-/** Takes note of a child, and of what it says. */
+/** Keeps a child process to stop it later, and collects its lines. */
 export function track(child: ChildProcess, url: string): NodeProcess {
   running.push({
     child,
@@ -146,13 +146,13 @@ export function track(child: ChildProcess, url: string): NodeProcess {
         `${what} ${times} times`,
         START_LIMIT,
       ),
-    // Deno's child.kill() takes SIGCONT for something else
+    // Deno's child.kill() does not send SIGCONT
     signal: (name) => void process.kill(child.pid!, name),
   };
 }
 
 async function stop({ child, closed }: Running): Promise<void> {
-  // unlike process.kill(), of no effect on one that ended a moment ago
+  // child.kill() does nothing where the process has just ended, process.kill() throws
   child.kill("SIGKILL");
   await closed;
 }

@@ -1,6 +1,5 @@
 /**
- * Imported before a program of the documents: whatever port it asks for, it
- * gets a free one, and says which.
+ * Imported before a program of the documents: replaces the port that it listens on by a free one, and prints it.
  */
 import { Server } from "node:http";
 import type { AddressInfo } from "node:net";

@@ -1,4 +1,4 @@
-/** The demo in a process of its own, and tabs of a real Chromium that look at it. */
+/** The demo in a process of its own, and tabs of a real Chromium. */
 import { assert, assertEquals } from "@std/assert";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -66,11 +66,11 @@ export class Demo {
     ).trim();
   }
 
-  /** Ends it as Ctrl+C does, or worse; the exit code. */
+  /** Ends it as Ctrl+C does, or by another signal; resolves to the exit code. */
   async end(signal = "SIGINT"): Promise<number | null> {
     if (this.process.exitCode === null && this.process.signalCode === null) {
       const exit = once(this.process, "exit");
-      // Deno's child.kill() takes the signal for the end, whatever the child makes of it
+      // Deno's child.kill() counts as the end even where the child handles the signal
       process.kill(this.process.pid!, signal);
       try {
         await settles(exit, "the demo's end", 3 * WAIT_LIMIT);
@@ -104,7 +104,7 @@ export class Tab {
     return tab;
   }
 
-  /** Waits for the socket: it may be a while until it tries again. */
+  /** Waits for the socket, which reconnects after a delay. */
   async connected(): Promise<void> {
     const on = this.page.locator("#link[data-state=on]");
     await on.waitFor({ timeout: 3 * WAIT_LIMIT });

@@ -1,14 +1,13 @@
 /**
- * The code blocks of a document, and what is to be done with each.
+ * The code blocks of a document, and how each is tested.
  *
  * The word after the opening fence is the language; the words after that are
- * not shown to readers, and say how a block is tried out:
+ * not shown to readers, and define how a block is tested:
  *
  * - `file=NAME`: a whole file. Its page's other files stand beside it.
- * - `in=NAME`: goes on with that file. It is put in before the line that makes
- *   the server, which is where the text around it says to put it.
- * - `ignore`: `deno test --doc` is to leave it alone, as it would serve for ever.
- * - none of these: the block runs by itself and ends by itself.
+ * - `in=NAME`: continues that file. It is inserted before the line that makes the server, as the text around it instructs.
+ * - `ignore`: `deno test --doc` skips it, as it would serve for ever.
+ * - none of these: the block runs alone and ends.
  */
 import { readdirSync, readFileSync } from "node:fs";
 
@@ -71,7 +70,7 @@ export function isCode({ language }: Block): boolean {
   return language === "ts" || language === "js";
 }
 
-/** The files of a page by name, each with what goes on with it. */
+/** The files of a page by name, each with its continuations. */
 export function filesOf(blocks: readonly Block[]): Record<string, string> {
   const files: Record<string, string> = {};
   for (const { marks, text, place } of blocks) {

@@ -1,4 +1,4 @@
-/** Programs of the documents, run as their readers run them: as processes, from files, by bare specifiers. */
+/** Programs of the documents, run as processes, from files, with bare specifiers. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -7,13 +7,13 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { once, settles, until } from "../wait.ts";
 
-/** Machines that test are busy; in ms. */
+/** Limit for the start of a process on a busy machine, in ms. */
 const START_LIMIT = 60_000;
 
 const DENO = process.versions.deno !== undefined;
 /** Where Node finds the installed packages. */
 const HERE = fileURLToPath(new URL("./", import.meta.url));
-/** Imports the program, once it can get no port but a free one. */
+/** Imports the program, after `any_port.ts` has taken over `listen`. */
 const START = "start_here.js";
 
 /** A server that runs. */
@@ -38,7 +38,7 @@ export async function stopPrograms(): Promise<void> {
 /**
  * Starts a program that listens, and waits until it does.
  *
- * @param files by name: the program, and what stands beside it
+ * @param files by name: the program, and the files beside it
  * @param entry the name of the program
  * @param env added to the environment
  */
@@ -63,7 +63,7 @@ export async function startProgram(
   };
 }
 
-/** Runs a program that ends by itself; throws with its output when it fails. */
+/** Runs a program to its end; throws with its output when it fails. */
 export async function runProgram(
   files: Readonly<Record<string, string>>,
   entry: string,
@@ -79,7 +79,7 @@ export async function runProgram(
   }
 }
 
-/** Type-checks programs in TypeScript, all at once; throws with what the compiler says. Deno only. */
+/** Type-checks programs in TypeScript, all at once; throws with the compiler's output. Deno only. */
 export async function checkPrograms(
   files: Readonly<Record<string, string>>,
 ): Promise<void> {
@@ -146,7 +146,7 @@ async function spawnProgram(
   return { child, output, stop };
 }
 
-/** TypeScript is Deno's own language; the Nodes that the tests run on need JavaScript. */
+/** Deno runs TypeScript; the supported versions of Node need JavaScript. */
 function runnable(name: string): string {
   return DENO || !name.endsWith(".ts") ? name : `${name}.js`;
 }
@@ -163,14 +163,14 @@ async function toRun(name: string, text: string): Promise<string> {
   }).outputText;
 }
 
-/** Makes Deno resolve what a program imports, wherever the program stands. */
+/** Flags that make Deno resolve the imports of a program in any directory. */
 function flags(dir: string): string[] {
   const path = join(dir, "import_map.json");
   writeFileSync(path, JSON.stringify({ imports: importsOfDeno() }));
   return ["--no-config", "--no-lock", "--import-map", path];
 }
 
-/** What bare specifiers mean to the program: this package as it stands here, the rest as here. */
+/** The import map of a program: this package from its sources, other packages as in deno.json. */
 function importsOfDeno(): Record<string, string> {
   const url = new URL("../../../deno.json", import.meta.url);
   const config = JSON.parse(readFileSync(url, "utf8"));
@@ -180,7 +180,7 @@ function importsOfDeno(): Record<string, string> {
   }
   for (const [name, source] of Object.entries<string>(config.imports)) {
     if (source.startsWith("npm:")) imports[name] = source;
-    // where JSR does not answer, something stands in for it
+    // where JSR does not answer, this is a stand-in
     else if (name.startsWith("@std/")) {
       imports[name] = import.meta.resolve(name);
     }

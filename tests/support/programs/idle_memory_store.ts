@@ -1,4 +1,4 @@
-/** Makes a store whose timer runs, and has nothing else to do. */
+/** Opens a store with a running timer, and ends. */
 import process from "node:process";
 
 const { SessionStore } = await import(process.argv[2]!);

@@ -1,4 +1,4 @@
-/** Stores a session in a file, and has nothing else to do: `<URL of the store's module> <file>`. */
+/** Stores a session in a file, and ends: `<URL of the store's module> <file>`. */
 import process from "node:process";
 
 const { SqliteStore } = await import(process.argv[2]!);

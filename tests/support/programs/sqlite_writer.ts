@@ -1,7 +1,6 @@
 /**
  * A process that works on a SqliteStore, started by sqlite_crash_test.ts:
- * `<URL of the store's module> <file> <what> [session]`. It says on stdout
- * what was acknowledged, one line each, and stops when it is killed or done.
+ * `<URL of the store's module> <file> <what> [session]`. It prints a line for each acknowledged write, and runs until it is killed or done.
  */
 import process from "node:process";
 import { writeSync } from "node:fs";

@@ -4,7 +4,7 @@ import { Redis } from "ioredis";
 import { createClient } from "redis";
 import { once } from "../wait.ts";
 
-/** A client, and how to be rid of it. */
+/** A client that its test closes. */
 export interface OwnedClient {
   readonly client: RedisClient;
   close(): Promise<void>;
@@ -13,7 +13,7 @@ export interface OwnedClient {
 /** The packages that a {@linkcode RedisClient} may come from. */
 export const PACKAGES = ["redis", "ioredis"] as const;
 
-/** Connects a client of one of them. Both come back quickly when Redis does. */
+/** Connects a client of one of them. Both reconnect quickly when Redis is back. */
 export async function openClient(
   name: typeof PACKAGES[number],
   port: number,

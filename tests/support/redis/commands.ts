@@ -2,7 +2,7 @@
 import { connect } from "node:net";
 import { until } from "../wait.ts";
 
-/** What Redis is told from now on, the inside of scripts left out. */
+/** The commands that Redis receives from now on, without those that scripts run. */
 export interface Monitor {
   /** Every command so far; waits until those sent before have arrived. */
   commands(): Promise<readonly string[]>;

@@ -12,7 +12,7 @@ export interface RedisServer {
   readonly port: number;
   /** Sends a signal: `SIGSTOP`, `SIGCONT`. */
   signal(name: NodeJS.Signals): void;
-  /** Kills the process; what it held is gone. */
+  /** Kills the process; its data is lost. */
   stop(): Promise<void>;
   /** Starts it again, empty, on the same port. */
   start(): Promise<void>;

@@ -1,9 +1,9 @@
-/** Redis stores on clients of their own, for the tests of one file. */
+/** RedisStores, each on a client of its own, with a common prefix. */
 import { RedisStore } from "@koa-io/session/redis";
 import { newId } from "../stores/records.ts";
 import { openClient, type OwnedClient, type PACKAGES } from "./clients.ts";
 
-/** Stores as different processes have them: each on a client of its own. */
+/** Stores as separate processes have them: each on a client of its own. */
 export interface Stores {
   /** Another store on the same keys. */
   open(port: number): Promise<RedisStore>;

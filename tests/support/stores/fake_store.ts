@@ -9,7 +9,7 @@ export type Fault = "none" | "throw" | "reject" | "hang" | "reject late";
 
 /** A basic store in memory that can be watched and made to fail. */
 export interface FakeStore {
-  /** What it holds, as the bridge handed it over (text: nobody shares objects). */
+  /** The stored objects as JSON text, so that no object is shared with the bridge. */
   readonly kept: Map<string, string>;
   /** Every call so far: `get`, `set` or `destroy`, and its arguments. */
   readonly calls: [operation: string, ...args: unknown[]][];
@@ -26,7 +26,7 @@ export interface FakeStore {
   ): unknown;
   /** What is kept under an id, read. */
   peek(sid: string): Stored | undefined;
-  /** Removes an entry as another program would: the bridge is not asked, listeners hear it. */
+  /** Removes an entry as another program would: without the bridge, with an event. */
   lose(sid: string): void;
 }
 
@@ -36,7 +36,7 @@ export const STORE_FAILURE = "the store is down";
 /**
  * Makes a {@linkcode FakeStore}.
  *
- * @param options `sync`: answers at once, not by promises; `on`: tells of removals
+ * @param options `sync`: answers at once, not by promises; `on`: emits removals
  */
 export function fakeStore(
   options: { readonly sync?: boolean; readonly on?: boolean } = {},

@@ -8,7 +8,7 @@ import {
 } from "@koa-io/session";
 import type { Proxy } from "../ports.ts";
 
-/** How a store of the tests answers: as it should, with an error, not at all, or only after something else. */
+/** How a store of the tests answers: as it should, with an error, never, or after a promise. */
 export type FaultMode = "well" | "failing" | "hanging" | Promise<void>;
 
 /** The error that a failing store answers with. */
@@ -16,13 +16,13 @@ export class StoreDown extends Error {
   override readonly name = "StoreDown";
 }
 
-/** What both faulty stores can be told. */
+/** Switches faults on and off for both stores. */
 abstract class FaultInjector {
-  /** By operation; what is not named is well. */
+  /** By operation; operations that are not named work. */
   modes: Record<string, FaultMode> = {};
-  /** How many calls were left hanging. */
+  /** Number of calls without an answer. */
   hung = 0;
-  /** What was asked: `[operation, sid]`. */
+  /** The calls so far: `[operation, sid]`. */
   readonly calls: [operation: string, sid: string][] = [];
 
   /** Makes every operation answer like this. */

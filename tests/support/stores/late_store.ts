@@ -1,20 +1,19 @@
-/** A store of the basic tier that answers when it is told to. */
+/** A store of the basic tier whose answers a test can hold back. */
 import type { SessionData } from "@koa-io/session";
 import { type Deferred, deferred } from "../wait.ts";
 
 type Operation = "get" | "set" | "destroy";
 
 /**
- * What `get` answers is what was there when it was asked; what `set` brings is
- * there when it answers; `destroy` is done at once.
+ * `get` answers with what was stored when it was called; `set` stores when it answers; `destroy` removes at once.
  */
 export class LateStore {
   readonly entries: Map<string, string> = new Map();
-  readonly #next = new Map<Operation, { asked: Deferred; gate: Deferred }>();
+  readonly #next = new Map<Operation, { called: Deferred; gate: Deferred }>();
 
-  /** Holds the next answer of this kind back: `asked` tells of it, `gate` lets it go. */
-  hold(operation: Operation): { asked: Deferred; gate: Deferred } {
-    const held = { asked: deferred(), gate: deferred() };
+  /** Holds the next answer of this kind back: `called` resolves at the call, `gate` releases the answer. */
+  hold(operation: Operation): { called: Deferred; gate: Deferred } {
+    const held = { called: deferred(), gate: deferred() };
     this.#next.set(operation, held);
     return held;
   }
@@ -39,7 +38,7 @@ export class LateStore {
   async #turn(operation: Operation): Promise<void> {
     const held = this.#next.get(operation);
     this.#next.delete(operation);
-    held?.asked.resolve();
+    held?.called.resolve();
     await held?.gate.promise;
   }
 }

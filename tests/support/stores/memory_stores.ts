@@ -1,14 +1,14 @@
-/** SessionStores of a test, and what they tell. */
+/** SessionStores of a test, and the events that they emit. */
 import { SessionStore, type SessionStoreOptions } from "@koa-io/session";
 
 const opened: SessionStore[] = [];
 
-/** A store that removes nothing by itself, unless told to. */
+/** A store without automatic cleanup, unless the options set it. */
 export function open(options: SessionStoreOptions = {}): SessionStore {
   return closing(new SessionStore({ autoCleanup: false, ...options }));
 }
 
-/** Has a store closed with the others. */
+/** Closes a store with the others. */
 export function closing(store: SessionStore): SessionStore {
   opened.push(store);
   return store;
@@ -19,7 +19,7 @@ export function closeStores(): void {
   for (const store of opened.splice(0)) store.close();
 }
 
-/** What a store tells, as text. */
+/** The events of a store, as text. */
 export function logOf(store: SessionStore): string[] {
   const log: string[] = [];
   store.on("set", (_store, sid, isNew) => log.push(`set ${sid} ${isNew}`));

@@ -1,4 +1,4 @@
-/** For each rule of the shared tier, what is wrong with a store that breaks it. */
+/** For each rule of the shared tier, the faults of a store that breaks it. */
 import type { AcquireResult, StoredRecord } from "@koa-io/session";
 import { pause } from "../wait.ts";
 import {
@@ -11,7 +11,7 @@ import type { ReferenceStore } from "./reference_store.ts";
 
 type Read = StoredRecord | undefined;
 
-/** Writes for whoever asks, whatever its token. */
+/** Commits with any token. */
 const tokenless = (good: ReferenceStore): Faults => ({
   async commit(sid, token, record) {
     const committed = await good.commit(sid, token, record);
@@ -21,7 +21,7 @@ const tokenless = (good: ReferenceStore): Faults => ({
   },
 });
 
-/** Gives a session to everybody at once. */
+/** Grants a session to all waiters at once. */
 const lockless = (good: ReferenceStore): Faults => ({
   ...tokenless(good),
   async acquire(sid) {
@@ -33,7 +33,7 @@ const lockless = (good: ReferenceStore): Faults => ({
   },
 });
 
-/** Forgets to take those who gave up out of the line. */
+/** Leaves waiters that gave up in the queue. */
 const unforgetting = (good: ReferenceStore): Faults => ({
   acquire: (sid, token, holdMs, waitMs) =>
     Promise.race([
@@ -44,7 +44,7 @@ const unforgetting = (good: ReferenceStore): Faults => ({
     ]),
 });
 
-/** Last come, first served. */
+/** Grants in reverse order. */
 const reversed = (good: ReferenceStore): Faults => {
   const line: string[] = [];
   return {

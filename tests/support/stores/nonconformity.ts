@@ -1,17 +1,17 @@
-/** What stores that break the rules have in common. */
+/** What the stores that break rules have in common. */
 import { pause } from "../wait.ts";
 import type { ReferenceStore } from "./reference_store.ts";
 
-/** What stands in the place of the good store's members. */
+/** Members that replace those of the good store. */
 export type Faults = Partial<ReferenceStore>;
 
 /** The faults of a store, or, under `peer`, of the second one. */
 export type Breakage = (good: ReferenceStore) => Faults | { peer: Faults };
 
-/** After the others have had their turn. */
+/** After the other callers have run. */
 export const later = () => pause(0);
 
-/** Looks first and writes later, as if nobody else were there. */
+/** Reads first and writes later, without looking for writes in between. */
 export const careless = (good: ReferenceStore): Faults => ({
   async write(sid, record, expected) {
     const { version } = await good.read(sid) ?? {};
@@ -21,5 +21,5 @@ export const careless = (good: ReferenceStore): Faults => ({
   },
 });
 
-/** As some databases do to text. */
+/** Changes text as some databases do. */
 export const lossy = (text: string) => text.replaceAll("\u2028", " ");

@@ -7,10 +7,10 @@ import type {
 import { assert } from "@std/assert";
 import { randomUUID } from "node:crypto";
 
-/** The life of a record of these tests, in ms. */
+/** The lifetime of these records, in ms. */
 export const HOUR = 3_600_000;
 
-/** A record with whatever matters to a test. */
+/** A record with the fields that matter to a test. */
 export function record(over: Partial<SessionRecord> = {}): SessionRecord {
   return {
     data: '{"n":0}',
@@ -25,12 +25,12 @@ export function record(over: Partial<SessionRecord> = {}): SessionRecord {
   };
 }
 
-/** What the tests of this store count in a record. */
+/** The counter in the data of a record. */
 export function count({ data }: { readonly data: string }): number {
   return (JSON.parse(data) as { n: number }).n;
 }
 
-/** An id that no other test has. */
+/** A unique id. */
 export function newId(what = "sid"): string {
   return `${what}-${randomUUID()}`;
 }

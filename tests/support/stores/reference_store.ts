@@ -1,6 +1,5 @@
 /**
- * A store of all tiers at once in plain maps, as slow and as short as can be:
- * what the conformance kit is held against.
+ * A store of all tiers at once in plain maps, simple and slow: the conformance kit is tested against it.
  */
 import type {
   AcquireResult,
@@ -12,14 +11,14 @@ import type {
 } from "@koa-io/session";
 import { createHash } from "node:crypto";
 
-/** The store, and a back door to break its rules through. */
+/** The store, and the means to break its rules. */
 export type ReferenceStore =
   & Required<Omit<BasicStore, "destroy">>
   & SharedStore
   & {
-    /** The same sessions once more. */
+    /** Another store on the same sessions. */
     peer(): ReferenceStore;
-    /** Writes whatever the rules say. */
+    /** Writes without the checks of `write`. */
     force(sid: string, record: SessionRecord | undefined): StoredRecord;
   };
 
@@ -53,7 +52,7 @@ export function referenceStore(world: World = emptyWorld()): ReferenceStore {
       ...(record ?? records.get(sid)!),
       version: ++world.version,
     };
-    // the last one bound to a client stands last
+    // the session that was last bound to a client is the last in order
     if (records.get(sid)?.clientId !== stored.clientId) records.delete(sid);
     records.set(sid, stored);
     return stored;
@@ -213,7 +212,7 @@ function emptyWorld(): World {
   };
 }
 
-/** As the bridge names ids to other processes. */
+/** The hash by which the bridge names ids to other processes. */
 function hashOf(id: string): string {
   return createHash("sha256").update(id).digest("base64url").slice(0, 22);
 }
