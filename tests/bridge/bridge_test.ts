@@ -312,7 +312,7 @@ describe("the handshake middleware", () => {
 });
 
 describe("generateUid", () => {
-  it("gives as many characters as asked for, 16 by default", () => {
+  it("returns the number of characters that is asked for, 16 by default", () => {
     assertMatch(generateUid(), /^[\w-]{16}$/);
     assertMatch(generateUid(12), /^[\w-]{12}$/);
     assertMatch(generateUid(24), /^[\w-]{24}$/);

@@ -61,7 +61,7 @@ describe("the tracing channels", () => {
     await closeServers();
   });
 
-  it("tell of a transaction once it begins and once it is over", async () => {
+  it("publish the start and the end of a transaction", async () => {
     const { ada, client } = await connectedScenario();
     const published = watch();
     await ada.ask(client, "add");
@@ -75,7 +75,7 @@ describe("the tracing channels", () => {
     assertGreaterOrEqual(duration, wait);
   });
 
-  it("tell how long a transaction waited, and what it came to", async () => {
+  it("publish how long a transaction waited, and its outcome", async () => {
     const { ada, client, bridge, socket, sessionId } =
       await connectedScenario();
     const published = watch();
@@ -109,7 +109,7 @@ describe("the tracing channels", () => {
     );
   });
 
-  it("tell of requests, handshakes and ends", async () => {
+  it("publish requests, handshakes and ends", async () => {
     const { browser, bridge } = await startServer({}, routesAndEvents);
     const published = watch();
     const ada = browser();
@@ -133,7 +133,7 @@ describe("the tracing channels", () => {
     assertEquals(ends.at(-1)?.trace.source, "bridge");
   });
 
-  it("tell what the store failed with, by its code", async () => {
+  it("publish the store's error by its code", async () => {
     const store = fakeStore();
     const { bridge, sessionId } = await connectedScenario({ n: 1 }, { store });
     const published = watch();
@@ -142,7 +142,7 @@ describe("the tracing channels", () => {
     assertEquals(outcomes(published, "load"), ["SESSION_STORE"]);
   });
 
-  it("never tell ids or data", async () => {
+  it("never publish ids or data", async () => {
     const published = watch();
     const { ada, client, bridge, sessionId } = await connectedScenario({
       user: "a secret",

@@ -42,7 +42,7 @@ async function diagnosed(
 }
 
 describe("bridge.doctor()", () => {
-  it("finds nothing wrong with a bridge that is well set up", async () => {
+  it("finds nothing in a correct setup", async () => {
     assertEquals(await diagnosed(), []);
   });
 

@@ -26,7 +26,7 @@ describe("onSessionEnd with an event", () => {
   afterEach(closeServers);
   const onSessionEnd = { disconnectAfter: 30, event: "session:destroy" };
 
-  it("tells by that name too, then disconnects", async () => {
+  it("emits by that name too, then disconnects", async () => {
     const { ada, client } = await connectedScenario({ n: 1 }, { onSessionEnd });
     const gone = once(client, "disconnect");
     await ada.post("/logout");
@@ -37,7 +37,7 @@ describe("onSessionEnd with an event", () => {
     ]);
   });
 
-  it("without one tells as ever", async () => {
+  it("without one emits session:end only", async () => {
     const { ada, client } = await connectedScenario({ n: 1 }, {
       onSessionEnd: { disconnectAfter: 0 },
     });
@@ -147,7 +147,7 @@ describe("allowRndAppKeys", () => {
 describe("bridge.cleanup", () => {
   afterEach(closeServers);
 
-  it("removes what has expired and says how many", async () => {
+  it("removes expired sessions and returns their number", async () => {
     const store = new SessionStore({ autoCleanup: false });
     const { bridge } = await startServer({ store });
     store.set("a", { n: 1 }, 1);
@@ -158,7 +158,7 @@ describe("bridge.cleanup", () => {
     assertEquals(await bridge.cleanup(), 0);
   });
 
-  it("asks a store of the user's, and is 0 without one to ask", async () => {
+  it("calls a user's store, and is 0 where the store has no cleanup", async () => {
     const own = Object.assign(fakeStore(), { cleanup: async () => await 3 });
     const { bridge } = await startServer({ store: own });
     assertEquals(await bridge.cleanup(), 3);

@@ -37,7 +37,7 @@ async function visited(options: Parameters<typeof startServer>[0] = {}) {
   return { ...stand, ada, socket, sessionId, clientId };
 }
 
-describe("what came from 1.0.0", () => {
+describe("features of 1.0.0", () => {
   afterEach(closeAll);
 
   it("session:destroy and a disconnect 200 ms later: onSessionEnd with an event", async () => {
@@ -91,7 +91,7 @@ describe("what came from 1.0.0", () => {
   });
 });
 
-describe("what came from 3.x", () => {
+describe("features of 3.x", () => {
   afterEach(closeAll);
 
   it("getSessionId, getClientId: sessionIdOf, clientIdOf", async () => {

@@ -173,12 +173,12 @@ describe("bridgeSession options", () => {
     });
   }
 
-  it("say what came", () => {
+  it("are refused with the value in the message", () => {
     const error = assertThrows(() => construct({ maxAge: -17 }), RangeError);
     assertStringIncludes(error.message, "-17");
   });
 
-  it("survive a value that cannot be shown", () => {
+  it("are refused even with a value that cannot be printed", () => {
     const hostile = Object.create(null);
     hostile.self = hostile;
     hostile.big = 1n;
@@ -211,7 +211,7 @@ describe("bridgeSession options", () => {
     assertStringIncludes(error.message, "clientKey");
   });
 
-  it("take a store that lacks only `on`", async () => {
+  it("accept a store that lacks only `on`", async () => {
     const { get, set, destroy } = wholeStore;
     const bridge = construct({ store: { get, set, destroy } });
     await bridge.close();
@@ -246,7 +246,7 @@ describe("bridgeSession options", () => {
     await other.close();
   });
 
-  it("touch no prototype whatever their names are", async () => {
+  it("touch no prototype by any name", async () => {
     const options = JSON.parse(
       '{ "__proto__": { "polluted": 1, "maxAge": -1 }, "constructor": 1 }',
     );

@@ -400,7 +400,7 @@ function told(error: SessionError): string {
 }
 
 describe("SessionError", () => {
-  it("is told apart by code", () => {
+  it("is distinguished by code", () => {
     const errors = [
       new SessionMissingError(),
       new SessionEndedError("logout"),

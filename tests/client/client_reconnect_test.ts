@@ -10,10 +10,10 @@ import {
 } from "../support/scripted_server.ts";
 import { once, settles, until } from "../support/wait.ts";
 
-describe("client, healing", () => {
+describe("the client's reconnection", () => {
   afterEach(closeScriptedServers);
 
-  it("connects anew when HTTP has a session that the socket is not in", async () => {
+  it("reconnects when HTTP has a session that the socket is not in", async () => {
     const server = await ScriptedServer.open(inTurn(guest, inSession));
     server.answers = [204];
     const followed = server.follow();
@@ -21,7 +21,7 @@ describe("client, healing", () => {
     assertEquals([server.sockets.length, server.refreshes.length], [2, 1]);
   });
 
-  it("connects a socket anew that its server knows no client of", async () => {
+  it("reconnects a socket whose server has no client for it", async () => {
     const server = await ScriptedServer.open(
       inTurn((socket) => socket.emit("session:none", { client: false }), guest),
     );
@@ -43,7 +43,7 @@ describe("client, healing", () => {
     assertEquals([server.sockets.length, server.refreshes.length], [4, 3]);
   });
 
-  it("connects anew after session:rotated with leave, once the new cookies are there", async () => {
+  it("reconnects after session:rotated with leave, once the new cookies are there", async () => {
     const server = await ScriptedServer.open(inSession);
     const followed = server.follow();
     await followed.emits("active");
@@ -53,7 +53,7 @@ describe("client, healing", () => {
     assertEquals([server.sockets.length, server.refreshes.length], [2, 2]);
   });
 
-  it("tells of an end when the session went on without this browser", async () => {
+  it("emits ended when the session was rotated without this browser", async () => {
     const server = await ScriptedServer.open(inTurn(inSession, guest));
     const followed = server.follow();
     await followed.emits("active");
@@ -121,7 +121,7 @@ describe("client, healing", () => {
     await followed.emits("active");
   });
 
-  it("stays out where somebody else refuses it", async () => {
+  it("stays disconnected where another middleware refuses it", async () => {
     const server = await ScriptedServer.open();
     let refused = 0;
     server.io.use((_socket, next) => {
@@ -134,7 +134,7 @@ describe("client, healing", () => {
     assertEquals([refused, server.refreshes.length], [1, 1]);
   });
 
-  it("comes in where it was refused for a cookie that was not there yet", async () => {
+  it("connects where it was refused for a cookie that was not there yet", async () => {
     const server = await ScriptedServer.open(inSession);
     let handshakes = 0;
     server.io.use((_socket, next) =>
@@ -145,7 +145,7 @@ describe("client, healing", () => {
     await followed.emits("renewed", "active");
   });
 
-  it("takes the other namespaces along to the new connection", async () => {
+  it("reconnects the other namespaces on the new connection", async () => {
     const server = await ScriptedServer.open(inTurn(guest, inSession));
     const seen: string[] = [];
     server.io.of("/other").on("connection", (socket) => {

@@ -9,7 +9,7 @@ import {
 describe("client.refresh", () => {
   afterEach(closeScriptedServers);
 
-  it("says whether there is a session", async () => {
+  it("resolves to whether there is a session", async () => {
     const server = await ScriptedServer.open(inSession);
     const followed = server.follow();
     await followed.emits("active");
@@ -31,7 +31,7 @@ describe("client.refresh", () => {
     assertEquals(server.refreshes.length, 1);
   });
 
-  it("asks again, ever later, while the server has no answer", async () => {
+  it("retries with growing delays while the server has no answer", async () => {
     const server = await ScriptedServer.open(inSession);
     const { client } = server.follow({ minDelay: 40, maxDelay: 100 });
     server.answers = [503, 500, 502, 204];
@@ -56,7 +56,7 @@ describe("client.refresh", () => {
     assertEquals(server.refreshes.length, 3);
   });
 
-  it("gives up at once where asking again is of no use", async () => {
+  it("gives up at once where a retry is of no use", async () => {
     const server = await ScriptedServer.open(inSession);
     const { client } = server.follow();
     server.answers = [404];
@@ -64,7 +64,7 @@ describe("client.refresh", () => {
     assertEquals(server.refreshes.length, 1);
   });
 
-  it("asks by the user's own function, and takes an error for no answer", async () => {
+  it("calls the user's own function, and reads an error as no answer", async () => {
     const server = await ScriptedServer.open(inSession);
     let asked = 0;
     const { client } = server.follow({

@@ -38,7 +38,7 @@ describe("@koa-io/session/client", () => {
     );
   });
 
-  it("speaks of no id", () => {
+  it("contains no id", () => {
     assert(
       !/sessionId|clientId|cookies?\./.test(text),
     );

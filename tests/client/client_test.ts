@@ -39,7 +39,7 @@ describe("followSession", () => {
     assert(url);
   });
 
-  it("tells the server that somebody follows, beside what the user tells", async () => {
+  it("adds its flag to the auth of the user", async () => {
     const server = await ScriptedServer.open(guest);
     const key = "koa-io-session";
     const told = async (auth?: ClientSocket["auth"]) => {
@@ -56,7 +56,7 @@ describe("followSession", () => {
     });
   });
 
-  it("tells so again when the user has set another auth", async () => {
+  it("adds its flag again when the user has set another auth", async () => {
     const server = await ScriptedServer.open(
       inTurn((socket) => socket.emit("session:none", { client: false }), guest),
     );
@@ -76,7 +76,7 @@ describe("followSession", () => {
     assertEquals(socket.auth, { token: "t" });
   });
 
-  it("connects a socket anew that is connected already", async () => {
+  it("reconnects a socket that is already connected", async () => {
     const server = await ScriptedServer.open(
       (socket) => authOf(socket)["koa-io-session"] && inSession(socket, 0),
     );
@@ -87,7 +87,7 @@ describe("followSession", () => {
     assertEquals(server.sockets.length, 2);
   });
 
-  it("takes a socket with typed events", () => {
+  it("accepts a socket with typed events", () => {
     const typed = (
       socket: ClientSocket<
         { news: (text: string) => void },
@@ -125,7 +125,7 @@ describe("client.state", () => {
     assertEquals(server.sockets.length, 1);
   });
 
-  it("is active after a login even where HTTP says no more than an error", async () => {
+  it("is active after a login even where HTTP answers with an error", async () => {
     const server = await ScriptedServer.open(guest);
     const followed = server.follow();
     await followed.reaches("guest");
@@ -175,7 +175,7 @@ describe("client.state", () => {
     assertEquals(again.refreshes, []);
   });
 
-  it("is guest, and told of an end, when the session ended while away", async () => {
+  it("is guest, and emits ended, when the session ended during a disconnect", async () => {
     const server = await ScriptedServer.open(inTurn(inSession, guest));
     const followed = server.follow();
     await followed.emits("active");
@@ -185,7 +185,7 @@ describe("client.state", () => {
     assertEquals(server.refreshes.length, 1);
   });
 
-  it("asks once as a guest at the start, and rests then", async () => {
+  it("refreshes once as a guest at the start, and not again", async () => {
     const server = await ScriptedServer.open(guest);
     const followed = server.follow();
     await followed.reaches("guest");
@@ -198,7 +198,7 @@ describe("client.state", () => {
 describe("client.view", () => {
   afterEach(closeScriptedServers);
 
-  it("is what the server sent last, and gone with the session", async () => {
+  it("is the last one from the server, and undefined after the session", async () => {
     const server = await ScriptedServer.open(inSession);
     const followed = server.follow<string>();
     await followed.emits("active");
@@ -212,7 +212,7 @@ describe("client.view", () => {
     assertEquals(followed.client.view, undefined);
   });
 
-  it("hears of an end that comes near", async () => {
+  it("emits expiring before the end", async () => {
     const server = await ScriptedServer.open(inSession);
     const followed = server.follow();
     await followed.emits("active");

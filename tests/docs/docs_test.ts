@@ -127,7 +127,7 @@ describe("security.md", () => {
     assertStringIncludes(error, "APP_KEYS is not set");
   });
 
-  it("sets the cookies that it says", async () => {
+  it("sets the cookies that it describes", async () => {
     const program = await startProgram(files, "server.ts", {
       APP_KEYS: "new,old",
     });
@@ -163,7 +163,7 @@ describe("security.md", () => {
 describe("migrating.md", () => {
   afterEach(leave);
 
-  it("has a program of 2.2.0 that goes on", async () => {
+  it("has a program of 2.2.0 that still runs", async () => {
     const files = filesIn("docs/migrating.md");
     const program = await startProgram(files, "server.js");
     const ada = browserAt(program.url);
@@ -232,7 +232,7 @@ describe("the documents", () => {
 
   for (const block of blocks.filter((one) => isCode(one) && isAlone(one))) {
     const { language, text, place } = block;
-    it(`have a block that runs by itself: ${place}`, async () => {
+    it(`have a block that runs alone: ${place}`, async () => {
       const entry = `block.${language}`;
       await runProgram({ [entry]: text }, entry);
     });

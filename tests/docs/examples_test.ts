@@ -45,7 +45,7 @@ async function leave(): Promise<void> {
 
 describe("examples", () => {
   for (const name of names) {
-    it(`${name} is short, tells how to run it, and listens where it says`, () => {
+    it(`${name} is short, names its command, and listens at the address that it prints`, () => {
       const text = textOf(name);
       assertLess(text.trimEnd().split("\n").length, 60);
       assertStringIncludes(text, `deno run -A examples/${name}`);
@@ -58,7 +58,7 @@ describe("examples", () => {
 describe("examples/chat.ts", () => {
   afterEach(leave);
 
-  it("brings a message to all sockets of both users, and to nobody else", async () => {
+  it("sends a message to all sockets of both users, and to no other", async () => {
     const program = await start("chat.ts");
     const [ada, phone, grace, eve] = [0, 1, 2, 3].map(() => browserAt(program));
     await ada!.post("/?name=ada");
@@ -232,7 +232,7 @@ describe("examples/typed.ts", () => {
 describe("examples/namespaces.ts", () => {
   afterEach(leave);
 
-  it("lets the staff only into /staff, and everybody into a room", async () => {
+  it("admits only staff to /staff, and every user to a room", async () => {
     const ada = browserAt(await start("namespaces.ts"));
     assertMatch((await ada.get("/")).body, /You are of the visitor/);
     const refused = await ada.connect("/staff").catch((error) => error);
@@ -266,7 +266,7 @@ describe("examples/client.ts", () => {
     assertEquals(typeof module.followSession, "function");
   });
 
-  it("tells what a client follows by", async () => {
+  it("sends the events that the client follows", async () => {
     const ada = browserAt(await start("client.ts"));
     await ada.get("/");
     const socket = ada.socket("/", { auth: { "koa-io-session": 1 } });

@@ -40,7 +40,7 @@ describe("README's quick start", () => {
     await stopPrograms();
   });
 
-  it("is one complete program, and the only code there is", () => {
+  it("is one complete program, and the only code of the README", () => {
     const code = blocks.filter(isCode);
     assertEquals(code.map(({ marks }) => marks.file), ["server.js"]);
   });
@@ -89,7 +89,7 @@ describe("README's tables", () => {
     }
   });
 
-  it("tell every difference from 2.2.0 on both sides", () => {
+  it("name every difference from 2.2.0 on both sides", () => {
     const rows = tableBelow("2.2.0 → here");
     assert(rows.length > 15);
     for (const row of rows) {

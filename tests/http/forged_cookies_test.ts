@@ -70,7 +70,7 @@ const malformed: Record<string, string> = {
   "with bytes beyond ASCII": `${KEY}=\u00e9\u00ff; ${CLIENT_KEY}=\u00e9`,
 };
 
-describe("hostile cookies", () => {
+describe("forged cookies", () => {
   afterEach(closeServers);
 
   for (const signed of [true, false]) {
@@ -186,7 +186,7 @@ describe("hostile cookies", () => {
   });
 });
 
-describe("hostile session data", () => {
+describe("forged session data", () => {
   afterEach(closeServers);
 
   it("named __proto__ touches no prototype", async () => {

@@ -44,7 +44,7 @@ describe("ctx.session", () => {
     assertEquals((await ada.get("/session")).json.session, { n: 2 });
   });
 
-  it("that nobody fills is not stored and sets no session cookie", async () => {
+  it("is not stored while it is empty, and sets no session cookie", async () => {
     const { browser, bridge } = await startServer({}, routesAndEvents);
     const answer = await browser().get("/session");
     assertEquals(answer.json.session, {});
@@ -52,7 +52,7 @@ describe("ctx.session", () => {
     assertEquals((bridge.store as SessionStore).size, 0);
   });
 
-  it("that only was read sets no session cookie", async () => {
+  it("sets no session cookie when it was only read", async () => {
     const { browser } = await startServer({}, routesAndEvents);
     const ada = browser();
     await ada.post("/session", { json: { n: 1 } });
@@ -60,7 +60,7 @@ describe("ctx.session", () => {
     assertFalse(names(await ada.get("/")).includes(KEY));
   });
 
-  it("set to null ends the session and takes its cookie away", async () => {
+  it("set to null ends the session and removes its cookie", async () => {
     const { browser, bridge } = await startServer({}, routesAndEvents);
     const ada = browser();
     await ada.post("/session", { json: { n: 1 } });

@@ -139,7 +139,7 @@ for (const [kind, options] of Object.entries(kinds)) {
       assertEquals((await ada.get("/")).status, 500);
     });
 
-    it("shows its content to inspect, its length and populated", async () => {
+    it("has its content in inspect, length and populated", async () => {
       const ada = await serve((ctx) => {
         ctx.session!.foo = "bar";
         const session = native(ctx);
@@ -246,7 +246,7 @@ for (const [kind, options] of Object.entries(kinds)) {
       assertEquals((await ada.get("/", { jar: before, keep: false })).body, "");
     });
 
-    it("is new when the store does not know the id", async () => {
+    it("is new when the id is not in the store", async () => {
       const ada = await serve((ctx) => ctx.body = String(native(ctx).isNew), {
         signed: false,
       });
@@ -254,7 +254,7 @@ for (const [kind, options] of Object.entries(kinds)) {
       assertEquals((await ada.get("/")).body, "true");
     });
 
-    it("is ignored when valid says no, with beforeSave filling it", async () => {
+    it("is ignored when valid returns false, with beforeSave filling it", async () => {
       const ada = await serve((ctx) => {
         ctx.session!.text ??= `made for ${ctx.cookies.get("uid")}`;
         ctx.body = ctx.session;

@@ -64,7 +64,7 @@ describe("bridge.refresh", () => {
     await started;
   });
 
-  it("sends the client cookie where nobody else does", async () => {
+  it("sends the client cookie where no middleware of the bridge does", async () => {
     const { browser } = await start({ clientAlwaysRoll: false });
     const ada = browser();
     await ada.get("/");

@@ -104,7 +104,7 @@ for (const [name, act] of ways) {
       assertEquals(answer.json.session, {});
     });
 
-    it("tells rotated: nobody is disconnected, no client hears an end", async () => {
+    it("emits rotated: no socket is disconnected, no client is sent an end", async () => {
       await using scenario = await startRotating(act, {
         onSessionEnd: "disconnect",
       });
@@ -157,7 +157,7 @@ for (const [name, act] of ways) {
 }
 
 describe("ctx.regenerateSession()", () => {
-  it("takes pending changes along", async () => {
+  it("carries pending changes to the new id", async () => {
     await using scenario = await startRotating(async (ctx) => {
       ctx.session!.before = true;
       await ctx.regenerateSession();
@@ -197,7 +197,7 @@ describe("ctx.regenerateSession()", () => {
     assertEquals(await scenario.peek(newId), { n: 2 });
   });
 
-  it("keeps the session when it is asked for twice in one request", async () => {
+  it("keeps the session when it is called twice in one request", async () => {
     await using scenario = await startRotating(async (ctx) => {
       await ctx.regenerateSession();
       await ctx.regenerateSession();
@@ -260,7 +260,7 @@ describe('ctx.regenerateSession({ sockets: "leave" })', () => {
     );
   });
 
-  it("tells rotated with both ids, and the sockets that they were left", async () => {
+  it("emits rotated with both ids, and informs the sockets that were left", async () => {
     await using scenario = await startRotating(leave);
     const { browser, sessionId, clientId, connect } = await scenario.visit();
     const { client } = await connect();

@@ -121,7 +121,7 @@ describe("onConflict", () => {
   const theirs = (session: TestSession) => session.n = 2;
   const mine = (ctx: TestContext) => ctx.session!.n = 3;
 
-  it('"last" lets the later write win and tells sessionConflict', async () => {
+  it('"last" lets the later write win and emits sessionConflict', async () => {
     await using scenario = await startScenario();
     const conflicts = collect<[{ sessionId: string; keys: string[] }]>(
       scenario.bridge,
@@ -179,7 +179,7 @@ describe("onConflict", () => {
     assertEquals(after, { n: 4 });
   });
 
-  it("is not asked when both came to the same", async () => {
+  it("is not called when both values are equal", async () => {
     const { after, answer, scenario } = await race(
       { onConflict: "reject" },
       { nested: { a: 1 }, gone: 1 },
@@ -264,7 +264,7 @@ describe("ctx.session once headers are sent", () => {
 });
 
 describe("a plain request beside its own withSession()", () => {
-  it("carries pending changes in, and shows the result in the same object", async () => {
+  it("takes pending changes into the handler, and the result back into the same object", async () => {
     await using scenario = await startScenario({ onConflict: "reject" });
     const { browser, sessionId } = await scenario.visit({ n: 1, list: [1] });
     scenario.route("/both", async (ctx) => {
@@ -289,7 +289,7 @@ describe("a plain request beside its own withSession()", () => {
     assertEquals(await scenario.peek(sessionId), { n: 2, list: [1, 2, 3] });
   });
 
-  it("goes on with plain changes after it", async () => {
+  it("commits plain changes made after it", async () => {
     await using scenario = await startScenario({ onConflict: "reject" });
     const { browser, sessionId } = await scenario.visit({ n: 1 });
     scenario.route("/both", async (ctx) => {

@@ -154,7 +154,7 @@ for (const [kind, options] of Object.entries(stores)) {
       });
     }
 
-    it("rule 3: a settled session takes no socket of another client", async () => {
+    it("rule 3: a bound session refuses sockets of another client", async () => {
       const { ada, browser, sessionId } = await connectedScenario(
         { n: 1 },
         options(),
@@ -174,7 +174,7 @@ for (const [kind, options] of Object.entries(stores)) {
       assertEquals((await socketOf(ada)).sessionId, sessionId);
     });
 
-    it("rule 3: HTTP is served by koa-session as ever", async () => {
+    it("rule 3: HTTP is served by koa-session's own cookie", async () => {
       const { ada, browser } = await connectedScenario({ n: 1 }, options());
       const other = browser();
       await other.get("/");

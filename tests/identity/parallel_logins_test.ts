@@ -36,7 +36,7 @@ describe("two logins at once of one browser", () => {
     });
   }
 
-  it("all learn in time that the store is away", async () => {
+  it("all fail within storeTimeout when the store does not answer", async () => {
     const store = new FaultyAtomicStore();
     const { browser } = await startScenario({ store, storeTimeout: 300 });
     const ada = browser();
@@ -50,7 +50,7 @@ describe("two logins at once of one browser", () => {
     assertEquals(answers.map(({ status }) => status), Array(6).fill(503));
   });
 
-  it("leave no session of one that was told that it failed", async () => {
+  it("leave no session behind a login that failed", async () => {
     const store = new FaultyAtomicStore();
     const { browser, bridge } = await startScenario({
       store,

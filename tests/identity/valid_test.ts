@@ -49,7 +49,7 @@ async function sessionCookies(
 describe("valid", () => {
   afterEach(closeServers);
 
-  it("keeps a socket out that it turned down, whoever connects beside it", async () => {
+  it("keeps a refused socket out of the session, whichever sockets of the client connect later", async () => {
     const scenario = await startScenario(options());
     const ada = scenario.browser();
     const sessionId = await login(scenario, ada);
@@ -73,7 +73,7 @@ describe("valid", () => {
     }
   });
 
-  it("takes along those guests of the client that it lets in", async () => {
+  it("lets the client's other sockets follow a login, those that it accepts", async () => {
     const scenario = await startScenario(options());
     const ada = scenario.browser();
     await ada.get("/", GOOD);
@@ -85,7 +85,7 @@ describe("valid", () => {
     assertEquals((await ada.ask(bad, "get")).code, "SESSION_MISSING");
   });
 
-  it("is asked again when a session begins anew", async () => {
+  it("is called again for each new session of the client", async () => {
     const scenario = await startScenario(options());
     const ada = scenario.browser();
     await login(scenario, ada);
@@ -99,7 +99,7 @@ describe("valid", () => {
     assertEquals((await ada.ask(good, "get")).code, "SESSION_MISSING");
   });
 
-  it("keeps them apart when the session gets a new id", async () => {
+  it("keeps refused sockets out when the session gets a new id", async () => {
     const scenario = await startScenario(options());
     const ada = scenario.browser();
     await login(scenario, ada);
@@ -113,7 +113,7 @@ describe("valid", () => {
     assertEquals(ada.received(bad), []);
   });
 
-  it("forgets a socket that it turned down once it is gone", async () => {
+  it("keeps no reference to a refused socket after its disconnect", async () => {
     const scenario = await startScenario(options());
     const ada = scenario.browser();
     await login(scenario, ada);
@@ -126,7 +126,7 @@ describe("valid", () => {
     assertEquals((await ada.ask(again, "get")).user, "ada");
   });
 
-  it("gives a request that it turns down neither client nor session", async () => {
+  it("gives a refused request neither client nor session", async () => {
     const scenario = await startScenario(options());
     const ada = scenario.browser();
     const sessionId = await login(scenario, ada);
@@ -151,7 +151,7 @@ describe("valid", () => {
     assertEquals((await ada.ask(good, "get")).user, "ada");
   });
 
-  it("is asked before a request is sent its client's session", async () => {
+  it("is called before a request is sent its client's session", async () => {
     const scenario = await startScenario(options());
     const ada = scenario.browser();
     await login(scenario, ada);
@@ -177,7 +177,7 @@ describe("valid", () => {
     );
   });
 
-  it("is asked once a request", async () => {
+  it("is called once per request", async () => {
     let asked = 0;
     const scenario = await startScenario({ valid: () => ++asked > 0 });
     const { browser } = await scenario.visit();
@@ -186,7 +186,7 @@ describe("valid", () => {
     assertEquals(asked, 1);
   });
 
-  it("that throws null refuses the socket", async () => {
+  it("refuses the socket when it throws null", async () => {
     let broken = false;
     const scenario = await startScenario({
       valid: () => {

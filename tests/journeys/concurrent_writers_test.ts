@@ -126,7 +126,7 @@ describe("Many writers on many processes", () => {
   );
 
   itNeedsRedis(
-    "two processes that log the same user out and in at once leave nobody in a session that is over",
+    "two processes that log the same user out and in at once leave no socket in an ended session",
     async () => {
       const nodes = await spawnNodes(2, { port: server.port });
       const devices = await Promise.all([0, 1].map(async () => {

@@ -57,7 +57,7 @@ describe("Nodes that are killed and frozen", () => {
     },
   );
 
-  itNeedsRedis("a node killed in the line is passed over", async () => {
+  itNeedsRedis("a node killed while it waits is skipped", async () => {
     const prefix = "line:";
     const nodes = await spawn(3, prefix);
     const [a, b, c] = browsersAt(nodes);
@@ -140,7 +140,7 @@ describe("Nodes that are killed and frozen", () => {
   );
 
   itNeedsRedis(
-    "a node frozen under its holder's overdue lease may write if nobody came since",
+    "a node frozen past its lease may write if the session was not granted again",
     async () => {
       const nodes = await spawn(2);
       const [a, b] = browsersAt(nodes);

@@ -20,7 +20,7 @@ const path = redisServerPath();
 /** How long a lost message may go unnoticed, and what a busy machine takes on top, in ms. */
 const [INTERVAL, SLACK] = [600, 2_500];
 
-describe("The messenger going away under a cluster", () => {
+describe("A cluster whose messenger fails", () => {
   let store: RedisServer;
   let messenger: RedisServer;
   withRedisServer((started) => store = started);
@@ -31,7 +31,7 @@ describe("The messenger going away under a cluster", () => {
 
   for (const name of MESSENGERS) {
     itNeedsRedis(
-      `${name}: nothing is lost and no end goes unnoticed; all is well when it is back`,
+      `${name}: loses no update, notices each end within the interval, and delivers messages again afterwards`,
       async () => {
         messenger = await startRedis();
         const nodes = await spawnNodes(2, {

@@ -39,7 +39,7 @@ interface Person {
 let server: RedisServer;
 let dir: string | undefined;
 
-describe("Redis going away under a cluster", () => {
+describe("A cluster whose Redis fails", () => {
   afterEach(async () => {
     await stopNodes();
     if (path) await server.stop();
@@ -49,7 +49,7 @@ describe("Redis going away under a cluster", () => {
 
   for (const [seconds, lock] of [[3, LOCK], [10, PATIENT]] as const) {
     itNeedsRedis(
-      `frozen for ${seconds} s: typed errors in time, then all is well`,
+      `frozen for ${seconds} s: rejects typed and in time, then serves every session again`,
       async () => {
         server = await startRedis();
         const { nodes, people } = await populate(lock);
@@ -68,7 +68,7 @@ describe("Redis going away under a cluster", () => {
   }
 
   itNeedsRedis(
-    "killed and started with its data: typed errors in time, then all is well",
+    "killed and started with its data: rejects typed and in time, then serves every session again",
     async () => {
       dir = mkdtempSync(join(tmpdir(), "koa-io-session-"));
       server = await startRedis(
@@ -84,7 +84,7 @@ describe("Redis going away under a cluster", () => {
   );
 
   itNeedsRedis(
-    "killed and started empty: every socket learns that its session is gone, and may log in again",
+    "killed and started empty: every socket is sent the end of its session, and can log in again",
     async () => {
       server = await startRedis();
       const { nodes, people } = await populate();

@@ -57,7 +57,7 @@ withSqlite(({ SqliteStore }) => {
       rmSync(dir, { recursive: true });
     });
 
-    it("kill -9 in a storm of writes loses none that was acknowledged", async () => {
+    it("kill -9 during writes loses no acknowledged write", async () => {
       let acknowledged = 0;
       for (let round = 0; round < 5; round++) {
         const victim = write("storm");
@@ -127,7 +127,7 @@ withSqlite(({ SqliteStore }) => {
       }
     });
 
-    it("the line does not wait for one who was killed in it", async () => {
+    it("the queue does not wait for a killed waiter", async () => {
       const store = new SqliteStore({ path });
       try {
         await store.write("sid", record(), null);
@@ -166,7 +166,7 @@ withSqlite(({ SqliteStore }) => {
       }
     });
 
-    it("many processes may open a file that is not there yet", async () => {
+    it("many processes can create the file at once", async () => {
       const openers = Array.from({ length: 6 }, () => write("storm"));
       for (const opener of openers) await says(opener, "ready");
     });

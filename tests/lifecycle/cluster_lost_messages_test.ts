@@ -37,7 +37,7 @@ describe("A cluster whose messages all get lost", () => {
   afterEach(closeNodes);
 
   itNeedsRedis(
-    "a live socket learns of an end within reconcileInterval",
+    "a live socket is sent an end within reconcileInterval",
     async () => {
       const nodes = await start();
       const { at, client, sessionId, clientId } = await arrive(nodes);
@@ -57,7 +57,7 @@ describe("A cluster whose messages all get lost", () => {
   );
 
   itNeedsRedis(
-    "a socket's call goes on under a new id that it has not heard of",
+    "a socket's call continues under a new id without a message of the rotation",
     async () => {
       const nodes = await startPatient();
       const { at, client } = await arrive(nodes);
@@ -75,7 +75,7 @@ describe("A cluster whose messages all get lost", () => {
   );
 
   itNeedsRedis(
-    "a call within one that went on under a new id joins it",
+    "a call nested in one that continued under a new id joins it",
     async () => {
       const nodes = await startPatient();
       const { at, client } = await arrive(nodes);
@@ -89,7 +89,7 @@ describe("A cluster whose messages all get lost", () => {
   );
 
   itNeedsRedis(
-    "a socket's call does not go on where sockets were to be left",
+    "a socket's call does not continue after a rotation that leaves sockets",
     async () => {
       const nodes = await startPatient();
       const { at, client } = await arrive(nodes);
@@ -99,7 +99,7 @@ describe("A cluster whose messages all get lost", () => {
   );
 
   itNeedsRedis(
-    "a live socket learns of a begin within reconcileInterval",
+    "a live socket is sent a start within reconcileInterval",
     async () => {
       const nodes = await start();
       const [a, b] = nodes.browsers();
@@ -222,7 +222,7 @@ describe("A cluster whose messages all get lost", () => {
   );
 
   itNeedsRedis(
-    "a use of a session that was regenerated elsewhere says nothing of an end",
+    "a use of a session that was regenerated elsewhere emits no end",
     async () => {
       const nodes = await startPatient({
         options: { onSessionEnd: "disconnect" },

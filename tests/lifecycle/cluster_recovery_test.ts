@@ -75,7 +75,7 @@ describe("Recovery in a cluster", () => {
     );
 
     itNeedsRedis(
-      `a node that knew the session recovers nothing after a logout elsewhere${how}`,
+      `a node that had the session recovers nothing after a logout elsewhere${how}`,
       async () => {
         const nodes = await start({ losesMessages });
         const arrival = await arrive(nodes);
@@ -93,13 +93,13 @@ describe("Recovery in a cluster", () => {
   }
 });
 
-describe("What travels between nodes", () => {
+describe("A message between nodes", () => {
   withRedisServer((started) => server = started);
   afterEach(closeNodes);
 
   for (const messenger of MESSENGERS) {
     itNeedsRedis(
-      `holds no id in clear, nor whose it is (${messenger})`,
+      `contains neither ids nor users in clear (${messenger})`,
       async () => {
         const nodes = await start({
           messenger,

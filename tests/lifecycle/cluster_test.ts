@@ -48,7 +48,7 @@ function cases(messenger: Messenger) {
   );
 
   itNeedsRedis(
-    "of sessions that a client begins on all nodes at once, one stands",
+    "of sessions that a client begins on all nodes at once, one remains",
     async () => {
       const nodes = await start();
       for (let round = 0; round < 20; round++) {
@@ -90,7 +90,7 @@ function cases(messenger: Messenger) {
   });
 
   itNeedsRedis(
-    "a logout on another node disconnects, where that is wanted",
+    'a logout on another node disconnects with onSessionEnd: "disconnect"',
     async () => {
       const nodes = await start({ options: { onSessionEnd: "disconnect" } });
       const { at, client } = await arrive(nodes);
@@ -136,7 +136,7 @@ function cases(messenger: Messenger) {
   );
 
   itNeedsRedis(
-    "a socket is left behind where that is wanted of a regeneration",
+    'a socket is left behind by a regeneration with sockets: "leave"',
     async () => {
       const nodes = await start();
       const { at, client, clientId } = await arrive(nodes);
@@ -152,7 +152,7 @@ function cases(messenger: Messenger) {
   );
 
   itNeedsRedis(
-    "a session that replaces another takes its client's sockets along",
+    "a session that replaces another moves its client's sockets",
     async () => {
       const nodes = await start({ options: { user: ({ user }) => user } });
       const { at, client, sessionId } = await arrive(nodes, { user: "eve" });
@@ -213,43 +213,56 @@ function cases(messenger: Messenger) {
     assertEquals((await nodes.all[1]!.bridge.sessionsOf("ada")).length, 1);
   });
 
-  itNeedsRedis("each node's events say whether it happened there", async () => {
-    const nodes = await start();
-    const { at, client, sessionId, clientId } = await arrive(nodes);
-    const [a, b] = nodes.all;
-    const both = (name: string, at: number) =>
-      until(
-        () =>
-          nodes.all.every(({ events }) =>
-            events.filter(([event]) => event === name).length === at
-          ),
-        `${at} ${name}`,
-      );
-    await both("sessionStart", 1);
-    await at[0]!.post("/regenerate?sockets=follow");
-    const now = (await at[0]!.get("/")).json.sessionId;
-    await both("sessionStart", 2);
-    await at[1]!.ask(client, "destroy");
-    await both("sessionEnd", 2);
-    const story = (first: boolean) => [
-      ["sessionStart", { clientId, sessionId, cause: "created", local: first }],
-      ["sessionEnd", { clientId, sessionId, reason: "rotated", local: first }],
-      ["sessionStart", {
-        clientId,
-        sessionId: now,
-        cause: "rotated",
-        local: first,
-      }],
-      ["sessionEnd", {
-        clientId,
-        sessionId: now,
-        reason: "logout",
-        local: !first,
-      }],
-    ];
-    assertEquals(a!.events as unknown[], story(true));
-    assertEquals(b!.events as unknown[], story(false));
-  });
+  itNeedsRedis(
+    "each node's events state whether it happened there",
+    async () => {
+      const nodes = await start();
+      const { at, client, sessionId, clientId } = await arrive(nodes);
+      const [a, b] = nodes.all;
+      const both = (name: string, at: number) =>
+        until(
+          () =>
+            nodes.all.every(({ events }) =>
+              events.filter(([event]) => event === name).length === at
+            ),
+          `${at} ${name}`,
+        );
+      await both("sessionStart", 1);
+      await at[0]!.post("/regenerate?sockets=follow");
+      const now = (await at[0]!.get("/")).json.sessionId;
+      await both("sessionStart", 2);
+      await at[1]!.ask(client, "destroy");
+      await both("sessionEnd", 2);
+      const story = (first: boolean) => [
+        ["sessionStart", {
+          clientId,
+          sessionId,
+          cause: "created",
+          local: first,
+        }],
+        ["sessionEnd", {
+          clientId,
+          sessionId,
+          reason: "rotated",
+          local: first,
+        }],
+        ["sessionStart", {
+          clientId,
+          sessionId: now,
+          cause: "rotated",
+          local: first,
+        }],
+        ["sessionEnd", {
+          clientId,
+          sessionId: now,
+          reason: "logout",
+          local: !first,
+        }],
+      ];
+      assertEquals(a!.events as unknown[], story(true));
+      assertEquals(b!.events as unknown[], story(false));
+    },
+  );
 
   itNeedsRedis(
     "two nodes that log a user out and in at once agree in the end",

@@ -152,7 +152,7 @@ for (const [kind, options] of Object.entries(kinds)) {
         assertEquals(ends, [[{ clientId, sessionId, reason, local: true }]]);
       });
 
-      it(`tells the client "${reason}", and no id, by ${what}`, async () => {
+      it(`sends the client "${reason}", and no id, by ${what}`, async () => {
         const it = await connectedScenario({ n: 1 }, options());
         const clientId = it.ada.jar.get(CLIENT_KEY)!;
         const [first] = await Promise.all([
@@ -212,7 +212,7 @@ describe("sessionEnd of what expired and was not removed yet", () => {
     "store.cleanup": ({ store }) => store.cleanup(),
   };
   for (const [way, find] of Object.entries(ways)) {
-    it(`is told once, by ${way}`, async () => {
+    it(`is emitted once, by ${way}`, async () => {
       const store = new SessionStore({ autoCleanup: false });
       const stand = await startServer({ store, maxAge: 50 }, routesAndEvents);
       const ends = collect<[End]>(stand.bridge, "sessionEnd");
@@ -231,7 +231,7 @@ describe("sessionEnd of what expired and was not removed yet", () => {
     });
   }
 
-  it("is told once, by a logout of a request that was at work meanwhile", async () => {
+  it("is emitted once, by a logout of a request that was running", async () => {
     const store = new SessionStore({ autoCleanup: false });
     const stand = await startServer({ store, maxAge: 100 }, (parts) => {
       parts.app.use(async (ctx, next) => {
@@ -255,7 +255,7 @@ describe("sessionEnd of what expired and was not removed yet", () => {
 describe("sessionStart", () => {
   afterEach(closeServers);
 
-  it('has cause "rebuilt" for a session met again after a restart', async () => {
+  it('has cause "rebuilt" for a session that is seen first after a restart', async () => {
     const store = new SessionStore();
     const first = await startServer({ store }, routesAndEvents);
     const before = first.browser();
@@ -282,7 +282,7 @@ describe("sessionStart", () => {
     store.close();
   });
 
-  it("is told by each of two bridges on one store, as each meets the session", async () => {
+  it("is emitted by each of two bridges on one store, at the first use of the session", async () => {
     const store = new SessionStore();
     store.set("a stranger", { n: 0 });
     const first = await startServer({ store }, routesAndEvents);
@@ -310,7 +310,7 @@ describe("sessionStart", () => {
     store.close();
   });
 
-  it("is told to the client's sockets, without an id", async () => {
+  it("is sent to the client's sockets, without an id", async () => {
     const { ada, client } = await connectedScenario(null);
     await ada.post("/session", { json: { n: 1 } });
     await ada.event(client, "session:start");
@@ -319,7 +319,7 @@ describe("sessionStart", () => {
     assertFalse(told.includes(ada.jar.get(CLIENT_KEY)!));
   });
 
-  it("is told to nobody else's sockets", async () => {
+  it("is not sent to sockets of other clients", async () => {
     const { ada, client, browser } = await connectedScenario(null);
     const bob = browser();
     await bob.get("/");
@@ -385,7 +385,7 @@ describe("sessionEnd", () => {
     assert(client.connected && socket.connected);
   });
 
-  it('with onSessionEnd: "disconnect" tells them why and closes them', async () => {
+  it('with onSessionEnd: "disconnect" sends the sockets the reason and closes them', async () => {
     const { ada, client } = await connectedScenario({ n: 1 }, {
       onSessionEnd: "disconnect",
     });
@@ -403,7 +403,7 @@ describe("sessionEnd", () => {
 describe("the bridge's error event", () => {
   afterEach(closeServers);
 
-  it("is emitted only when somebody listens: nothing crashes", async () => {
+  it("is emitted only where there is a listener: nothing crashes", async () => {
     const store = fakeStore({ on: true });
     const { ada, bridge, client } = await connectedScenario(
       { n: 1 },

@@ -28,7 +28,7 @@ async function endOf(
 }
 
 describe("maxAge as idle time", () => {
-  it("ends the session within a second of its time, with reason expired, and tells its sockets", async () => {
+  it("ends the session within a second of its time, with reason expired, and sends its sockets the end", async () => {
     await using scenario = await startScenario({
       maxAge: 500,
       onSessionEnd: "disconnect",
@@ -49,7 +49,7 @@ describe("maxAge as idle time", () => {
     assertStrictEquals(await scenario.peek(sessionId), undefined);
   });
 
-  it("ends exactly once, and a later request begins anew", async () => {
+  it("ends exactly once, and a later request begins another session", async () => {
     await using scenario = await startScenario({ maxAge: 300 });
     const ends = collect(scenario.bridge, "sessionEnd");
     const { browser, sessionId, connect } = await scenario.visit({
@@ -102,7 +102,7 @@ describe("maxAge as idle time", () => {
 });
 
 describe("touchInterval", () => {
-  it("extends the life by socket activity, the record and not the cookie", async () => {
+  it("extends the record by socket activity, not the cookie", async () => {
     const store = new SessionStore();
     await using scenario = await startScenario({
       store,
@@ -144,7 +144,7 @@ describe("touchInterval", () => {
     }
   });
 
-  it("is how often at most the store is asked to", async () => {
+  it("limits how often the store is called to extend", async () => {
     const store = new FaultyAtomicStore();
     await using scenario = await startScenario({
       store,
@@ -177,7 +177,7 @@ describe("touchInterval", () => {
     assertLess(after, 1_800);
   });
 
-  it("switched off leaves the life alone", async () => {
+  it("set to false does not extend the session", async () => {
     await using scenario = await startScenario({
       maxAge: 500,
       touchInterval: false,
@@ -266,7 +266,7 @@ describe("absoluteMaxAge", () => {
     assertStrictEquals(await scenario.peek(sessionId), undefined);
   });
 
-  it("is not begun anew by a new id", async () => {
+  it("is not restarted by a new id", async () => {
     await using scenario = await startScenario({ absoluteMaxAge: 700 });
     scenario.route("/rotate", async (ctx) => {
       await ctx.regenerateSession();

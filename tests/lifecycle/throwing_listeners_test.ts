@@ -57,7 +57,7 @@ describe("a listener of the bridge that throws", () => {
     assertEquals(codes.length, 2);
   });
 
-  it("throws on where nobody listens to errors, once all is done", async () => {
+  it("rethrows where there is no listener for errors, after all work is done", async () => {
     const scenario = await startScenario();
     const { sessionId } = await scenario.visit({ n: 1 });
     scenario.bridge.on("sessionEnd", boom);
@@ -83,7 +83,7 @@ describe("a listener of the bridge that throws", () => {
     assertEquals(thrown, ["of a listener"]);
   });
 
-  it("does not stop the clock of sessions", async () => {
+  it("does not stop the expiry of sessions", async () => {
     const scenario = await startScenario({ maxAge: 300 });
     scenario.bridge.on("error", () => {});
     const { sessionId } = await scenario.visit({ n: 1 });

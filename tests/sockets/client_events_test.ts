@@ -20,16 +20,16 @@ async function told(browser: Browser, socket: ClientSocket) {
   );
 }
 
-describe("a socket whose client follows", () => {
+describe("a socket that asks for client events", () => {
   afterEach(closeServers);
 
-  it("is told session:start when it connects into a session", async () => {
+  it("is sent session:start when it connects into a session", async () => {
     const { ada } = await connectedScenario();
     const socket = await ada.connect("/", followed);
     assertEquals(await told(ada, socket), [["session:start"]]);
   });
 
-  it("is told so when it is the first one to connect", async () => {
+  it("is sent session:start when it is the client's first socket", async () => {
     const { browser } = await startServer({}, routesAndEvents);
     const ada = browser();
     await ada.post("/session", { json: { n: 1 } });
@@ -37,7 +37,7 @@ describe("a socket whose client follows", () => {
     assertEquals(await told(ada, socket), [["session:start"]]);
   });
 
-  it("is told session:none without a session", async () => {
+  it("is sent session:none without a session", async () => {
     const { browser } = await startServer({}, routesAndEvents);
     const ada = browser();
     await ada.get("/");
@@ -47,7 +47,7 @@ describe("a socket whose client follows", () => {
     await ada.event(socket, "session:start");
   });
 
-  it("is told session:none without a client", async () => {
+  it("is sent session:none without a client", async () => {
     const { browser } = await startServer({}, routesAndEvents);
     const ada = browser();
     const socket = await ada.connect("/", followed);
@@ -57,7 +57,7 @@ describe("a socket whose client follows", () => {
     ]]);
   });
 
-  it("is told session:start when it was recovered", async () => {
+  it("is sent session:start after a recovery", async () => {
     await clearingIntervals(async () => {
       const { browser, io } = await startServer({}, routesAndEvents, {
         io: { connectionStateRecovery: {} },
@@ -82,10 +82,10 @@ describe("a socket whose client follows", () => {
   });
 });
 
-describe("a socket whose client does not follow", () => {
+describe("a socket that does not ask for client events", () => {
   afterEach(closeServers);
 
-  it("hears nothing when it connects", async () => {
+  it("is sent no event when it connects", async () => {
     const { ada, browser } = await connectedScenario();
     for (const given of [undefined, {}, { "koa-io-session": 2 }]) {
       const options = given ? { auth: given } : {};
@@ -95,7 +95,7 @@ describe("a socket whose client does not follow", () => {
     }
   });
 
-  it("is told session:start when another one takes it into a session", async () => {
+  it("is sent session:start when another socket brings it into a session", async () => {
     let welcome = true;
     const { browser } = await startServer(
       { valid: () => welcome },

@@ -56,7 +56,7 @@ describe("the option origin", () => {
 describe("a dynamic namespace", () => {
   afterEach(closeServers);
 
-  it("is let go when its last socket is gone", async () => {
+  it("is released after its last socket disconnected", async () => {
     const scenario = await startScenario({}, {
       io: { cleanupEmptyChildNamespaces: true },
     });
@@ -84,7 +84,7 @@ describe("a dynamic namespace", () => {
 describe("connection state recovery", () => {
   afterEach(closeServers);
 
-  it("takes a guest back whose externalKey.get throws", async () => {
+  it("recovers a socket without a session whose externalKey.get throws", async () => {
     await clearingIntervals(async () => {
       const externalKey = {
         get: (ctx: { handshake?: { auth: { token: string } } }) =>
@@ -122,7 +122,7 @@ describe("connection state recovery", () => {
 describe("the lock of a session", () => {
   afterEach(closeServers);
 
-  it("ends in its time although the clock is set back", async () => {
+  it("ends after lockTimeout although the clock is set back", async () => {
     const scenario = await startScenario({ lockTimeout: 100 });
     const { sessionId } = await scenario.visit({ n: 1 });
     const { now } = Date;

@@ -27,7 +27,7 @@ for (const [kind, store] of Object.entries(stores)) {
       touchInterval: false,
     });
 
-    it("tells each socket of the session, once, and in time", async () => {
+    it("notifies each socket of the session, once, and in time", async () => {
       // long enough for both to be there before the notice, on a busy machine too
       const patient = { ...options(), maxAge: 1_500, expiringNotice: 700 };
       const { ada, client } = await connectedScenario({ n: 1 }, patient);
@@ -42,7 +42,7 @@ for (const [kind, store] of Object.entries(stores)) {
       }
     });
 
-    it("tells nothing while activity prolongs the life, and again after", async () => {
+    it("sends no notice while activity prolongs the session, and one afterwards", async () => {
       const { ada, client } = await connectedScenario({ n: 1 }, options());
       const notices = collect<Notice>(client, "session:expiring");
       for (let i = 0; i < 5; i++) {
@@ -61,7 +61,7 @@ for (const [kind, store] of Object.entries(stores)) {
 describe("the option expiringNotice", () => {
   afterEach(closeServers);
 
-  it("tells a socket at once that connects later than that", async () => {
+  it("notifies a socket at once that connects within the notice period", async () => {
     const { ada, client } = await connectedScenario({ n: 1 }, {
       maxAge: 1_000,
       expiringNotice: 990,
@@ -78,7 +78,7 @@ describe("the option expiringNotice", () => {
     assertEquals(ada.received(client).map(([name]) => name), ["session:end"]);
   });
 
-  it("asks the store nothing for sessions without sockets", async () => {
+  it("does not read the store for sessions without sockets", async () => {
     const store = fakeStore();
     const { browser } = await startServer(
       { store, maxAge: 300, expiringNotice: 250 },
@@ -95,7 +95,7 @@ describe("the option expiringNotice", () => {
     assertEquals(store.calls.length, calls);
   });
 
-  it("says what the store failed with, and tries again", async () => {
+  it("emits the store's error, and retries", async () => {
     const store = fakeStore();
     const { ada, client, bridge } = await connectedScenario({ n: 1 }, {
       store,

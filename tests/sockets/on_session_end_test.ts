@@ -47,7 +47,7 @@ const ends: [
 
 describe('onSessionEnd "keep"', () => {
   for (const [name, reason, end] of ends) {
-    it(`leaves sockets connected without a session after ${name}, and tells them why`, async () => {
+    it(`leaves sockets connected without a session after ${name}, and sends the reason`, async () => {
       await using scenario = await startScenario({ user });
       const visitor = await scenario.visit({ user: "ada" });
       const { client, server } = await visitor.connect();
@@ -78,7 +78,7 @@ describe('onSessionEnd "keep"', () => {
     });
   }
 
-  it("shows the same socket the client's next session", async () => {
+  it("gives the same socket the client's next session", async () => {
     await using scenario = await startScenario({ user });
     const { browser, sessionId, connect } = await scenario.visit({
       user: "ada",
@@ -103,7 +103,7 @@ describe('onSessionEnd "keep"', () => {
 
 describe('onSessionEnd "disconnect"', () => {
   for (const [name, reason, end] of ends) {
-    it(`tells sockets why and closes them after ${name}`, async () => {
+    it(`sends sockets the reason and closes them after ${name}`, async () => {
       await using scenario = await startScenario({
         user,
         onSessionEnd: "disconnect",
@@ -148,7 +148,7 @@ describe('onSessionEnd "disconnect"', () => {
 });
 
 describe("onSessionEnd { disconnectAfter }", () => {
-  it("tells sockets at once and closes them when the grace is over", async () => {
+  it("sends sockets the end at once and closes them after the grace period", async () => {
     await using scenario = await startScenario({
       onSessionEnd: { disconnectAfter: 250 },
     });
@@ -260,7 +260,7 @@ describe("destroyUser() and sessionsOf()", () => {
   const ids = (visitors: Visitor[]) =>
     visitors.map(({ sessionId }) => sessionId).sort();
 
-  it("log out everywhere, and count", async () => {
+  it("end all sessions of a user, and count them", async () => {
     const { scenario, devices, bob, active } = await startUsers();
     await using _ = scenario;
     assertEquals(await active(), ids(devices));
@@ -290,7 +290,7 @@ describe("destroyUser() and sessionsOf()", () => {
     assertEquals(await active(), ids([first]));
   });
 
-  it("know a session only while it lives and belongs to the user", async () => {
+  it("find a session only while it is alive and belongs to the user", async () => {
     const { scenario, devices, active } = await startUsers();
     await using _ = scenario;
     const [first, second, third] = devices as [Visitor, Visitor, Visitor];
@@ -303,7 +303,7 @@ describe("destroyUser() and sessionsOf()", () => {
 });
 
 describe("bridge.peek(), destroy(), sessionIdOf() and clientIdOf()", () => {
-  it("show a copy, tell whether there was one, and find each other", async () => {
+  it("return a copy, whether there was a session, and each other's ids", async () => {
     await using scenario = await startScenario();
     const { bridge } = scenario;
     const { sessionId, clientId } = await scenario.visit({ nested: { a: 1 } });
@@ -319,7 +319,7 @@ describe("bridge.peek(), destroy(), sessionIdOf() and clientIdOf()", () => {
   });
 });
 
-describe("socket.withSession() while the socket goes", () => {
+describe("socket.withSession() while the socket disconnects", () => {
   for (const event of ["disconnecting", "disconnect"] as const) {
     it(`works in the ${event} handler as long as the session lives`, async () => {
       await using scenario = await startScenario();

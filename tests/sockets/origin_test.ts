@@ -93,7 +93,7 @@ describe('origin "cors"', () => {
     assertEquals(await admits(scenario, FOREIGN, { "x-tenant": "a" }), false);
   });
 
-  it("takes true as everybody, false as nobody", async () => {
+  it("reads true as every origin, false as none", async () => {
     for (const origin of [true, false]) {
       await using scenario = await startScenario({}, {
         io: { cors: { origin, credentials: true } },
@@ -102,7 +102,7 @@ describe('origin "cors"', () => {
     }
   });
 
-  it("takes a policy whose function fails as a refusal", async () => {
+  it("refuses when the function of the policy fails", async () => {
     const origin = (_: unknown, done: (error: Error) => void) =>
       done(new Error("no"));
     await using scenario = await startScenario({}, {
@@ -141,7 +141,7 @@ describe('origin "cors"', () => {
     }
   });
 
-  it("without a policy believes Sec-Fetch-Site: same-origin, as behind a proxy that rewrites the host", async () => {
+  it("without a policy accepts Sec-Fetch-Site: same-origin, as behind a proxy that rewrites the host", async () => {
     await using scenario = await startScenario();
     const site = (value: string) => ({ "sec-fetch-site": value });
     assert(await admits(scenario, APP, site("same-origin")));
@@ -150,7 +150,7 @@ describe('origin "cors"', () => {
     }
   });
 
-  it("without a policy believes forwarded headers only with app.proxy", async () => {
+  it("without a policy accepts forwarded headers only with app.proxy", async () => {
     const forwarded = {
       "x-forwarded-host": "app.example",
       "x-forwarded-proto": "https",
@@ -164,7 +164,7 @@ describe('origin "cors"', () => {
     }
   });
 
-  it("lets a client without an Origin pass: it is no browser", async () => {
+  it("accepts a client without an Origin: it is no browser", async () => {
     await using scenario = await startScenario();
     assert(await admits(scenario, undefined));
   });
@@ -179,7 +179,7 @@ describe("origin as an option of its own", () => {
     ["async function", (origin: string) => Promise.resolve(origin === APP)],
   ];
   for (const [name, origin] of options) {
-    it(`${name} decides, whatever cors says`, async () => {
+    it(`${name} decides, independent of cors`, async () => {
       await using scenario = await startScenario(
         { origin } as TestOptions,
         { io: { cors: { origin: FOREIGN, credentials: true } } },
@@ -216,7 +216,7 @@ describe("origin as an option of its own", () => {
     assertEquals(await admits(scenario, "null"), false);
   });
 
-  it('"any" lets everybody in, with the session', async () => {
+  it('"any" accepts every origin, with the session', async () => {
     await using scenario = await startScenario({ origin: "any" });
     const { browser, sessionId } = await scenario.visit();
     for (const origin of [FOREIGN, "null", scenario.url]) {

@@ -212,7 +212,7 @@ describe("connectionStateRecovery", () => {
     assertEquals(await back.withSession(() => 1, "guest"), "guest");
   });
 
-  it("follows a session that was regenerated meanwhile, or refuses, but never by the old id", async () => {
+  it("follows a session that was regenerated in between, or refuses, but never by the old id", async () => {
     await using scenario = await startScenario({}, recovering);
     scenario.route("/rotate", async (ctx) => {
       await ctx.regenerateSession();

@@ -17,14 +17,14 @@ const byUser = { user: (session: { name?: string }) => session.name };
 describe("rooms", () => {
   afterEach(closeServers);
 
-  it("are not kept while nobody can use them", async () => {
+  it("are not kept before their first use", async () => {
     const { ada, socket } = await connectedScenario({ n: 1 });
     assertEquals(rooms(socket), 0);
     await ada.post("/logout");
     assertEquals(socket.sessionId, undefined);
   });
 
-  it("have everybody in them from the first call that needs them", async () => {
+  it("contain all sockets from the first call that needs them", async () => {
     const stand = await connectedScenario({ name: "ada" }, byUser as never);
     const { bridge, sessionId, socket, ada, client } = stand;
     const second = await ada.connect();
@@ -41,7 +41,7 @@ describe("rooms", () => {
     assertEquals(rooms(socket), 3);
   });
 
-  it("are reached by an operator that was made before its first socket came", async () => {
+  it("are reached by an operator that was made before the first socket connected", async () => {
     const stand = await connectedScenario({ n: 1 });
     const operator = stand.bridge.toSession(stand.sessionId);
     const late = await stand.ada.connect();
@@ -50,7 +50,7 @@ describe("rooms", () => {
     await news;
   });
 
-  it("are those of the user that the session has when its socket is let in", async () => {
+  it("are those of the session's user at the time when the socket is admitted", async () => {
     let gate: Record<"reached" | "open", Deferred> | undefined;
     const validate = async (value: unknown) => {
       const held = gate;

@@ -36,7 +36,7 @@ describe("socket.withSession calls for one session", () => {
     assertEquals(results, Array.from({ length: 20 }, (_, i) => i + 1));
   });
 
-  it("do so across sockets, whichever came first", async () => {
+  it("run in order across sockets, too", async () => {
     const stand = await startServer({}, routesAndEvents);
     const [one, two, three] = await sockets(stand, 3) as [
       TestSocket,
@@ -76,7 +76,7 @@ describe("socket.withSession calls for one session", () => {
     await held;
   });
 
-  it("come to their turn after one that throws or rejects", async () => {
+  it("run after one that throws or rejects", async () => {
     const stand = await startServer({}, routesAndEvents);
     const [socket] = await sockets(stand, 1) as [TestSocket];
     const first = assertRejects(() =>

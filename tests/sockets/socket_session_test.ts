@@ -62,7 +62,7 @@ describe("socket.withSession", () => {
     assertEquals((await ada.get("/session")).json.session, { n: 0 });
   });
 
-  it("shows nothing of koa-session's bookkeeping, nor the bridge's", async () => {
+  it("hides the bookkeeping of koa-session and of the bridge", async () => {
     for (const store of [null, fakeStore()]) {
       const { socket } = await connectedScenario(
         { n: 1 },

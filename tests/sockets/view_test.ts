@@ -31,7 +31,7 @@ async function views(browser: Browser, socket: ClientSocket) {
 describe("the option view", () => {
   afterEach(closeServers);
 
-  it("shows a socket its session when it connects", async () => {
+  it("is sent to a socket when it connects", async () => {
     const { ada, client } = await connectedScenario(
       { user: "ada", n: 1 },
       options,
@@ -39,7 +39,7 @@ describe("the option view", () => {
     assertEquals(await views(ada, client), [{ user: "ada", even: false }]);
   });
 
-  it("shows it after session:start when a session begins", async () => {
+  it("is sent after session:start when a session begins", async () => {
     const { ada, client } = await connectedScenario(null, options);
     assertEquals(await views(ada, client), []);
     await ada.post("/session", { json: { user: "ada", n: 2 } });
@@ -50,7 +50,7 @@ describe("the option view", () => {
     ]);
   });
 
-  it("pushes what changed over HTTP, a socket and the bridge", async () => {
+  it("is sent after a change over HTTP, a socket and the bridge", async () => {
     const { ada, client, bridge, sessionId } = await connectedScenario(
       { n: 1 },
       options,
@@ -71,7 +71,7 @@ describe("the option view", () => {
     assertEquals(await views(ada, other), expected);
   });
 
-  it("pushes nothing when only the rest changed", async () => {
+  it("is not sent when only other data changed", async () => {
     const { ada, client } = await connectedScenario({ n: 1 }, options);
     await ada.post("/session", { json: { secret: 1 } });
     await ada.ask(client, "merge", { secret: 2, n: 3 });
@@ -79,7 +79,7 @@ describe("the option view", () => {
     assertEquals(await views(ada, client), [{ even: false }]);
   });
 
-  it("reaches every namespace, and nobody else", async () => {
+  it("reaches every namespace, and no other client", async () => {
     const { ada, io, browser } = await connectedScenario({ n: 1 }, options);
     io.of("/news");
     const news = await ada.connect("/news");
@@ -115,7 +115,7 @@ describe("the option view", () => {
     ]);
   });
 
-  it("shows nothing to sockets that are left behind", async () => {
+  it("is not sent to sockets that are left behind", async () => {
     const { ada, client, bridge, sessionId } = await connectedScenario(
       { n: 1 },
       options,
@@ -125,7 +125,7 @@ describe("the option view", () => {
     assertEquals(await views(ada, client), [{ even: false }, { even: true }]);
   });
 
-  it("that throws is the bridge's error, and breaks no write", async () => {
+  it("emits an error of the bridge when it throws, and breaks no write", async () => {
     const { ada, client, bridge } = await connectedScenario({ n: 1 }, {
       view: ({ n }) => {
         if (n === 2) throw new Error("no view");
@@ -141,7 +141,7 @@ describe("the option view", () => {
     assertEquals(await views(ada, late), []);
   });
 
-  it("that is undefined is sent as null", async () => {
+  it("is sent as null when it is undefined", async () => {
     const { ada, client } = await connectedScenario({ n: 1 }, {
       view: ({ user }) => user,
     });

@@ -47,7 +47,7 @@ for (const fault of faults) {
   describe(`a store that ${does}`, () => {
     afterEach(closeServers);
 
-    it("answers 503 over HTTP, and tells nothing", async () => {
+    it("answers 503 over HTTP, without details", async () => {
       const { ada, store, errors } = await faulty();
       const unhandled = await unhandledIn(async () => {
         store.fault = fault;
@@ -76,7 +76,7 @@ for (const fault of faults) {
       }
     });
 
-    it("refuses the handshake, and tells nothing", async () => {
+    it("refuses the handshake, without details", async () => {
       const { ada, store } = await faulty();
       const unhandled = await unhandledIn(async () => {
         store.fault = fault;
@@ -123,7 +123,7 @@ for (const fault of faults) {
       }
     });
 
-    it("is well again when it is", async () => {
+    it("serves sessions again after the fault", async () => {
       const { ada, client, store } = await faulty();
       const unhandled = await unhandledIn(async () => {
         store.fault = fault;
@@ -163,7 +163,7 @@ describe("a store that fails", () => {
     assertEquals((await ada.get("/teapot")).status, 418);
   });
 
-  it("is not asked for a visitor without cookies", async () => {
+  it("is not read for a visitor without cookies", async () => {
     const store = fakeStore();
     const { browser } = await startServer(
       { store } as TestOptions,

@@ -81,7 +81,7 @@ for (const sync of [true, false]) {
         assertEquals((await ada.get("/session")).json.session, { n: 30 });
       });
 
-      it("that loses a session by itself leaves the socket without one", async () => {
+      it("leaves the socket without a session when it loses the session", async () => {
         const store = fakeStore({ sync, on: tells });
         const { ada, client, bridge, sessionId } = await connectedScenario(
           { n: 1 },
@@ -124,7 +124,7 @@ describe("what a custom store keeps", () => {
     assertEquals(keys(), ["_bridge", "_expire", "_maxAge", "n"]);
   });
 
-  it("shows its bookkeeping to nobody", async () => {
+  it("hides its bookkeeping from handlers and answers", async () => {
     const store = fakeStore();
     const { ada, client } = await connectedScenario({ n: 1 }, on(store));
     assertEquals(await ada.ask(client, "get"), { n: 1 });

@@ -73,7 +73,7 @@ describe("fromExpressStore", () => {
     return fromExpressStore(new RedisStore(options) as ExpressStore);
   });
 
-  it("tells the store by the cookie how long the session lives", async () => {
+  it("passes the lifetime to the store in the cookie", async () => {
     const given: ExpressSession[] = [];
     const store = answering({
       set: (_sid, session, done) => done(null, given.push(session)),
@@ -152,7 +152,7 @@ describe("fromExpressStore", () => {
     );
   });
 
-  it("takes a file that is not there for a session that is not there", async () => {
+  it("reads a missing file as a missing session", async () => {
     const missing = Object.assign(new Error("no such file"), {
       code: "ENOENT",
     });
@@ -178,7 +178,7 @@ describe("fromExpressStore", () => {
     assertEquals(answering({}).touch, undefined);
   });
 
-  it("refuses what is no store, by the name of what is missing", () => {
+  it("refuses a value that is no store, naming the missing method", () => {
     for (const value of [null, {}, { get() {}, set() {} }]) {
       assertThrows(
         () => fromExpressStore(value as unknown as ExpressStore),
@@ -224,7 +224,7 @@ describe("fromKeyv", () => {
     }
   });
 
-  it("rejects when set says that it failed", async () => {
+  it("rejects when set resolves to false", async () => {
     const keyv: KeyvLike = {
       get: () => Promise.resolve(undefined),
       set: () => Promise.resolve(false),

@@ -67,14 +67,14 @@ describe("storeRules", () => {
     });
   }
 
-  it("no rule is left without a store that breaks it, and none is broken in vain", () => {
+  it("each rule has a store that breaks it, and each such store a rule", () => {
     assertEquals(
       allRules().map(({ name }) => name).toSorted(),
       Object.keys(NONCONFORMING).toSorted(),
     );
   });
 
-  it("looks at the store to tell its tiers", () => {
+  it("derives the tiers from the store's members", () => {
     const tiers = (store: Parameters<typeof storeRules>[0]) => [
       ...new Set(storeRules(store).map(({ tier }) => tier)),
     ];

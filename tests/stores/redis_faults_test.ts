@@ -30,7 +30,7 @@ import { settles, until } from "../support/wait.ts";
 const path = redisServerPath();
 
 // The large records come first: ioredis needs seconds to release its buffer.
-describe("RedisStore at its limits", () => {
+describe("RedisStore under faults", () => {
   for (const name of PACKAGES) describe(`with ${name}`, () => faults(name));
 });
 
@@ -59,7 +59,7 @@ function faults(name: typeof PACKAGES[number]) {
       return (await say(server.port, `LLEN ${key}\r\n`)).startsWith(":1");
     }, "a waiter");
 
-  itNeedsRedis("1 MB of data passes, through a hand-over too", async () => {
+  itNeedsRedis("1 MB of data is stored, and handed to a waiter", async () => {
     const [store, other] = [
       await stores.open(server.port),
       await stores.open(server.port),
@@ -81,7 +81,7 @@ function faults(name: typeof PACKAGES[number]) {
     }
   });
 
-  itNeedsRedis("scripts that Redis forgot are sent again", async () => {
+  itNeedsRedis("scripts that Redis has flushed are sent again", async () => {
     const store = await stores.open(server.port);
     const version = await store.write(sid, record(), null);
     await say(server.port, "SCRIPT FLUSH\r\n");
@@ -113,7 +113,7 @@ function faults(name: typeof PACKAGES[number]) {
   });
 
   itNeedsRedis(
-    "a store that may not listen says so to who has to wait, and leaves nothing half done",
+    "acquire rejects where the client may not subscribe, and leaves no waiter behind",
     async () => {
       const [store, other] = [
         await stores.open(server.port),
@@ -136,7 +136,7 @@ function faults(name: typeof PACKAGES[number]) {
   );
 
   itNeedsRedis(
-    "waits end while Redis is down, and all is well when it is back",
+    "waits end while Redis is down, and leases work when it is back",
     async () => {
       const [store, other] = [
         await stores.open(server.port),
@@ -165,7 +165,7 @@ function faults(name: typeof PACKAGES[number]) {
   );
 
   itNeedsRedis(
-    "Redis that answers nobody ends the wait with an error, and the late lease is given back",
+    "acquire rejects when Redis does not answer, and a late lease is released",
     async () => {
       const [store, other] = [
         await stores.open(server.port),
@@ -187,7 +187,7 @@ function faults(name: typeof PACKAGES[number]) {
   );
 
   itNeedsRedis(
-    "a waiter whose connections were cut gets its turn after they came back",
+    "a waiter whose connections were cut is granted the lease after they reconnected",
     async () => {
       const link = await proxy(server.port);
       try {

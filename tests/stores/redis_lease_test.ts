@@ -61,7 +61,7 @@ function leases(name: typeof PACKAGES[number]) {
       return Number(reply.slice(1)) === many;
     }, `${many} who wait`);
 
-  itNeedsRedis("acquire gives the record, commit writes it", async () => {
+  itNeedsRedis("acquire returns the record, commit writes it", async () => {
     const read = await a.read(sid);
     assertEquals(await a.acquire(sid, "t", HOLD, 0), {
       status: "granted",
@@ -78,7 +78,7 @@ function leases(name: typeof PACKAGES[number]) {
   });
 
   itNeedsRedis(
-    "commit without a record lets go and keeps the version",
+    "commit without a record releases the lease and keeps the version",
     async () => {
       const { version } = granted(await a.acquire(sid, "t", HOLD, 0));
       assertEquals(await a.commit(sid, "t", undefined), {
@@ -109,7 +109,7 @@ function leases(name: typeof PACKAGES[number]) {
   );
 
   itNeedsRedis(
-    "waiters come in the order they asked, over all stores",
+    "waiters are served in order of their calls, over all stores",
     async () => {
       await a.acquire(sid, "first", HOLD, 0);
       const order: number[] = [];
@@ -147,7 +147,7 @@ function leases(name: typeof PACKAGES[number]) {
   });
 
   itNeedsRedis(
-    "write is refused while somebody holds the session",
+    "write is refused while the session is held",
     async () => {
       const { version } = granted(await a.acquire(sid, "t", HOLD, 0));
       assertEquals(await b.write(sid, record(), version), undefined);
@@ -157,7 +157,7 @@ function leases(name: typeof PACKAGES[number]) {
   );
 
   itNeedsRedis(
-    "an overdue hold counts while nobody else was given the session",
+    "an overdue hold counts until the session is granted again",
     async () => {
       granted(await a.acquire(sid, "t", 20, 0));
       await pause(40);
@@ -167,7 +167,7 @@ function leases(name: typeof PACKAGES[number]) {
   );
 
   itNeedsRedis(
-    "an overdue hold is lost when another got the session, though it let go",
+    "an overdue hold is lost when the session was granted again, although it was released",
     async () => {
       granted(await a.acquire(sid, "t", 20, 0));
       await pause(40);
@@ -186,7 +186,7 @@ function leases(name: typeof PACKAGES[number]) {
     },
   );
 
-  itNeedsRedis("an overdue hold is lost when somebody wrote", async () => {
+  itNeedsRedis("an overdue hold is lost after another write", async () => {
     const { version } = granted(await a.acquire(sid, "t", 20, 0));
     await pause(40);
     assert(await b.write(sid, record({ data: '{"n":1}' }), version));
@@ -197,7 +197,7 @@ function leases(name: typeof PACKAGES[number]) {
   });
 
   itNeedsRedis(
-    "a holder that died blocks for the rest of its lease, in the order asked",
+    "a dead holder blocks for the rest of its lease, and the order of waiters is kept",
     async () => {
       granted(await a.acquire(sid, "dead", 150, 0));
       const order: string[] = [];
@@ -217,7 +217,7 @@ function leases(name: typeof PACKAGES[number]) {
     },
   );
 
-  itNeedsRedis("a waiter that died is passed over", async () => {
+  itNeedsRedis("a dead waiter is skipped", async () => {
     const link = await proxy(server.port);
     try {
       const dead = await stores.open(link.port);
@@ -241,7 +241,7 @@ function leases(name: typeof PACKAGES[number]) {
     }
   });
 
-  itNeedsRedis("a waiter that gives up leaves the line", async () => {
+  itNeedsRedis("a waiter that gives up leaves the queue", async () => {
     granted(await a.acquire(sid, "t", HOLD, 0));
     assertEquals(await b.acquire(sid, "u", HOLD, 30), { status: "timeout" });
     await waiting(0);
@@ -250,7 +250,7 @@ function leases(name: typeof PACKAGES[number]) {
   });
 
   itNeedsRedis(
-    "a lease that comes after its caller gave up is given back at once",
+    "a lease that is granted after its caller gave up is released at once",
     async () => {
       granted(await a.acquire(sid, "t", HOLD, 0));
       // as a waiter of this process would be left there that could not be removed
@@ -312,7 +312,7 @@ function leases(name: typeof PACKAGES[number]) {
   });
 
   itNeedsRedis(
-    "close refuses those who wait, leaves the client open, and can be repeated",
+    "close rejects waiters, leaves the client open, and can be repeated",
     async () => {
       granted(await a.acquire(sid, "t", HOLD, 0));
       const refused = assertRejects(

@@ -42,16 +42,19 @@ function records(name: typeof PACKAGES[number]) {
   });
   afterEach(() => stores.close());
 
-  itNeedsRedis("write creates only where there is nothing", async () => {
-    const sid = newId();
-    const version = await store.write(sid, record(), null);
-    assert(version !== undefined);
-    assertEquals(
-      await store.write(sid, record({ data: '{"n":9}' }), null),
-      undefined,
-    );
-    assertEquals(count((await store.read(sid))!), 0);
-  });
+  itNeedsRedis(
+    "write with null creates only where there is no session",
+    async () => {
+      const sid = newId();
+      const version = await store.write(sid, record(), null);
+      assert(version !== undefined);
+      assertEquals(
+        await store.write(sid, record({ data: '{"n":9}' }), null),
+        undefined,
+      );
+      assertEquals(count((await store.read(sid))!), 0);
+    },
+  );
 
   itNeedsRedis("read gives back every field as it was written", async () => {
     const odd = record({
@@ -74,7 +77,7 @@ function records(name: typeof PACKAGES[number]) {
     assertEquals(await store.read(newId()), undefined);
   });
 
-  itNeedsRedis("write needs the version that stands", async () => {
+  itNeedsRedis("write needs the current version", async () => {
     const sid = newId();
     const first = await store.write(sid, record(), null);
     const second = await store.write(sid, record({ data: '{"n":1}' }), first!);
@@ -101,7 +104,7 @@ function records(name: typeof PACKAGES[number]) {
     },
   );
 
-  itNeedsRedis("write lets one of many through", async () => {
+  itNeedsRedis("write accepts one of many at once", async () => {
     const sid = newId();
     const other = await stores.open(server.port);
     const first = await store.write(sid, record(), null);
@@ -122,7 +125,7 @@ function records(name: typeof PACKAGES[number]) {
   });
 
   itNeedsRedis(
-    "an expired session is shown, and nothing can be done to it",
+    "an expired session is read, and every write to it is refused",
     async () => {
       const sid = newId();
       const version = await store.write(
@@ -177,7 +180,7 @@ function records(name: typeof PACKAGES[number]) {
     assertFalse(await store.extend(newId(), end));
   });
 
-  itNeedsRedis("destroy leaves word of where the session went", async () => {
+  itNeedsRedis("destroy stores the id that a session moved to", async () => {
     const [from, to] = [newId(), newId()];
     assertFalse(await store.destroy(from, { movedTo: to }));
     assertEquals(await store.movedTo(from), undefined);
@@ -200,7 +203,7 @@ function records(name: typeof PACKAGES[number]) {
     assertEquals(await store.byClient(other), undefined);
   });
 
-  itNeedsRedis("a refused write takes no client away", async () => {
+  itNeedsRedis("a refused write does not change the client index", async () => {
     const [a, b, client] = [newId(), newId(), newId()];
     const first = await store.write(a, record({ clientId: client }), null);
     await store.destroy(a);
@@ -213,7 +216,7 @@ function records(name: typeof PACKAGES[number]) {
   });
 
   itNeedsRedis(
-    "byUser knows all sessions of a user, however they came to be theirs",
+    "byUser finds all sessions of a user, however they were bound to the user",
     async () => {
       const [a, b, c, user] = [newId(), newId(), newId(), newId("user")];
       await store.write(a, record({ user }), null);

@@ -29,7 +29,7 @@ export type Options = [
 ];
 
 describe("RedisStore's types", () => {
-  it("both packages' clients fit, as this file compiles", () => {
+  it("accept the clients of both packages, as this file compiles", () => {
     assert(RedisStore);
   });
 });

@@ -8,7 +8,7 @@ describe("SessionStore", () => {
   afterEach(closeStores);
 
   describe("cleanup", () => {
-    it("removes what has expired, says how many, and tells", async () => {
+    it("removes expired sessions, returns their number, and emits it", async () => {
       const store = open();
       store.set("a", {}, 10);
       store.set("b", {}, 60_000);
@@ -65,7 +65,7 @@ describe("SessionStore", () => {
   });
 
   describe("autoCleanup", () => {
-    it("removes what has expired without anybody asking", async () => {
+    it("removes expired sessions on a timer", async () => {
       const store = open({ autoCleanup: true, autoCleanupMs: 20 });
       store.set("a", {}, 30);
       store.set("b", {}, 60_000);
@@ -73,7 +73,7 @@ describe("SessionStore", () => {
       assertEquals([...store].map(([sid]) => sid), ["b"]);
     });
 
-    it("goes on when the store was empty in between", async () => {
+    it("continues after the store was empty", async () => {
       const store = open({ autoCleanup: true, autoCleanupMs: 10 });
       for (const sid of ["a", "b"]) {
         store.set(sid, {}, 10);
@@ -119,7 +119,7 @@ describe("SessionStore", () => {
   });
 
   describe("maxEntries", () => {
-    it("lets the one go that was used least recently", () => {
+    it("evicts the least recently used session", () => {
       const store = open({ maxEntries: 3 });
       for (const sid of ["a", "b", "c"]) store.set(sid, { sid });
       const log = logOf(store);
@@ -141,7 +141,7 @@ describe("SessionStore", () => {
       assertEquals(open().maxEntries, Infinity);
     });
 
-    it("does not make room where there is an expired one", async () => {
+    it("evicts no live session where one has expired", async () => {
       const store = open({ maxEntries: 2 });
       store.set("stays", {}, 60_000);
       store.set("ends", {}, 10);

@@ -61,7 +61,7 @@ describe("SessionStore", () => {
       assertEquals(log, ["destroy a", "removed a destroyed"]);
     });
 
-    it("an id may be named like a member of objects", () => {
+    it("accept an id that is named like a member of Object.prototype", () => {
       const store = open();
       for (const sid of ["__proto__", "constructor", "toString"]) {
         assertEquals(store.get(sid), undefined);
@@ -100,7 +100,7 @@ describe("SessionStore", () => {
   });
 
   describe("maxAge", () => {
-    it("is 30 days, or what the store was told", () => {
+    it("is 30 days, or the store's option", () => {
       assertEquals(open().maxAge, 30 * 86_400_000);
       assertEquals(open({ maxAge: null }).maxAge, 30 * 86_400_000);
       assertEquals(open({ maxAge: 5_000 }).maxAge, 5_000);
@@ -121,7 +121,7 @@ describe("SessionStore", () => {
       assertEquals(store.size, 1);
     });
 
-    it("of a set outlives a set that does not say", () => {
+    it("of a set is kept by a later set without one", () => {
       const store = open({ maxAge: 60_000 });
       store.set("a", { n: 1 }, 10_000);
       store.set("a", { n: 2 });
@@ -138,7 +138,7 @@ describe("SessionStore", () => {
   });
 
   describe("destroy and delete", () => {
-    it("say whether there was a live session", async () => {
+    it("return whether there was a live session", async () => {
       const store = open();
       for (const end of ["destroy", "delete"] as const) {
         store.set("a", {});
@@ -151,7 +151,7 @@ describe("SessionStore", () => {
       }
     });
 
-    it("tell of each removal once", () => {
+    it("emit each removal once", () => {
       const store = open();
       store.set("a", {});
       const log = logOf(store);
@@ -173,7 +173,7 @@ describe("SessionStore", () => {
       assertEquals(store.get("a"), { n: 1 });
     });
 
-    it("prolongs by what it is told, and brings nothing back", async () => {
+    it("prolongs by its argument, and restores nothing", async () => {
       const store = open({ maxAge: 10_000 });
       store.set("a", { n: 1 });
       const now = Date.now();
@@ -189,7 +189,7 @@ describe("SessionStore", () => {
   });
 
   describe("on and off", () => {
-    it("set tells the store, the id and whether it is new", () => {
+    it("set is emitted with the store, the id and whether it is new", () => {
       const store = open();
       const told: unknown[][] = [];
       assertStrictEquals(
@@ -217,7 +217,7 @@ describe("SessionStore", () => {
       assertEquals(log, ["destroy a", "removed a expired", "set a true"]);
     });
 
-    it("destroy finds the session gone already", () => {
+    it("destroy is emitted after the removal", () => {
       const store = open();
       let found: unknown = "not asked";
       store.on("destroy", (from, sid) => found = from.get(sid));
@@ -243,7 +243,7 @@ describe("SessionStore", () => {
   });
 
   describe("size and iteration", () => {
-    it("give what is there: [sid, session]", async () => {
+    it("give the live sessions as [sid, session]", async () => {
       const store = open();
       store.set("a", { n: 1 });
       store.set("b", { n: 2 });
@@ -258,7 +258,7 @@ describe("SessionStore", () => {
       assertEquals(store.has("never"), false);
     });
 
-    it("may destroy while it goes on", () => {
+    it("allow destroy during the iteration", () => {
       const store = open();
       for (let i = 0; i < 10; i++) store.set(`${i}`, { i });
       for (const [sid] of store) store.destroy(sid);
@@ -298,7 +298,7 @@ describe("SessionStore", () => {
       assertThrows(() => open({ maxEntries: 1.5 }), RangeError, "maxEntries");
     });
 
-    it("that are null, or the bridge's, are no matter", () => {
+    it("that are null, or the bridge's, are ignored", () => {
       const options = {
         maxAge: null,
         autoCleanup: null,

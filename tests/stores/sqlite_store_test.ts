@@ -28,7 +28,7 @@ type Store = InstanceType<Sqlite["SqliteStore"]>;
 
 if (!HAS_SQLITE) {
   describe("@koa-io/session/sqlite without node:sqlite", () => {
-    it("cannot be imported, and says what it needs", async () => {
+    it("cannot be imported, with an error that names node:sqlite", async () => {
       const specifier = "@koa-io/session/sqlite";
       await assertRejects(
         () => import(specifier),
@@ -63,7 +63,7 @@ withSqlite(({ SqliteStore }) => {
       rmSync(dir, { recursive: true });
     });
 
-    it("finds after a restart what was stored before", async () => {
+    it("keeps sessions over a restart", async () => {
       const first = open();
       const kept = record({ user: "ada", clientId: "c", settled: true });
       const version = await first.write("sid", kept, null);
@@ -97,7 +97,7 @@ withSqlite(({ SqliteStore }) => {
       }
     });
 
-    it("takes a file: URL, and memory", async () => {
+    it("accepts a file: URL, and :memory:", async () => {
       open({ path: pathToFileURL(path) });
       assert(existsSync(path));
       const memory = open({ path: ":memory:" });
@@ -106,7 +106,7 @@ withSqlite(({ SqliteStore }) => {
       assertEquals(await other.read("sid"), undefined);
     });
 
-    it("refuses a file that is no file of its own", () => {
+    it("refuses a file that is not its own", () => {
       writeFileSync(path, "no database at all, but long enough to be one");
       assertThrows(() => open(), Error, "sessions.db");
       const other = join(dir, "other.db");
@@ -170,7 +170,7 @@ withSqlite(({ SqliteStore }) => {
       assertEquals(await store.byUser("ada"), ["new"]);
     });
 
-    it("cleans up by itself", async () => {
+    it("cleans up on a timer", async () => {
       const store = open({ autoCleanupMs: 20 });
       const told: string[] = [];
       store.on("destroy", (_store, sid) => told.push(sid));
@@ -181,7 +181,7 @@ withSqlite(({ SqliteStore }) => {
       assert(await store.read("new"));
     });
 
-    it("a clean-up that fails is told to those who listen, and is tried again", async () => {
+    it("a clean-up that fails is emitted as an error, and is retried", async () => {
       const store = open({ autoCleanupMs: 20, busyTimeout: 1 });
       const errors: unknown[] = [];
       store.on("error", (error) => errors.push(error));
@@ -249,7 +249,7 @@ withSqlite(({ SqliteStore }) => {
       assertEquals(acquired.status, "granted");
     });
 
-    it("close refuses those who wait, and whoever comes later", async () => {
+    it("close rejects waiters, and later calls", async () => {
       const store = open();
       await store.write("sid", record(), null);
       await store.acquire("sid", "first", 60_000, 0);
@@ -271,7 +271,7 @@ withSqlite(({ SqliteStore }) => {
       await assertRejects(() => second.read("sid"), Error, "closed");
     });
 
-    it("tells what was removed through it, and why, until off", async () => {
+    it("emits removals with their reasons, until off", async () => {
       const store = open();
       const told: unknown[][] = [];
       const listener = (...args: unknown[]) => void told.push(args);
@@ -292,7 +292,7 @@ withSqlite(({ SqliteStore }) => {
       assertEquals(told.length, 2);
     });
 
-    it("a version stays dead when the file is replaced by an empty one", async () => {
+    it("a version is refused after the file was replaced by an empty one", async () => {
       const first = open();
       const version = await first.write("sid", record(), null);
       first.close();

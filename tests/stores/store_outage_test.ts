@@ -103,7 +103,7 @@ for (const [tier, make] of tiers) {
         });
       });
 
-      it("refuses handshakes, which pass again when it is well", async () => {
+      it("refuses handshakes, and accepts them again after the outage", async () => {
         const store = make();
         await withFaults(store, async (scenario) => {
           const { browser, sessionId, connect } = await scenario.visit({
@@ -212,7 +212,7 @@ for (const [tier, make] of tiers) {
 }
 
 describe("a store that throws at once instead of rejecting", () => {
-  it("is a typed error as well", async () => {
+  it("rejects with a typed error", async () => {
     const store = {
       down: false,
       entries: new Map<string, Record<string, unknown>>(),
@@ -250,7 +250,7 @@ describe("a store that throws at once instead of rejecting", () => {
 });
 
 describe("the error event", () => {
-  it("is emitted for what no caller can be told of, and only when somebody listens", async () => {
+  it("is emitted for failures without a caller, and only where there is a listener", async () => {
     const store = new FaultyAtomicStore();
     await withFaults(store, async (scenario) => {
       const { browser, connect } = await scenario.visit({ n: 1 });

@@ -62,7 +62,7 @@ describe("withSession() under lockTimeout", () => {
     }
   });
 
-  it("lets an overdue handler's write stand if nobody was given the session", async () => {
+  it("keeps an overdue handler's write if the session was not granted again", async () => {
     await using scenario = await startScenario({ lockTimeout: 60 });
     const { sessionId } = await scenario.visit();
     await scenario.bridge.withSession(sessionId, async (sessionCtx) => {
@@ -72,7 +72,7 @@ describe("withSession() under lockTimeout", () => {
     assertEquals((await scenario.peek(sessionId))?.n, 5);
   });
 
-  it("rejects an overdue handler whose session was given to another, and writes nothing of it", async () => {
+  it("rejects an overdue handler whose session was granted again, and writes nothing of it", async () => {
     await using scenario = await startScenario({ lockTimeout: 100 });
     const { sessionId } = await scenario.visit();
     const gate = deferred();
@@ -94,7 +94,7 @@ describe("withSession() under lockTimeout", () => {
     assertEquals(await scenario.peek(sessionId), { n: 1 });
   });
 
-  it("lets nobody wait for much longer, and answers 503 over HTTP", async () => {
+  it("ends every wait in time, and answers 503 over HTTP", async () => {
     await using scenario = await startScenario({ lockTimeout: 100 });
     scenario.route("/add", (ctx) => ctx.withSession(increment));
     const { browser, sessionId } = await scenario.visit();

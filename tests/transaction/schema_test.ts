@@ -61,7 +61,7 @@ for (const [name, validator] of Object.entries(validators)) {
     const stage = (options: TestOptions = {}) =>
       connectedScenario({ n: 1 }, { schema, ...options });
 
-    it("takes data that it likes, from HTTP and sockets", async () => {
+    it("accepts valid data, from HTTP and sockets", async () => {
       const { ada, client, bridge, sessionId } = await stage();
       await ada.post("/session", { json: { user: "ada" } });
       assertEquals(await ada.ask(client, "add"), 2);
@@ -93,7 +93,7 @@ for (const [name, validator] of Object.entries(validators)) {
       for (const error of errors) assertInstanceOf(error, SessionInvalidError);
     });
 
-    it("shows what it makes of stored data, everywhere", async () => {
+    it("transforms stored data, for every reader", async () => {
       const it = await stage({ user: ({ user }) => user });
       await it.ada.post("/session", { json: { user: "ada" } });
       corrupt(it, { user: "ada", n: undefined });
@@ -105,7 +105,7 @@ for (const [name, validator] of Object.entries(validators)) {
       assertEquals(await ada.ask(client, "add"), 1);
     });
 
-    it("writes nothing where nobody changed anything", async () => {
+    it("writes nothing where nothing was changed", async () => {
       const store = fakeStore();
       const { ada, client, sessionId } = await stage({
         store,
@@ -171,7 +171,7 @@ describe("the option schema", () => {
   afterEach(closeServers);
   const schema = validators.zod as Schema;
 
-  it("is asked at a regenerate", async () => {
+  it("is applied at a regenerate", async () => {
     const { browser, bridge } = await startServer({ schema }, ({ app }) => {
       app.use(async (ctx) => {
         Object.assign(ctx.session!, JSON.parse(ctx.query.json!));
@@ -189,7 +189,7 @@ describe("the option schema", () => {
     assertEquals(await bridge.peek(ada.jar.get(KEY)!), { n: 3 });
   });
 
-  it("drops what it does not know", async () => {
+  it("drops unknown keys", async () => {
     const { ada, bridge, sessionId } = await connectedScenario({ n: 1 }, {
       schema,
     });

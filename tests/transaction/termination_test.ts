@@ -210,7 +210,7 @@ describe("a late answer", () => {
   });
 });
 
-describe("ending never waits", () => {
+describe("termination does not wait", () => {
   const ends: [
     string,
     (scenario: Scenario, visitor: Visitor) => Promise<unknown>,
@@ -223,7 +223,7 @@ describe("ending never waits", () => {
     ["a logout over HTTP", (_, { browser }) => browser.post("/logout")],
   ];
   for (const [name, end] of ends) {
-    it(`${name} acts at once; the handler rejects typed, those who wait find it missing`, async () => {
+    it(`${name} acts at once; the handler rejects typed, waiters find the session missing`, async () => {
       await using scenario = await startScenario({
         user: (session) => session.user,
       });
@@ -291,7 +291,7 @@ describe("ending never waits", () => {
   });
 
   for (const operation of ["write", "destroy"]) {
-    it(`an end that meets a regeneration at its ${operation} leaves neither id alive`, async () => {
+    it(`an end during the ${operation} of a regeneration leaves neither id alive`, async () => {
       const store = new FaultyAtomicStore();
       await using scenario = await startScenario({ store });
       scenario.route("/rotate", async (ctx) => {

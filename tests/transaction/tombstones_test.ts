@@ -55,7 +55,7 @@ describe("a read that is answered after the session ended", () => {
     assertEquals([server.sessionId, rooms(server)], [undefined, []]);
   });
 
-  it("settles nothing, when the handshake was about to", async () => {
+  it("binds nothing, when the handshake was about to", async () => {
     const { late, browser, bridge } = await lateScene();
     const visitor = browser();
     await visitor.post("/session", { json: { n: 1 } });
@@ -73,7 +73,7 @@ describe("a read that is answered after the session ended", () => {
     assertEquals([joined, starts, late.entries.size], [undefined, [], 0]);
   });
 
-  it("goes on under the new id when it was given one", async () => {
+  it("continues under the new id after a rotation", async () => {
     const { late, visit, bridge, route } = await lateScene();
     route("/regenerate", (ctx) => ctx.regenerateSession());
     const { browser, sessionId, clientId } = await visit({ n: 1 });
@@ -112,7 +112,7 @@ describe("a read that is answered after the session ended", () => {
 describe("a write that lands after the session ended", () => {
   afterEach(closeServers);
 
-  it("is undone when nobody waits for it any more", async () => {
+  it("is undone when no caller waits for it any more", async () => {
     const { late, visit, bridge } = await lateScene({ storeTimeout: 60 });
     const { browser, sessionId } = await visit({ n: 1 });
     const { gate } = late.hold("set");
@@ -129,7 +129,7 @@ describe("a write that lands after the session ended", () => {
     assertEquals((await browser.get("/session")).json.session, {});
   });
 
-  it("shows to nobody until it is undone", async () => {
+  it("is hidden from reads until it is undone", async () => {
     const { late, visit, bridge } = await lateScene();
     const { sessionId } = await visit({ n: 1 });
     const { called, gate } = late.hold("set");
@@ -194,7 +194,7 @@ describe("a logout of a request that loaded the session before it ended", () => 
     const store = () => basic ? { store: new LateStore() } : {};
     const where = basic ? "a basic store" : "SessionStore";
 
-    it(`is not told again, on ${where}`, async () => {
+    it(`is not emitted again, on ${where}`, async () => {
       const scenario = await startScenario(store());
       const { gate, answer, browser } = await slowLogout(scenario);
       const ends = collect(scenario.bridge, "sessionEnd");
@@ -239,7 +239,7 @@ describe("an expiry on a ContextStore", () => {
     return { ...scenario, late };
   }
 
-  it("is believed, as the store cannot be asked by the id alone", async () => {
+  it("is accepted, as the store cannot be read by the id alone", async () => {
     const { browser, bridge, errors } = await contextScene({ maxAge: 100 });
     const failed = collect(bridge, "error");
     await browser().post("/session", { json: { n: 1 } });
@@ -249,7 +249,7 @@ describe("an expiry on a ContextStore", () => {
     assertStrictEquals(bridge.stats().ended.expired, 1);
   });
 
-  it("is asked for with the context of a socket, where there is one", async () => {
+  it("is read with the context of a socket, where there is one", async () => {
     const { visit, late, bridge } = await contextScene({ maxAge: 400 });
     const { sessionId, connect } = await visit({ n: 1 });
     const { server } = await connect();

@@ -58,7 +58,7 @@ describe("withSession() as one queue", () => {
     await held;
   });
 
-  it("runs a waiting call on the new id when the session is regenerated meanwhile", async () => {
+  it("runs a waiting call on the new id when the session is regenerated during the wait", async () => {
     await using scenario = await startScenario();
     const { browser, sessionId } = await scenario.visit({ n: 1 });
     const asked = deferred();

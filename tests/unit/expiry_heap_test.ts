@@ -19,7 +19,7 @@ const step = fc.oneof(
 );
 
 describe("ExpiryHeap", () => {
-  it("takes out what has ended, whatever was put in, moved and removed before", () => {
+  it("removes the expired entries in order, after any inserts, moves and removals", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 200 }), (steps) => {
         const heap = new ExpiryHeap<Item>();

@@ -65,7 +65,7 @@ describe("IdCookie", () => {
     );
   });
 
-  it("takes a cookie of an older key as Koa does, and has its signature renewed", () => {
+  it("accepts a cookie of an older key as Koa does, and has its signature renewed", () => {
     fc.assert(
       fc.property(
         name,
@@ -127,7 +127,7 @@ describe("IdCookie", () => {
     );
   });
 
-  it("doubts a cookie that was genuine a moment ago: its signature, and a key that was changed in place", () => {
+  it("verifies a cached cookie again: its signature, and a key that was changed in place", () => {
     const secrets = ["first"];
     const koa = contextOf(secrets);
     koa.cookies.set("sid", "an-id-of-somebody-or-other", { signed: true });

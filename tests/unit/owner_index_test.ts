@@ -5,7 +5,7 @@ import { OwnerIndex } from "../../src/stores/indexes.ts";
 const ADA = { clientId: "ada", user: undefined };
 
 describe("OwnerIndex", () => {
-  it("leaves a client with its new session when the old one is written late and goes", () => {
+  it("keeps a client's new session when the old one is written late and removed", () => {
     const index = new OwnerIndex();
     index.add("old", ADA);
     index.add("new", ADA);
