@@ -2,12 +2,12 @@
  * `@koa-io/session/redis`: sessions in Redis or Valkey, shared by any number
  * of processes.
  *
- * It needs Redis 7.0 or Valkey, or later. Each operation is one script; leases
- * use Redis's own clock, session lives the clocks of the processes, which must
- * agree with it to a few seconds. Session data passes through pub/sub when a
- * lease is granted to another process: an ACL user needs the channels
- * `<prefix>n:*` and the keys `<prefix>*`. With a `maxmemory-policy` other than
- * `noeviction`, Redis ends sessions to free memory.
+ * It needs Redis 7.0 or Valkey, or later. Whatever must be written atomically is
+ * written by one script; leases use Redis's own clock, session lives the clocks
+ * of the processes, which must agree with it to a few seconds. Session data
+ * passes through pub/sub when a lease is granted to another process: an ACL user
+ * needs the channels `<prefix>n:*` and the keys `<prefix>*`. With a
+ * `maxmemory-policy` other than `noeviction`, Redis ends sessions to free memory.
  *
  * @module
  */
