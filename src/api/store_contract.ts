@@ -86,6 +86,18 @@ export interface SessionRecord {
   readonly settled: boolean;
   /** The user that the session belongs to, for "log out everywhere". */
   readonly user: string | undefined;
+  /** When the session was created, ms since the epoch; `undefined` in records of earlier versions. */
+  readonly created: number | undefined;
+  /** When its user last changed, ms since the epoch; `undefined` while it has had none. */
+  readonly authenticatedAt: number | undefined;
+  /** The last write or recorded activity, ms since the epoch; `undefined` in records of earlier versions. */
+  readonly lastUsed: number | undefined;
+  /** When the request that began or rotated it arrived, ms since the epoch, with fractions; `undefined` where no request did. */
+  readonly arrived: number | undefined;
+  /** JSON text of the option `meta`'s result, at most 1 kB. */
+  readonly meta: string | undefined;
+  /** A random name that is no secret, for pages that list sessions; `undefined` in records of earlier versions. */
+  readonly handle: string | undefined;
 }
 
 /** A record with the version that the next conditional write must give. */
@@ -95,11 +107,56 @@ export interface StoredRecord extends SessionRecord {
 }
 
 /** The result of {@linkcode AtomicStore.begin}. */
-export interface BeginResult {
-  /** The version of the record as it was written. */
-  readonly version: Version;
-  /** A hint: the session that {@linkcode AtomicStore.byClient} returned until then. Check the record. */
-  readonly before: string | undefined;
+export type BeginResult =
+  /** Written; `before` is a hint: the session that {@linkcode AtomicStore.byClient} returned until then. */
+  | {
+    readonly status: "begun";
+    readonly version: Version;
+    readonly before: string | undefined;
+  }
+  /** There is a session of this id: nothing was written. */
+  | { readonly status: "taken" }
+  /** The client's live session has a later `arrived`: nothing was written. */
+  | { readonly status: "superseded" }
+  /** The client's live session is not among `replaces`: nothing was written. */
+  | { readonly status: "occupied"; readonly before: string };
+
+/** Conditions of {@linkcode AtomicStore.begin}. */
+export interface BeginOptions {
+  /**
+   * The sessions that the new one may take its client from; left out, any. A
+   * client whose session has ended or expired, or is bound to another client
+   * by now, is free.
+   */
+  readonly replaces?: readonly string[];
+}
+
+/** The condition of {@linkcode AtomicStore.move}: either is required. */
+export type MoveCondition =
+  /** The version that the session must have; on a shared store there must be no lease on it. */
+  | { readonly expected: Version }
+  /** Shared stores: the fencing token of the lease that the caller holds. */
+  | { readonly token: string };
+
+/** The result of {@linkcode AtomicStore.move}. */
+export type MoveResult =
+  /** The session has the new id and this version, and none has the old id. */
+  | { readonly status: "done"; readonly version: Version }
+  /** The session has ended or expired: nothing was written. */
+  | { readonly status: "missing" }
+  /** The version has changed, or the lease is not the caller's any more: nothing was written. */
+  | { readonly status: "lost" }
+  /** There is a session of the new id: nothing was written. */
+  | { readonly status: "taken" };
+
+/** What a store keeps of an id whose session was moved, or ended with a note. */
+export interface FormerId {
+  /** The id that the session was moved to; `undefined` where it ended. */
+  readonly to: string | undefined;
+  /** When that happened, ms since the epoch, by the clock of the caller. */
+  readonly at: number;
+  /** The note, as it was given. */
+  readonly note: string;
 }
 
 /**
@@ -133,31 +190,47 @@ export interface AtomicStore {
    * Writes a new session and makes it the one of its client, in place of the
    * one before. Of any number that are begun at once for one client, each but
    * the last is returned once as `before`.
-   *
-   * @returns `undefined` when there is a session of this id
    */
-  begin(sid: string, record: SessionRecord): Awaitable<BeginResult | undefined>;
+  begin(
+    sid: string,
+    record: SessionRecord,
+    options?: BeginOptions,
+  ): Awaitable<BeginResult>;
   /**
-   * Moves the end of a session, and nothing else: neither data nor version
-   * change, an earlier end is ignored and `absoluteEnd` is not exceeded.
+   * Moves the end of a session and sets `lastUsed`, and nothing else: neither
+   * data nor version change, an earlier end is ignored, `absoluteEnd` is not
+   * exceeded, and an earlier `lastUsed` is ignored.
    *
-   * @param expires the new end, ms since the epoch
+   * @param expires the new end, ms since the epoch; 0 leaves it as it is
+   * @param lastUsed ms since the epoch; left out, it stays as it is
    * @returns whether the session is alive
    */
-  extend(sid: string, expires: number): Awaitable<boolean>;
+  extend(sid: string, expires: number, lastUsed?: number): Awaitable<boolean>;
   /**
    * Ends a session at once, even while there is a lease on it.
    *
-   * @param options `movedTo`: the new id of the session, kept for
-   * {@linkcode MOVED_FOR} ms for requests already sent with the old one
+   * @param note kept for {@linkcode MOVED_FOR} ms, see {@linkcode FormerId};
+   * left out, nothing is kept
    * @returns whether there was one alive
    */
-  destroy(
-    sid: string,
-    options?: { readonly movedTo?: string },
-  ): Awaitable<boolean>;
-  /** The new id of a session that was destroyed with `movedTo`. */
-  movedTo(sid: string): Awaitable<string | undefined>;
+  destroy(sid: string, note?: string): Awaitable<boolean>;
+  /**
+   * Gives a session a new id and a new record, in one step: at no time is it
+   * under both ids, or under neither. Look-ups by client and user follow.
+   * Calls that wait for a lease on the old id find it missing; with `token` the
+   * lease goes on under the new id.
+   *
+   * @param note kept for {@linkcode MOVED_FOR} ms, see {@linkcode FormerId}
+   */
+  move(
+    from: string,
+    to: string,
+    record: SessionRecord,
+    condition: MoveCondition,
+    note: string,
+  ): Awaitable<MoveResult>;
+  /** What is kept of an id that was moved, or ended with a note. */
+  former(sid: string): Awaitable<FormerId | undefined>;
   /** A hint: the session that was last bound to this client. Check the record. */
   byClient(clientId: string): Awaitable<string | undefined>;
   /** A hint: sessions that belong to this user. Check each record. */
@@ -212,6 +285,17 @@ export interface SharedStore extends AtomicStore {
     token: string,
     record: SessionRecord | undefined,
   ): Promise<CommitResult>;
+  /**
+   * Takes a lock that belongs to no session, without waiting.
+   *
+   * @param name what is locked
+   * @param token unique to this lock
+   * @param holdMs after this time another caller may take it
+   * @returns whether it was free, or overdue
+   */
+  tryLock(name: string, token: string, holdMs: number): Promise<boolean>;
+  /** Releases a lock, if the token still holds it. */
+  unlock(name: string, token: string): Promise<void>;
   /** A hint: the live session whose id has this hash, see `hashId`. */
   byHash(hash: string): Promise<string | undefined>;
   /** The versions of many sessions in one call; `undefined` for each that has ended. */
