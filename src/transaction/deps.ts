@@ -11,12 +11,11 @@ import type { LockCounts, LockLimits, SessionLocks } from "./session_lock.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import type { StoreAccess } from "./store_access.ts";
 import type { SessionTermination } from "./termination.ts";
+import type { UserOptions, UserPolicy } from "./user_policy.ts";
 
 /** The options that concern transactions. */
-export interface TransactionOptions extends RecordOptions, LockLimits {
-  /** Life of a session from its creation, in ms; `undefined` for no limit. */
-  readonly absoluteMaxAge: number | undefined;
-}
+export interface TransactionOptions
+  extends RecordOptions, UserOptions, LockLimits {}
 
 /** Collaborators of every operation on a session. */
 export interface TransactionDeps {
@@ -28,6 +27,7 @@ export interface TransactionDeps {
   readonly records: RecordBuilder;
   readonly opener: SessionOpener;
   readonly termination: SessionTermination;
+  readonly users: UserPolicy;
   /** Present with the option `schema`. */
   readonly guard: SchemaGuard | undefined;
   readonly observer: SessionObserver;

@@ -16,9 +16,12 @@ import type { Span } from "../base/tracing.ts";
 import type { TransactionDeps } from "./deps.ts";
 import { MAX_TRIES, unstableVersionError } from "./opener.ts";
 import { diff } from "./patch.ts";
-import { bindingOf } from "./record_builder.ts";
+import { bindingOf, changeOf } from "./record_builder.ts";
+import type { RequestOrigin } from "./request_origin.ts";
 import { type RootScope, serializeSession } from "./scope.ts";
 import type { CloseResult, HeldSession } from "./session_lock.ts";
+import type { SessionMove } from "./session_move.ts";
+import type { UserChange } from "./session_observer.ts";
 
 /** What the caller of a transaction asks of its commit. */
 export interface CommitSource {
@@ -26,6 +29,9 @@ export interface CommitSource {
   readonly touch?: boolean;
   /** Present while the tracing channel has subscribers. */
   readonly span?: Span;
+  readonly ctx?: unknown;
+  /** The request whose own commit this is. */
+  readonly request?: RequestOrigin;
   /** The request that carried its pending changes in, and shows the result. */
   readonly carry?: {
     leave(sid: string, record: StoredRecord | undefined): void;
@@ -35,9 +41,12 @@ export interface CommitSource {
 /** Commits what handlers left. */
 export class HandlerCommits {
   readonly #deps: TransactionDeps;
+  readonly #move: SessionMove;
+  #warned = false;
 
-  constructor(deps: TransactionDeps) {
+  constructor(deps: TransactionDeps, move: SessionMove) {
     this.#deps = deps;
+    this.#move = move;
   }
 
   /**
@@ -78,12 +87,65 @@ export class HandlerCommits {
   ): Promise<void> | undefined {
     const { held, cookie } = scope;
     const { records } = this.#deps;
-    const next = records.afterHandler(held.record, data, cookie, source.touch);
+    const { request, touch } = source;
+    const users = records.usersOf(held.record.data, data);
+    const next = records.afterHandler(held.record, data, cookie, touch, {
+      users,
+      request,
+    });
+    const change = changeOf(users);
+    if (change) return this.#writeChange(held, next!, change, source);
     const closing = held.close(next);
     if (closing instanceof Promise || closing.status !== "done") {
       return this.#close(held, next, closing, source);
     }
     this.#closed(held, next, closing.version, source);
+  }
+
+  /** Commits a change of user: under a new id in a request that can send it. */
+  async #writeChange(
+    held: HeldSession,
+    next: SessionRecord,
+    userChange: UserChange,
+    source: CommitSource,
+  ): Promise<void> {
+    const { users } = this.#deps;
+    const { request } = source;
+    const { sid, record: before } = held;
+    const sockets = request?.canSendIds && users.rotationFor(userChange);
+    try {
+      await users.withinLimit(userChange.to, [sid], async () => {
+        if (!request || !sockets) {
+          if (userChange.to !== undefined) this.#warnKept();
+          const closing = held.close(next);
+          return await this.#close(held, next, closing, source, userChange);
+        }
+        const to = request.newSid();
+        const occasion = { request, userChange };
+        const { ctx } = source;
+        const move = { from: sid, to, next, before, sockets, ctx, occasion };
+        const moved = await this.#move.move(held, move);
+        if (moved.status === "ended") throw new SessionEndedError(moved.why);
+        if (moved.status === "lost") throw this.#holdTimeout();
+        moved.held.release();
+        if (source.span) source.span.outcome = "written";
+        source.carry?.leave(to, moved.held.record);
+      });
+    } finally {
+      held.release();
+    }
+  }
+
+  #holdTimeout(): Error {
+    return new SessionTimeoutError("hold", this.#deps.options.lockTimeout);
+  }
+
+  #warnKept(): void {
+    if (this.#warned || !this.#deps.users.reconnects) return;
+    this.#warned = true;
+    console.warn(
+      "[koa-io-session] A session was given to a user where no cookie can be sent: its id stays. Log in over HTTP, so that the session gets a new id.",
+    );
   }
 
   /** Closes a session; a version stored without the lock is merged as a patch would be. */
@@ -92,6 +154,7 @@ export class HandlerCommits {
     next: SessionRecord | undefined,
     closing: Awaitable<CloseResult>,
     source: CommitSource,
+    userChange?: UserChange,
   ): Promise<void> {
     let closed = await closing;
     for (let tries = 0; closed.status === "changed"; tries++) {
@@ -106,10 +169,8 @@ export class HandlerCommits {
       closed = await held.close(next, current.version);
     }
     if (closed.status === "ended") throw new SessionEndedError(closed.why);
-    if (closed.status === "lost") {
-      throw new SessionTimeoutError("hold", this.#deps.options.lockTimeout);
-    }
-    this.#closed(held, next, closed.version, source);
+    if (closed.status === "lost") throw this.#holdTimeout();
+    this.#closed(held, next, closed.version, source, userChange);
   }
 
   async #merged(
@@ -130,9 +191,14 @@ export class HandlerCommits {
     next: SessionRecord | undefined,
     version: Version,
     source: CommitSource,
+    userChange?: UserChange,
   ): void {
     if (source.span) source.span.outcome = next ? "written" : "unchanged";
-    if (next) this.#deps.observer.changed(held.sid, next, held.record);
+    if (next) {
+      const { request } = source;
+      const occasion = { request, userChange };
+      this.#deps.observer.changed(held.sid, next, held.record, occasion);
+    }
     source.carry?.leave(held.sid, { ...next ?? held.record, version });
   }
 
@@ -140,17 +206,23 @@ export class HandlerCommits {
     const { held } = scope;
     if (source.span) source.span.outcome = "destroyed";
     if (scope.ended) held.release();
-    else await this.#terminate(held);
+    else await this.#terminate(held, source);
     source.carry?.leave(held.sid, undefined);
   }
 
-  async #terminate(held: HeldSession): Promise<void> {
+  async #terminate(held: HeldSession, source: CommitSource): Promise<void> {
     const { sid, record } = held;
     try {
       // destroyed before it is released: waiting calls find it missing
       const revoked = held.revoked();
       if (revoked) throw new SessionEndedError(revoked.why);
-      if (!await this.#deps.termination.end(sid, "logout", { record })) {
+      if (
+        !await this.#deps.termination.end(sid, "logout", {
+          record,
+          follow: "none",
+          ...source.request ? { request: source.request } : {},
+        })
+      ) {
         throw new SessionEndedError();
       }
     } finally {

@@ -10,16 +10,20 @@ import type {
   Awaitable,
   SessionRecord,
   SharedStore,
+  StoredRecord,
   Version,
 } from "../api/store.ts";
 import { toStoreError, waitAtMost } from "../base/async.ts";
 import { generateUid } from "../base/ids.ts";
-import type {
-  CloseResult,
-  LockCounts,
-  LockLimits,
-  OpenResult,
-  SessionLocks,
+import {
+  type CloseResult,
+  type HeldSession,
+  idInUse,
+  type LockCounts,
+  type LockLimits,
+  type MoveOutcome,
+  type OpenResult,
+  type SessionLocks,
 } from "./session_lock.ts";
 import type { StoreAccess } from "./store_access.ts";
 
@@ -57,14 +61,23 @@ export class LeaseLocks implements SessionLocks {
       this.#counts.timeouts++;
       throw new SessionTimeoutError("wait", this.#limits.lockTimeout);
     }
+    return this.#held(sid, token, acquired.record);
+  }
+
+  #held(sid: string, token: string, record: StoredRecord): HeldSession {
     let closed = false;
     return {
       sid,
-      record: acquired.record,
+      record,
       revoked: () => undefined,
-      close: (record) => {
+      close: (next) => {
         closed = true;
-        return this.#commit(sid, token, record);
+        return this.#commit(sid, token, next);
+      },
+      move: async (to, next, note) => {
+        const outcome = await this.#move(sid, token, to, next, note);
+        if (outcome.status !== "lost") closed = true;
+        return outcome;
       },
       release: () => {
         if (closed) return;
@@ -105,11 +118,11 @@ export class LeaseLocks implements SessionLocks {
   touch(sid: string, expires: number, ctx: unknown): Awaitable<boolean> {
     return this.#access.call(
       "touch",
-      (records) => records.extend(sid, expires, ctx),
+      (records) => records.extend(sid, expires, Date.now(), ctx),
     );
   }
 
-  /** Nothing to do: the store itself refuses the holder's write and wakes waiting calls. */
+  /** The store refuses the holder's write by itself, and wakes waiting calls. */
   revoke(): void {}
 
   async #acquire(sid: string, token: string): Promise<AcquireResult> {
@@ -168,6 +181,27 @@ export class LeaseLocks implements SessionLocks {
     );
     if (committed.status === "done") return committed;
     if (committed.status === "missing") return { status: "ended" };
+    this.#counts.timeouts++;
+    return { status: "lost" };
+  }
+
+  async #move(
+    sid: string,
+    token: string,
+    to: string,
+    record: SessionRecord,
+    note: string,
+  ): Promise<MoveOutcome> {
+    const moved = await this.#access.call(
+      "write",
+      (records) => records.move(sid, to, record, { token }, note),
+    );
+    if (moved.status === "done") {
+      const stored = { ...record, version: moved.version };
+      return { status: "done", held: this.#held(to, token, stored) };
+    }
+    if (moved.status === "taken") throw idInUse();
+    if (moved.status === "missing") return { status: "ended" };
     this.#counts.timeouts++;
     return { status: "lost" };
   }

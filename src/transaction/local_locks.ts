@@ -9,6 +9,7 @@ import { SessionTimeoutError } from "../api/errors.ts";
 import {
   type Awaitable,
   isAlive,
+  type MoveResult,
   type SessionRecord,
   type StoredRecord,
   type Version,
@@ -16,13 +17,15 @@ import {
 import { chain, onFailure, withFinally } from "../base/async.ts";
 import { type Hold, Mutex, WaitTimeout } from "../base/mutex.ts";
 import type { RecordStore } from "../stores/record_store.ts";
-import type {
-  CloseResult,
-  HeldSession,
-  LockCounts,
-  LockLimits,
-  OpenResult,
-  SessionLocks,
+import {
+  type CloseResult,
+  type HeldSession,
+  idInUse,
+  type LockCounts,
+  type LockLimits,
+  type MoveOutcome,
+  type OpenResult,
+  type SessionLocks,
 } from "./session_lock.ts";
 import type { StoreAccess } from "./store_access.ts";
 
@@ -83,7 +86,8 @@ export class LocalLocks implements SessionLocks {
   }
 
   touch(sid: string, expires: number, ctx: unknown): Awaitable<boolean> {
-    const extend = (records: RecordStore) => records.extend(sid, expires, ctx);
+    const extend = (records: RecordStore) =>
+      records.extend(sid, expires, Date.now(), ctx);
     if (!this.#exclusiveWrites) return this.#store.call("touch", extend);
     if (!this.#mutex.isFree(sid)) return true;
     return chain(
@@ -188,7 +192,55 @@ export class LocalLocks implements SessionLocks {
         }
         return this.#close(hold, next, expected, ctx);
       },
+      move: (to, next, note) => this.#move(hold, record, to, next, note, ctx),
     };
+  }
+
+  #move(
+    hold: Hold<string>,
+    { version }: StoredRecord,
+    to: string,
+    record: SessionRecord,
+    note: string,
+    ctx: unknown,
+  ): Awaitable<MoveOutcome> {
+    if (hold.state === "revoked") return { status: "ended", why: hold.why };
+    if (hold.state === "lost") {
+      this.#counts.timeouts++;
+      return { status: "lost" };
+    }
+    hold.committing = true;
+    // taken before the move: no other caller has the new id yet
+    const next = this.#mutex.acquire(to) as Hold<string>;
+    const release = () => this.#mutex.release(next);
+    const moved = (result: MoveResult): MoveOutcome => {
+      if (result.status === "done") {
+        const stored = { ...record, version: result.version };
+        return { status: "done", held: this.#held(next, stored, ctx) };
+      }
+      release();
+      if (result.status === "taken") throw idInUse();
+      return { status: result.status === "missing" ? "ended" : "lost" };
+    };
+    return onFailure(
+      () =>
+        this.#write(
+          hold,
+          ctx,
+          "write",
+          (records) =>
+            records.move(
+              hold.key,
+              to,
+              record,
+              { expected: version },
+              note,
+              ctx,
+            ),
+          moved,
+        ),
+      release,
+    );
   }
 
   #close(

@@ -7,6 +7,7 @@
 import { SessionTimeoutError } from "../api/errors.ts";
 import {
   type Awaitable,
+  type FormerId,
   isAlive,
   type SessionRecord,
   type SharedStore,
@@ -97,9 +98,17 @@ export class SessionLookup {
     return this.#store.read(sid, undefined);
   }
 
-  /** The new id of a session that was rotated, while the store keeps a note of it. */
+  /** What the store keeps of an id whose session was rotated or replaced. */
+  former(sid: string): Awaitable<FormerId | undefined> {
+    return this.#store.call("read", (records) => records.former(sid));
+  }
+
+  /** The new id of a session that was rotated with `"follow"`; any other rotation is not followed. */
   movedTo(sid: string): Awaitable<string | undefined> {
-    return this.#store.call("read", (records) => records.movedTo(sid));
+    return chain(
+      this.former(sid),
+      (former) => former?.note === "follow" ? former.to : undefined,
+    );
   }
 
   /** The live session whose id has this hash; `undefined` where the store has no such look-up. */
@@ -166,7 +175,7 @@ export class SessionLookup {
   async updateBinding(
     sid: string,
     record: StoredRecord,
-    change: Partial<Pick<SessionRecord, "clientId" | "settled">>,
+    change: Partial<Pick<SessionRecord, "clientId" | "settled" | "user">>,
     ctx: unknown,
   ): Promise<StoredRecord | undefined> {
     const { tombstones } = this.#store;
@@ -201,6 +210,11 @@ export class SessionLookup {
       if (!(error instanceof SessionTimeoutError)) throw error;
     }
     return record;
+  }
+
+  /** Records that a session was used now, without prolonging its life. */
+  async noteUse(sid: string, ctx?: unknown): Promise<void> {
+    await this.#locks.touch(sid, 0, ctx);
   }
 
   /** Extends the life of a session by `maxAge` ms from now, unless a holder does so itself. */

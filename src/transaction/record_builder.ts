@@ -6,18 +6,39 @@
  */
 import { SessionConflictError } from "../api/errors.ts";
 import type { Conflict } from "../api/events.ts";
-import { diff, merge, type Patch } from "./patch.ts";
-import type { RootScope } from "./scope.ts";
 import type { SessionData, SessionRecord, StoredRecord } from "../api/store.ts";
+import { describeValue } from "../base/arguments.ts";
+import { isThenable } from "../base/async.ts";
+import { generateUid } from "../base/ids.ts";
 import type { SessionWrite } from "../stores/koa_session_object.ts";
-import type { SessionObserver } from "./session_observer.ts";
+import { diff, merge, type Patch } from "./patch.ts";
+import type { RequestOrigin } from "./request_origin.ts";
+import type { RootScope } from "./scope.ts";
+import type { SessionObserver, UserChange } from "./session_observer.ts";
+
+/** The length of a handle: 96 random bits. */
+const HANDLE_LENGTH = 16;
 
 /** The options that concern the contents of records. */
 export interface RecordOptions {
   readonly absoluteMaxAge: number | undefined;
   readonly touchInterval: number | false;
   readonly onConflict: "last" | "reject" | ((conflict: Conflict) => unknown);
-  readonly user: ((session: SessionData) => string | undefined) | undefined;
+  readonly user: ((session: SessionData) => unknown) | undefined;
+}
+
+/** What a write says of its session's user, and the request behind it. */
+export interface WriteOrigin {
+  /** The users before and after, where the option `user` was asked. */
+  readonly users?: UserChange | undefined;
+  readonly request?: RequestOrigin | undefined;
+}
+
+/** The users before and after a write, if they differ. */
+export function changeOf(
+  users: UserChange | undefined,
+): UserChange | undefined {
+  return users && users.from !== users.to ? users : undefined;
 }
 
 /** Builds records, and resolves conflicts between writes. */
@@ -36,10 +57,15 @@ export class RecordBuilder {
   }
 
   /** The record of a new session. */
-  created(commit: SessionWrite, clientId: string): SessionRecord {
+  created(
+    commit: SessionWrite,
+    clientId: string,
+    request: RequestOrigin,
+  ): SessionRecord {
     const { absoluteMaxAge } = this.#options;
     const { data, maxAge, cookie } = commit;
     const now = Date.now();
+    const user = this.userOf(data);
     const absoluteEnd = absoluteMaxAge === undefined
       ? undefined
       : now + absoluteMaxAge;
@@ -51,7 +77,13 @@ export class RecordBuilder {
       cookie,
       clientId,
       settled: false,
-      user: this.userOf(data),
+      user,
+      created: now,
+      authenticatedAt: user === undefined ? undefined : now,
+      lastUsed: now,
+      arrived: request.arrived,
+      meta: request.meta(),
+      handle: generateUid(HANDLE_LENGTH),
     };
   }
 
@@ -61,6 +93,7 @@ export class RecordBuilder {
     data: string,
     cookie: RootScope["cookie"],
     touch: boolean | undefined,
+    origin: WriteOrigin,
   ): SessionRecord | undefined {
     const { touchInterval } = this.#options;
     const changed = data !== record.data;
@@ -69,14 +102,14 @@ export class RecordBuilder {
     const due = touch && touchInterval !== false &&
       expires - record.expires >= touchInterval;
     if (!changed && !cookie && !due) return undefined;
-    return {
+    return this.#owned({
       ...record,
       data,
       maxAge,
       expires: Math.max(expires, cookie ? 0 : record.expires),
       cookie: cookie?.cookie ?? record.cookie,
-      user: changed ? this.userOf(data) : record.user,
-    };
+      lastUsed: Date.now(),
+    }, origin);
   }
 
   /** The record after a request. */
@@ -84,9 +117,10 @@ export class RecordBuilder {
     current: SessionRecord,
     data: string,
     commit: SessionWrite,
+    origin: WriteOrigin,
   ): SessionRecord {
     // in full: an object literal that begins with a spread is four times slower
-    return {
+    return this.#owned({
       data,
       maxAge: commit.maxAge,
       expires: this.#expires(current, commit.maxAge),
@@ -94,21 +128,79 @@ export class RecordBuilder {
       cookie: commit.cookie,
       clientId: current.clientId,
       settled: current.settled,
-      user: data === current.data ? current.user : this.userOf(data),
-    };
+      user: current.user,
+      created: current.created,
+      authenticatedAt: current.authenticatedAt,
+      lastUsed: Date.now(),
+      arrived: current.arrived,
+      meta: current.meta,
+      handle: current.handle,
+    }, origin);
   }
 
   #expires(record: SessionRecord, maxAge: number): number {
     return Math.min(Date.now() + maxAge, record.absoluteEnd ?? Infinity);
   }
 
-  /** The user that a session belongs to, by the option `user`. */
+  /** The record with its present user, and the fields that a change of user renews. */
+  #owned(
+    record: SessionRecord,
+    { users, request }: WriteOrigin,
+  ): SessionRecord {
+    if (!users) return record;
+    const user = users.to;
+    if (!changeOf(users)) {
+      return record.user === user ? record : { ...record, user };
+    }
+    return {
+      ...record,
+      user,
+      authenticatedAt: Date.now(),
+      handle: generateUid(HANDLE_LENGTH),
+      meta: user !== undefined && request ? request.meta() : record.meta,
+    };
+  }
+
+  /**
+   * The users of two states of a session, as the option `user` sees both at
+   * present; `undefined` without the option, or for equal states.
+   *
+   * @param before the JSON text that is stored
+   * @param after the JSON text that is to be stored
+   */
+  usersOf(before: string, after: string): UserChange | undefined {
+    return this.#options.user && before !== after
+      ? { from: this.userOf(before), to: this.userOf(after) }
+      : undefined;
+  }
+
+  /**
+   * A stored record with the user that the option sees at present: the option
+   * may have been added, or changed, since it was written.
+   */
+  withPresentUser<R extends SessionRecord>(record: R): R {
+    if (!this.#options.user) return record;
+    const user = this.userOf(record.data);
+    return user === record.user ? record : { ...record, user };
+  }
+
+  /**
+   * The user that a session belongs to, by the option `user`.
+   *
+   * @throws {TypeError} when the option returns anything but a text, a number or nothing
+   */
   userOf(data: string): string | undefined {
-    const user = this.#options.user?.(JSON.parse(data));
+    const { user: option } = this.#options;
+    const user = option?.(JSON.parse(data));
     if (user === undefined || user === null) return undefined;
-    if (typeof user === "string") return user;
+    if (typeof user === "string" && user !== "") return user;
+    if (typeof user === "number" && Number.isFinite(user)) return String(user);
+    // its rejection would be an unhandled one
+    if (isThenable(user)) Promise.resolve(user).catch(() => {});
     throw new TypeError(
-      `Cannot tell whom the session belongs to as the option user must return a string or undefined: received ${typeof user}`,
+      `Cannot tell the user of the session as the option user must return a non-empty string, a number, null or undefined: received ${
+        isThenable(user) ? "a promise" : describeValue(user)
+      }`,
     );
   }
 

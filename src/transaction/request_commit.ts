@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { SessionStoreError } from "../api/errors.ts";
+import { SessionConflictError, SessionStoreError } from "../api/errors.ts";
 import type {
   Awaitable,
   BeginResult,
@@ -12,12 +12,22 @@ import type {
   StoredRecord,
 } from "../api/store.ts";
 import { waitAtMost } from "../base/async.ts";
+import { generateUid } from "../base/ids.ts";
 import type { SessionWrite } from "../stores/koa_session_object.ts";
 import type { TransactionDeps } from "./deps.ts";
 import { MAX_TRIES, unstableVersionError } from "./opener.ts";
-import { patchOf } from "./record_builder.ts";
+import { changeOf, patchOf } from "./record_builder.ts";
+import type { RequestOrigin } from "./request_origin.ts";
+import type { SessionMove } from "./session_move.ts";
 import type { TransactionScope } from "./scope.ts";
 import type { HeldSession } from "./session_lock.ts";
+import type { UserChange } from "./session_observer.ts";
+
+/** How long a request with a rotated or replaced id begins no session, in ms. */
+const RECENT_MS = 10_000;
+
+/** The length of a client id: 144 random bits. */
+export const CLIENT_ID_LENGTH = 24;
 
 /** Result of a write. */
 export type CommitOutcome =
@@ -26,34 +36,41 @@ export type CommitOutcome =
     readonly sid: string;
     readonly record: StoredRecord;
   }
-  | { readonly status: "ended" };
+  /** The session has ended; `left`: it was rotated, and the request did not follow. */
+  | { readonly status: "ended"; readonly left?: boolean };
 
 /** Commits what requests changed. */
 export class RequestCommits {
   readonly #deps: TransactionDeps;
+  readonly #move: SessionMove;
   /** The latest creation in progress, by client id. */
   readonly #creating = new Map<string, Promise<StoredRecord>>();
 
-  constructor(deps: TransactionDeps) {
+  constructor(deps: TransactionDeps, move: SessionMove) {
     this.#deps = deps;
+    this.#move = move;
   }
 
   /**
    * Creates a session under a fresh id. A client has one session: of those
-   * that are created at once the later one stands, and the others end as
-   * `replaced`.
+   * that are created at once the one stands whose request arrived last, and
+   * the others end as `replaced`.
    *
-   * @throws {SessionStoreError} when the id is in use
+   * @throws {SessionConflictError} when a later request has given the client a
+   * session, or the id of the request was rotated or replaced recently
+   * @throws {SessionStoreError} when the id is taken
    */
   async create(
     sid: string,
     commit: SessionWrite,
     clientId: string,
+    request: RequestOrigin,
     ctx: unknown,
   ): Promise<StoredRecord> {
     const { guard, options } = this.#deps;
     const data = guard ? await guard.writable(commit.data) : commit.data;
-    const create = () => this.#hidden(sid, { ...commit, data }, clientId, ctx);
+    const written = { ...commit, data };
+    const create = () => this.#limited(sid, written, clientId, request, ctx);
     const earlier = this.#creating.get(clientId);
     // bounded, so that with the store down each of them fails in time
     const creating = earlier
@@ -69,11 +86,50 @@ export class RequestCommits {
     }
   }
 
-  /** Hides the new session from reads until `started` was reported. */
-  async #hidden(
+  async #limited(
     sid: string,
     commit: SessionWrite,
     clientId: string,
+    request: RequestOrigin,
+    ctx: unknown,
+  ): Promise<StoredRecord> {
+    const { lookup, records, users } = this.#deps;
+    const record = records.created(commit, clientId, request);
+    const { user } = record;
+    const replaces = await this.#replaceable(user, request);
+    const hidden = () => this.#hidden(sid, record, replaces, request, ctx);
+    if (!users.limits || user === undefined) return await hidden();
+    const own = await lookup.ofClient(clientId, ctx);
+    const replaced = own?.record.user === user ? [own.sid] : [];
+    return await users.withinLimit(user, replaced, hidden);
+  }
+
+  /**
+   * The sessions that a new one may replace; `undefined` for any.
+   *
+   * @throws {SessionConflictError} for a request that begins no session
+   */
+  async #replaceable(
+    user: string | undefined,
+    { receivedSid, arrived }: RequestOrigin,
+  ): Promise<readonly string[] | undefined> {
+    const { lookup, users } = this.#deps;
+    const received = receivedSid === undefined ? [] : [receivedSid];
+    const strict = users.reconnects ? received : undefined;
+    if (receivedSid === undefined) return strict;
+    const former = await lookup.former(receivedSid);
+    if (!former || former.at <= arrived - RECENT_MS) return strict;
+    // a login that is sent twice, or again after a lost response, counts
+    if (user === undefined) throw refusedBegin();
+    return received;
+  }
+
+  /** Hides the new session from reads until `started` was reported. */
+  async #hidden(
+    sid: string,
+    record: SessionRecord,
+    replaces: readonly string[] | undefined,
+    request: RequestOrigin,
     ctx: unknown,
   ): Promise<StoredRecord> {
     const { tombstones } = this.#deps.store;
@@ -81,9 +137,9 @@ export class RequestCommits {
     tombstones.add(sid);
     let created = false;
     try {
-      const record = await this.#create(sid, commit, clientId, ctx);
+      const stored = await this.#begin(sid, record, replaces, request, ctx);
       created = true;
-      return record;
+      return stored;
     } finally {
       tombstones.writeSettled(sid);
       // the id may belong to another, live session
@@ -91,32 +147,48 @@ export class RequestCommits {
     }
   }
 
-  async #create(
+  async #begin(
     sid: string,
-    commit: SessionWrite,
-    clientId: string,
+    record: SessionRecord,
+    replaces: readonly string[] | undefined,
+    request: RequestOrigin,
     ctx: unknown,
   ): Promise<StoredRecord> {
-    const { records, termination, observer } = this.#deps;
-    const record = records.created(commit, clientId);
-    const beginning = this.#begin(sid, record, ctx);
-    // reported in the same turn where the store answers at once: another write may evict it
-    const begun = beginning instanceof Promise ? await beginning : beginning;
-    if (!begun) {
-      throw new SessionStoreError(
-        "Cannot begin a session as genid returned an id that is in use",
-      );
+    const { lookup, termination, observer } = this.#deps;
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      const sending = this.#send(sid, record, replaces, ctx);
+      // reported in the same turn where the store answers at once: another write may evict it
+      const begun = sending instanceof Promise ? await sending : sending;
+      if (begun.status === "taken") {
+        throw new SessionStoreError(
+          "Cannot begin a session as genid returned an id that is in use",
+        );
+      }
+      if (begun.status === "superseded") throw refusedBegin();
+      if (begun.status === "occupied") {
+        const other = await lookup.find(begun.before, ctx);
+        // a client id alone ends no session: only the same user's is replaced
+        if (record.user !== undefined && other?.user === record.user) {
+          replaces = [...replaces ?? [], begun.before];
+        } else {
+          record = { ...record, clientId: generateUid(CLIENT_ID_LENGTH) };
+          replaces = undefined;
+        }
+        continue;
+      }
+      const { before, version } = begun;
+      try {
+        if (before !== undefined) await this.#replace(before, record, ctx);
+      } catch (error) {
+        await termination.discard(sid, ctx);
+        throw error;
+      }
+      const userChange = changeOf({ from: undefined, to: record.user });
+      observer.started(sid, record, "created", { request, userChange });
+      if (before !== undefined) await this.#confirm(sid, ctx);
+      return { ...record, version };
     }
-    const { before } = begun;
-    try {
-      if (before !== undefined) await this.#replace(before, clientId, ctx);
-    } catch (error) {
-      await termination.discard(sid, ctx);
-      throw error;
-    }
-    observer.started(sid, record, "created");
-    if (before !== undefined) await this.#confirm(sid, ctx);
-    return { ...record, version: begun.version };
+    throw unstableVersionError();
   }
 
   /**
@@ -132,64 +204,92 @@ export class RequestCommits {
     }
   }
 
-  #begin(
+  #send(
     sid: string,
     record: SessionRecord,
+    replaces: readonly string[] | undefined,
     ctx: unknown,
-  ): Awaitable<BeginResult | undefined> {
+  ): Awaitable<BeginResult> {
     const { store, termination } = this.#deps;
-    let sent: Awaitable<BeginResult | undefined>;
+    const options = replaces === undefined ? {} : { replaces };
+    let sent: Awaitable<BeginResult>;
     const answer = store.call(
       "write",
-      (records) => sent = records.begin(sid, record, ctx),
+      (records) => sent = records.begin(sid, record, options, ctx),
     );
     if (!(answer instanceof Promise)) return answer;
     return answer.catch((error) => {
       // the store may still apply the write
       Promise.resolve(sent).then(
-        (late) => late && termination.discard(sid, ctx),
+        (late) => late.status === "begun" && termination.discard(sid, ctx),
         () => {},
       );
       throw error;
     });
   }
 
-  /** Ends the former session of the client. */
+  /** Ends the session that the client had. */
   async #replace(
     sid: string,
-    clientId: string,
+    { clientId }: SessionRecord,
     ctx: unknown,
   ): Promise<void> {
     const { lookup, termination } = this.#deps;
-    const record = await lookup.boundTo(sid, clientId, ctx);
-    if (record) await termination.end(sid, "replaced", { record, ctx });
+    const record = await lookup.boundTo(sid, clientId!, ctx);
+    if (!record) return;
+    const isMeant = (moved: SessionRecord) => moved.clientId === clientId;
+    await termination.end(sid, "replaced", { record, ctx, isMeant });
   }
 
   /**
    * Writes what a request changed, as a patch against what it loaded. It waits
-   * for a transaction on the session, and never overlaps one.
+   * for a transaction on the session, and never overlaps one. A change of user
+   * gives the session a new id, as `onUserChange` says.
    */
   async commit(
     sid: string,
     base: StoredRecord,
     commit: SessionWrite,
+    request: RequestOrigin,
     ctx: unknown,
   ): Promise<CommitOutcome> {
     const { opener, records, locks, guard } = this.#deps;
     const scope = opener.scopeOf(sid);
     if (scope) return this.#commitInside(scope, base, commit);
     if (guard) commit = await this.writable(base, commit);
-    const record = records.afterRequest(base, commit.data, commit);
-    // unchanged since it was loaded: nothing has to be read again
-    const version = await locks.writeIfCurrent(sid, record, base.version, ctx);
-    if (version !== undefined) return this.#done(sid, record, base, version);
+    const users = records.usersOf(base.data, commit.data);
+    if (!changeOf(users)) {
+      const record = records.afterRequest(base, commit.data, commit, { users });
+      // unchanged since it was loaded: nothing has to be read again
+      const version = await locks.writeIfCurrent(
+        sid,
+        record,
+        base.version,
+        ctx,
+      );
+      if (version !== undefined) {
+        return this.#done(sid, { ...record, version }, base);
+      }
+    }
     for (let tries = 0; tries < MAX_TRIES; tries++) {
       const opened = await opener.open(sid, ctx, true);
-      if ("missing" in opened) return { status: "ended" };
-      const outcome = await this.#commitHeld(opened, base, commit);
+      if ("missing" in opened) return await this.missing(sid);
+      const outcome = await this.#commitHeld(
+        opened,
+        base,
+        commit,
+        request,
+        ctx,
+      );
       if (outcome) return outcome;
     }
     throw unstableVersionError();
+  }
+
+  /** The outcome for a session that has no record under the id. */
+  async missing(sid: string): Promise<CommitOutcome> {
+    const former = await this.#deps.lookup.former(sid);
+    return { status: "ended", left: former?.to !== undefined };
   }
 
   /** @returns `undefined` when the hold was lost: a patch, unlike a handler, may be tried again */
@@ -197,28 +297,79 @@ export class RequestCommits {
     held: HeldSession,
     base: StoredRecord,
     commit: SessionWrite,
+    request: RequestOrigin,
+    ctx: unknown,
   ): Promise<CommitOutcome | undefined> {
-    const { records } = this.#deps;
     let current = held.record;
-    for (let tries = 0; tries < MAX_TRIES; tries++) {
-      let next: SessionRecord;
-      try {
+    try {
+      for (let tries = 0; tries < MAX_TRIES; tries++) {
         const merged = this.merged(held.sid, base, commit, current);
         const data = typeof merged === "string" ? merged : await merged;
-        next = records.afterRequest(current, data, commit);
-      } catch (error) {
-        held.release();
-        throw error;
+        const users = this.#deps.records.usersOf(current.data, data);
+        const next = this.#deps.records.afterRequest(current, data, commit, {
+          users,
+          request,
+        });
+        const change = changeOf(users);
+        if (change) {
+          return await this.#commitChange(
+            held,
+            next,
+            current,
+            change,
+            request,
+            ctx,
+          );
+        }
+        const closed = await held.close(next, current.version);
+        if (closed.status === "done") {
+          const { version } = closed;
+          return this.#done(held.sid, { ...next, version }, current);
+        }
+        if (closed.status !== "changed") return undefined;
+        current = closed.record;
       }
-      const closed = await held.close(next, current.version);
-      if (closed.status === "done") {
-        return this.#done(held.sid, next, current, closed.version);
-      }
-      if (closed.status !== "changed") return undefined;
-      current = closed.record;
+      return undefined;
+    } finally {
+      held.release();
     }
-    held.release();
-    return undefined;
+  }
+
+  /** Commits a change of user: under a new id, or under the same where none can be sent. */
+  async #commitChange(
+    held: HeldSession,
+    next: SessionRecord,
+    before: StoredRecord,
+    userChange: UserChange,
+    request: RequestOrigin,
+    ctx: unknown,
+  ): Promise<CommitOutcome | undefined> {
+    const { users, observer } = this.#deps;
+    const { sid } = held;
+    const own = [sid];
+    return await users.withinLimit(userChange.to, own, async () => {
+      const sockets = request.canSendIds && users.rotationFor(userChange);
+      if (sockets) {
+        const moved = await this.#move.move(held, {
+          from: sid,
+          to: request.newSid(),
+          next,
+          before,
+          sockets,
+          ctx,
+          occasion: { request, userChange },
+        });
+        if (moved.status !== "done") return undefined;
+        moved.held.release();
+        const { sid, record } = moved.held;
+        return { status: "done", sid, record };
+      }
+      const closed = await held.close(next, before.version);
+      if (closed.status !== "done") return undefined;
+      const record = { ...next, version: closed.version };
+      observer.changed(sid, record, before, { request, userChange });
+      return { status: "done", sid, record };
+    });
   }
 
   /** The write of a request, with its data as the schema makes it. */
@@ -260,12 +411,15 @@ export class RequestCommits {
 
   #done(
     sid: string,
-    next: SessionRecord,
+    record: StoredRecord,
     before: SessionRecord,
-    version: StoredRecord["version"],
   ): CommitOutcome {
-    const record = { ...next, version };
     this.#deps.observer.changed(sid, record, before);
     return { status: "done", sid, record };
   }
+}
+
+/** The error for a session that must not take the place of a later one. */
+function refusedBegin(): SessionConflictError {
+  return new SessionConflictError([]);
 }

@@ -1,47 +1,44 @@
 /**
- * Rotation: a new id for a session. The old id has ended; calls that wait for it
- * continue under the new one.
+ * Rotation: a new id for a session. The old id is dead; calls that wait for it
+ * continue under the new one if sockets follow, and find it missing otherwise.
  *
  * @module
  */
-import { SessionStoreError } from "../api/errors.ts";
-import type { SessionRecord, StoredRecord, Version } from "../api/store.ts";
+import type { SessionRecord, StoredRecord } from "../api/store.ts";
 import type { SessionWrite } from "../stores/koa_session_object.ts";
 import type { TransactionDeps } from "./deps.ts";
-import { patchOf } from "./record_builder.ts";
+import { MAX_TRIES, unstableVersionError } from "./opener.ts";
+import { changeOf, patchOf } from "./record_builder.ts";
 import type { CommitOutcome, RequestCommits } from "./request_commit.ts";
+import type { RequestOrigin } from "./request_origin.ts";
 import type { TransactionScope } from "./scope.ts";
-import type { OpenResult } from "./session_lock.ts";
+import type { HeldSession } from "./session_lock.ts";
+import type { SessionMove } from "./session_move.ts";
 import type { SocketRotation } from "./session_observer.ts";
+import { stricter } from "./user_policy.ts";
 
 /** How a session is rotated. */
 export interface Rotation {
-  /** Whether the client's sockets follow the session or leave it. */
+  /** What becomes of the client's sockets. */
   readonly sockets: SocketRotation;
   /** The client id to bind the session to; `undefined` keeps the one it has. */
   readonly clientId: string | undefined;
-}
-
-/** One rotation, as its steps need it. */
-interface Move {
-  readonly from: string;
-  readonly to: string;
-  readonly next: SessionRecord;
-  readonly before: SessionRecord;
-  readonly how: Rotation;
-  readonly ctx: unknown;
-  /** Runs once the record is stored under the new id, before the old one is destroyed. */
-  readonly written?: () => Promise<void>;
 }
 
 /** Rotates sessions. */
 export class SessionRotation {
   readonly #deps: TransactionDeps;
   readonly #requests: RequestCommits;
+  readonly #move: SessionMove;
 
-  constructor(deps: TransactionDeps, requests: RequestCommits) {
+  constructor(
+    deps: TransactionDeps,
+    requests: RequestCommits,
+    move: SessionMove,
+  ) {
     this.#deps = deps;
     this.#requests = requests;
+    this.#move = move;
   }
 
   /**
@@ -56,40 +53,75 @@ export class SessionRotation {
     base: StoredRecord,
     commit: SessionWrite,
     how: Rotation,
+    request: RequestOrigin,
     ctx: unknown,
   ): Promise<CommitOutcome> {
     const { opener } = this.#deps;
     const scope = opener.scopeOf(from);
-    if (scope) return await this.#inside(scope, to, base, commit, how, ctx);
-    const opened = await opener.open(from, ctx, true);
-    if ("missing" in opened) return { status: "ended" };
-    if (opened.sid !== from) {
-      // rotated before this request: that new id is kept
-      opened.release();
-      return await this.#requests.commit(opened.sid, base, commit, ctx);
+    if (scope) {
+      return await this.#inside(scope, to, base, commit, how, request, ctx);
     }
-    try {
-      commit = await this.#requests.writable(base, commit);
-      const { record: before } = opened;
-      const next = await this.#next(before, base, commit, how, from);
-      const version = await this.#move({ from, to, next, before, how, ctx });
-      if (version === undefined) return { status: "ended" };
-      return { status: "done", sid: to, record: { ...next, version } };
-    } finally {
-      opened.release();
+    commit = await this.#requests.writable(base, commit);
+    for (let tries = 0; tries < MAX_TRIES; tries++) {
+      const opened = await opener.open(from, ctx, true);
+      if ("missing" in opened) return await this.#requests.missing(from);
+      if (opened.sid !== from) {
+        // rotated before this request: that new id stands
+        opened.release();
+        return await this.#requests.commit(
+          opened.sid,
+          base,
+          commit,
+          request,
+          ctx,
+        );
+      }
+      const outcome = await this.#rotateHeld(
+        opened,
+        to,
+        base,
+        commit,
+        how,
+        request,
+        ctx,
+      );
+      if (outcome) return outcome;
     }
+    throw unstableVersionError();
   }
 
-  async #next(
-    current: StoredRecord,
+  /** @returns `undefined` when the hold was lost, or the session ended */
+  async #rotateHeld(
+    held: HeldSession,
+    to: string,
     base: StoredRecord,
     commit: SessionWrite,
     how: Rotation,
-    from: string,
-  ): Promise<SessionRecord> {
-    const { records } = this.#deps;
-    const data = await this.#requests.merged(from, base, commit, current);
-    return bound(records.afterRequest(current, data, commit), how);
+    request: RequestOrigin,
+    ctx: unknown,
+  ): Promise<CommitOutcome | undefined> {
+    const { records, users } = this.#deps;
+    const { sid: from, record: before } = held;
+    try {
+      const data = await this.#requests.merged(from, base, commit, before);
+      const change = records.usersOf(before.data, data);
+      const next = bound(
+        records.afterRequest(before, data, commit, { users: change, request }),
+        how,
+      );
+      const userChange = changeOf(change);
+      const sockets = stricter(how.sockets, users.rotationFor(userChange));
+      const occasion = { request, userChange };
+      const move = { from, to, next, before, sockets, ctx, occasion };
+      return await users.withinLimit(userChange?.to, [from], async () => {
+        const moved = await this.#move.move(held, move);
+        if (moved.status !== "done") return undefined;
+        moved.held.release();
+        return { status: "done", sid: to, record: moved.held.record };
+      });
+    } finally {
+      held.release();
+    }
   }
 
   /** Rotates a session from inside a handler that holds it. */
@@ -99,34 +131,32 @@ export class SessionRotation {
     base: StoredRecord,
     commit: SessionWrite,
     how: Rotation,
+    request: RequestOrigin,
     ctx: unknown,
   ): Promise<CommitOutcome> {
-    const { records, locks } = this.#deps;
+    const { records } = this.#deps;
     const { top } = scope;
     const { held } = top;
     if (scope.result === null) return { status: "ended" };
     scope.apply(patchOf(base, commit));
     // the handler still runs: its own changes are written at its end
     const { record: before } = held;
-    const next = bound(records.afterRequest(before, before.data, commit), how);
-    let opened: OpenResult | undefined;
-    const version = await this.#move({
+    const next = bound(
+      records.afterRequest(before, before.data, commit, { request }),
+      how,
+    );
+    const moved = await this.#move.move(held, {
       from: held.sid,
       to,
       next,
       before,
-      how,
+      sockets: how.sockets,
       ctx,
-      written: async () => {
-        // no other caller has the new id yet
-        opened = await locks.open(to, ctx);
-      },
+      occasion: { request },
     });
-    if (version === undefined || !opened || "missing" in opened) {
-      return { status: "ended" };
-    }
+    if (moved.status !== "done") return { status: "ended" };
     held.release();
-    top.held = opened;
+    top.held = moved.held;
     // with the data and the version of the base the next patch is merged, not written as it is
     const { data, version: baseVersion } = base;
     return {
@@ -134,45 +164,6 @@ export class SessionRotation {
       sid: to,
       record: { ...next, data, version: baseVersion },
     };
-  }
-
-  /** @returns the version under the new id, or `undefined` when the session ended */
-  #move(move: Move): Promise<Version | undefined> {
-    const { store, locks, termination, observer } = this.#deps;
-    const { from, to, next, before, how, ctx } = move;
-    return termination.duringRotation(
-      from,
-      () => this.#moveRecord(move),
-      async (version, ended) => {
-        // a termination that began before the rotation prevails
-        if (version === undefined || ended) {
-          store.tombstones.add(to);
-          await store.destroy(to, ctx);
-          return undefined;
-        }
-        observer.rotated(from, to, next, before, how.sockets);
-        locks.revoke(from, "rotated");
-        return version;
-      },
-    );
-  }
-
-  async #moveRecord(
-    { from, to, next, ctx, written }: Move,
-  ): Promise<Version | undefined> {
-    const { store } = this.#deps;
-    const version = await store.call(
-      "write",
-      (records) => records.write(to, next, null, ctx),
-    );
-    if (version === undefined) {
-      throw new SessionStoreError(
-        "Cannot regenerate the session as genid returned an id that is in use",
-      );
-    }
-    await written?.();
-    const existed = await store.destroy(from, ctx, { movedTo: to });
-    return existed ? version : undefined;
   }
 }
 

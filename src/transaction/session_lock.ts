@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { SessionStoreError } from "../api/errors.ts";
 import type {
   Awaitable,
   SessionRecord,
@@ -22,12 +23,29 @@ export type CloseResult =
   /** The stored version changed without the lock; `record` is current. The session is still held. */
   | { readonly status: "changed"; readonly record: StoredRecord };
 
+/** Result of moving a held session to a new id. */
+export type MoveOutcome =
+  /** The session is held under the new id. */
+  | { readonly status: "done"; readonly held: HeldSession }
+  /** The session ended during the hold; nothing was written. */
+  | { readonly status: "ended"; readonly why?: string | undefined }
+  /** The hold was overdue, or the stored version changed without the lock; nothing was written. */
+  | { readonly status: "lost" };
+
 /** A session held by one caller. */
 export interface HeldSession {
   readonly sid: string;
   readonly record: StoredRecord;
   /** Writes the record, if one is given, and releases the session. */
   close(record?: SessionRecord, expected?: Version): Awaitable<CloseResult>;
+  /**
+   * Gives the session a new id and a new record, in one step where the store
+   * is atomic. The hold continues under the new id.
+   *
+   * @param note see {@linkcode FormerId}
+   * @throws {SessionStoreError} when the new id is in use
+   */
+  move(to: string, record: SessionRecord, note: string): Awaitable<MoveOutcome>;
   /** Releases the session without a write. A no-op once it was released. */
   release(): void;
   /** Set once the session ended, as far as this process can say without a store call. */
@@ -91,4 +109,11 @@ export interface LockCounts {
   waits: number;
   /** Waits and holds that exceeded `lockTimeout`. */
   timeouts: number;
+}
+
+/** The error for a new id that the store has already. */
+export function idInUse(): Error {
+  return new SessionStoreError(
+    "Cannot regenerate the session as genid returned an id that is in use",
+  );
 }

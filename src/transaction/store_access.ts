@@ -75,15 +75,8 @@ export class StoreAccess {
    *
    * @returns whether it existed, as far as the store reports
    */
-  destroy(
-    sid: string,
-    ctx: unknown,
-    options?: { readonly movedTo?: string },
-  ): Awaitable<boolean> {
-    return this.call(
-      "destroy",
-      (records) => records.destroy(sid, options, ctx),
-    );
+  destroy(sid: string, ctx: unknown, note?: string): Awaitable<boolean> {
+    return this.call("destroy", (records) => records.destroy(sid, note, ctx));
   }
 
   /**

@@ -11,14 +11,28 @@ import {
 } from "../api/store.ts";
 import { END, sourceOf } from "../base/tracing.ts";
 import type { SessionLookup } from "./lookup.ts";
+import type { RequestOrigin } from "./request_origin.ts";
 import type { SessionLocks } from "./session_lock.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import type { StoreAccess } from "./store_access.ts";
 
-/** The record of a session that is to end, where the caller has loaded it. */
-export interface LoadedSession {
+/** Limit of rotations that a termination follows. */
+const MAX_MOVES = 20;
+
+/** The circumstances of a termination. */
+export interface EndOptions {
+  /** The record, where the caller has loaded it. */
   readonly record?: SessionRecord;
   readonly ctx?: unknown;
+  /** The request that ends the session. */
+  readonly request?: RequestOrigin;
+  /**
+   * Which rotations to follow, where the session turns out to be moved: all
+   * (the default), those that sockets followed, or none.
+   */
+  readonly follow?: "all" | "followed" | "none";
+  /** Whether a session found under a new id is the one to end; left out, it is. */
+  readonly isMeant?: (record: SessionRecord) => boolean;
 }
 
 /** Ends sessions, each one once. */
@@ -50,13 +64,13 @@ export class SessionTermination {
   async end(
     sid: string,
     reason: EndReason,
-    loaded: LoadedSession = {},
+    options: EndOptions = {},
   ): Promise<boolean> {
-    if (!END.enabled) return await this.#endOnce(sid, reason, loaded);
+    if (!END.enabled) return await this.#endOnce(sid, reason, options);
     return await END.run(
       sid,
-      sourceOf(loaded.ctx),
-      () => this.#endOnce(sid, reason, loaded),
+      sourceOf(options.ctx),
+      () => this.#endOnce(sid, reason, options),
       (ended) => ended ? reason : "missing",
     );
   }
@@ -64,10 +78,14 @@ export class SessionTermination {
   async #endOnce(
     sid: string,
     reason: EndReason,
-    loaded: LoadedSession,
+    options: EndOptions,
+    moves = 0,
   ): Promise<boolean> {
     const rotating = this.#rotating.get(sid);
-    if (rotating) return await this.#endRotated(rotating, sid, reason, loaded);
+    if (rotating) {
+      await rotating.catch(() => {});
+      if (await this.#endMoved(sid, reason, options, moves)) return true;
+    }
     const { terminating } = this.#store;
     const termination = terminating.get(sid);
     if (termination) {
@@ -77,32 +95,57 @@ export class SessionTermination {
     }
     let settle!: (ended: boolean) => void;
     terminating.set(sid, new Promise((resolve) => settle = resolve));
-    let ended = false;
+    let ended: boolean | "moved" = false;
     try {
-      return ended = await this.#end(sid, reason, loaded);
+      ended = await this.#end(sid, reason, options);
     } finally {
-      settle(ended);
+      settle(ended === true);
       terminating.delete(sid);
     }
+    return ended === "moved"
+      ? await this.#endMoved(sid, reason, options, moves)
+      : ended;
   }
 
+  /** @returns `"moved"` when the session was alive before, and another caller removed it */
   async #end(
     sid: string,
     reason: EndReason,
-    loaded: LoadedSession,
-  ): Promise<boolean> {
-    const { ctx } = loaded;
+    options: EndOptions,
+  ): Promise<boolean | "moved"> {
+    const { ctx, request } = options;
     // a record that was read before the end proves nothing where the store cannot
-    const outdated = loaded.record !== undefined &&
+    const outdated = options.record !== undefined &&
       this.#store.isKnownEnded(sid);
-    const record = loaded.record ?? await this.#lookup.find(sid, ctx);
-    const existed = await this.#store.destroy(sid, ctx) && !outdated &&
-      isAlive(record as StoredRecord | undefined);
+    const record = options.record ?? await this.#lookup.find(sid, ctx);
+    const alive = !outdated && isAlive(record as StoredRecord | undefined);
+    const note = reason === "replaced" ? reason : undefined;
+    const existed = await this.#store.destroy(sid, ctx, note) && alive;
     this.#locks.revoke(sid, reason);
     if (record && (existed || reason === "expired" && !outdated)) {
-      this.#observer.ended(sid, record, reason);
+      this.#observer.ended(sid, record, reason, { request });
     }
-    return existed;
+    return existed || (alive && reason !== "expired" ? "moved" : false);
+  }
+
+  /** Ends a session under the id that it was moved to, if it was moved and not ended. */
+  async #endMoved(
+    sid: string,
+    reason: EndReason,
+    options: EndOptions,
+    moves: number,
+  ): Promise<boolean> {
+    const { ctx, follow = "all", isMeant } = options;
+    if (follow === "none" || moves === MAX_MOVES) return false;
+    const former = await this.#lookup.former(sid);
+    if (former?.to === undefined) return false;
+    if (follow === "followed" && former.note !== "follow") return false;
+    if (isMeant) {
+      const record = await this.#lookup.find(former.to, ctx);
+      if (isAlive(record) && !isMeant(record)) return false;
+    }
+    const { record: _, ...rest } = options;
+    return await this.#endOnce(former.to, reason, rest, moves + 1);
   }
 
   /** Removes a session whose beginning was never reported; a failure of the store is ignored. */
@@ -112,19 +155,6 @@ export class SessionTermination {
     } catch {
       // no cookie with this id was sent, and the record expires
     }
-  }
-
-  /** Ends a session that is being rotated: under its new id. */
-  async #endRotated(
-    rotating: Promise<unknown>,
-    sid: string,
-    reason: EndReason,
-    { ctx }: LoadedSession,
-  ): Promise<boolean> {
-    await rotating.catch(() => {});
-    const to = await this.#lookup.movedTo(sid);
-    const loaded = ctx === undefined ? {} : { ctx };
-    return await this.#endOnce(to ?? sid, reason, loaded);
   }
 
   /** Whether a termination or a rotation of the session is in progress in this process. */

@@ -21,6 +21,7 @@ import { SessionLookup } from "./lookup.ts";
 import { type NestedCaller, NestedCalls } from "./nested.ts";
 import { SessionOpener } from "./opener.ts";
 import { RecordBuilder } from "./record_builder.ts";
+import type { RequestOrigin } from "./request_origin.ts";
 import { type CommitOutcome, RequestCommits } from "./request_commit.ts";
 import { type Rotation, SessionRotation } from "./rotation.ts";
 import { SchemaGuard } from "./schema_guard.ts";
@@ -28,9 +29,11 @@ import { findScope, type Frame, RootScope } from "./scope.ts";
 import type { SessionCall } from "./session_call.ts";
 import type { HeldSession, LockCounts, SessionLocks } from "./session_lock.ts";
 import type { SessionObserver } from "./session_observer.ts";
+import { SessionMove } from "./session_move.ts";
 import { StoreAccess } from "./store_access.ts";
-import { type LoadedSession, SessionTermination } from "./termination.ts";
+import { type EndOptions, SessionTermination } from "./termination.ts";
 import type { Tombstones } from "./tombstones.ts";
+import { UserPolicy } from "./user_policy.ts";
 
 /** The options of transactions and of the schema. */
 export interface TransactionsOptions extends TransactionOptions {
@@ -40,7 +43,6 @@ export interface TransactionsOptions extends TransactionOptions {
 
 /** Origin of a transaction. */
 export interface TransactionCaller extends NestedCaller, CommitSource {
-  readonly ctx?: unknown;
   /** Client id; the call follows its session across a rotation while the session is this client's. */
   readonly clientId?: string | undefined;
   /** Carries the pending changes of a request in, and the result out. */
@@ -62,6 +64,7 @@ export class Transactions {
   readonly #observer: SessionObserver;
   readonly #opener: SessionOpener;
   readonly #termination: SessionTermination;
+  readonly #users: UserPolicy;
   readonly #requests: RequestCommits;
   readonly #rotation: SessionRotation;
   readonly #nested: NestedCalls;
@@ -80,6 +83,7 @@ export class Transactions {
       (sid, record) => this.#termination.end(sid, "revoked", { record }),
     );
     const lookup = new SessionLookup(store, locks, observer, guard);
+    const termination = new SessionTermination(store, locks, lookup, observer);
     const deps: TransactionDeps = {
       options,
       store,
@@ -88,7 +92,8 @@ export class Transactions {
       lookup,
       records: new RecordBuilder(options, observer),
       opener: new SessionOpener(locks, lookup),
-      termination: new SessionTermination(store, locks, lookup, observer),
+      termination,
+      users: new UserPolicy(options, store, lookup, termination),
       guard,
       observer,
     };
@@ -98,16 +103,23 @@ export class Transactions {
     this.#locks = locks;
     this.#observer = observer;
     this.#opener = deps.opener;
-    this.#termination = deps.termination;
-    this.#requests = new RequestCommits(deps);
-    this.#rotation = new SessionRotation(deps, this.#requests);
+    this.#termination = termination;
+    this.#users = deps.users;
+    const move = new SessionMove(store, locks, termination, observer);
+    this.#requests = new RequestCommits(deps, move);
+    this.#rotation = new SessionRotation(deps, this.#requests, move);
     this.#nested = new NestedCalls(deps);
-    this.#commits = new HandlerCommits(deps);
+    this.#commits = new HandlerCommits(deps, move);
   }
 
   /** Whether the store may read the Koa context that it is called with. */
   get mayReadContext(): boolean {
     return this.#store.mayReadContext;
+  }
+
+  /** Whether sockets enter sessions at their handshake only: with `onUserChange: "reconnect"`. */
+  get reconnects(): boolean {
+    return this.#users.reconnects;
   }
 
   /** Whether no session can be reached without a Koa context. */
@@ -125,11 +137,12 @@ export class Transactions {
     sid: string,
     commit: SessionWrite,
     clientId: string,
+    request: RequestOrigin,
     ctx: unknown,
   ): Promise<StoredRecord> {
     return traced(
       sid,
-      () => this.#requests.create(sid, commit, clientId, ctx),
+      () => this.#requests.create(sid, commit, clientId, request, ctx),
       () => "created",
     );
   }
@@ -139,11 +152,12 @@ export class Transactions {
     sid: string,
     base: StoredRecord,
     commit: SessionWrite,
+    request: RequestOrigin,
     ctx: unknown,
   ): Promise<CommitOutcome> {
     return traced(
       sid,
-      () => this.#requests.commit(sid, base, commit, ctx),
+      () => this.#requests.commit(sid, base, commit, request, ctx),
       ({ status }) => status === "done" ? "written" : status,
     );
   }
@@ -155,11 +169,12 @@ export class Transactions {
     base: StoredRecord,
     commit: SessionWrite,
     how: Rotation,
+    request: RequestOrigin,
     ctx: unknown,
   ): Promise<CommitOutcome> {
     return traced(
       from,
-      () => this.#rotation.rotate(from, to, base, commit, how, ctx),
+      () => this.#rotation.rotate(from, to, base, commit, how, request, ctx),
       ({ status }) => status === "done" ? "rotated" : status,
     );
   }
@@ -173,11 +188,11 @@ export class Transactions {
   async end(
     sid: string,
     reason: EndReason,
-    loaded?: LoadedSession,
+    options?: EndOptions,
   ): Promise<boolean> {
     const scope = this.#opener.scopeOf(sid);
     if (scope) scope.top.ended = true;
-    return await this.#termination.end(sid, reason, loaded);
+    return await this.#termination.end(sid, reason, options);
   }
 
   /** Whether a termination or a rotation of the session is in progress in this process. */

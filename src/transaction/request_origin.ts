@@ -1,0 +1,21 @@
+/**
+ * What a write needs to know of the HTTP request that makes it.
+ *
+ * @module
+ */
+
+/** The request behind a write. */
+export interface RequestOrigin {
+  /** When it arrived, ms since the epoch, with fractions: no two of one process are equal. */
+  readonly arrived: number;
+  /** The id that its session cookie named, alive or not. */
+  readonly receivedSid: string | undefined;
+  /** Whether the response can still carry a new id: its headers are not written. */
+  readonly canSendIds: boolean;
+  /** A fresh session id, by the option `genid`. */
+  newSid(): string;
+  /** JSON text of the option `meta`'s result; `undefined` without the option. */
+  meta(): string | undefined;
+  /** Calls back once the response has its headers, or can have none any more. */
+  afterHeaders(callback: () => void): void;
+}
