@@ -26,6 +26,7 @@ export {
   type SessionErrorCode,
   SessionInvalidError,
   type SessionIssue,
+  SessionLimitError,
   SessionMissingError,
   SessionStoreError,
   SessionTimeoutError,
@@ -40,9 +41,11 @@ export type {
   SessionEnd,
   SessionStart,
   StartCause,
+  UserChange,
 } from "./src/api/events.ts";
 export { generateUid } from "./src/base/ids.ts";
 export type {
+  CallbackContext,
   KoaApplication,
   NativeSession,
   RefreshContext,
@@ -52,11 +55,14 @@ export type {
 } from "./src/api/koa.ts";
 export type {
   BridgeOptions,
+  ContextCallback,
   ContextStoreClass,
   ExternalKey,
   OnSessionEnd,
+  OnUserChange,
   OriginCheck,
   OriginOption,
+  SessionLimit,
 } from "./src/api/options.ts";
 export type { SessionTrace } from "./src/base/tracing.ts";
 export type { SchemaResult, SessionSchema } from "./src/api/schema.ts";

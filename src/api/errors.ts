@@ -13,7 +13,8 @@ export type SessionErrorCode =
   | "SESSION_CONFLICT"
   | "SESSION_TIMEOUT"
   | "SESSION_STORE"
-  | "SESSION_INVALID";
+  | "SESSION_INVALID"
+  | "SESSION_LIMIT";
 
 /** The base class of the errors: what each {@linkcode SessionError} has. */
 export abstract class BaseSessionError extends Error {
@@ -248,6 +249,41 @@ export class SessionInvalidError extends BaseSessionError {
   }
 }
 
+/**
+ * A user has as many live sessions as `maxSessions` allows, and `exceed` is
+ * `"refuse"`: the session and its cookies are left as they were.
+ *
+ * @example
+ * ```ts
+ * import { SessionLimitError } from "@koa-io/session";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const error = new SessionLimitError(3);
+ * assertEquals([error.code, error.status, error.max], ["SESSION_LIMIT", 409, 3]);
+ * ```
+ */
+export class SessionLimitError extends BaseSessionError {
+  /** `"SessionLimitError"` */
+  override readonly name = "SessionLimitError";
+  /** `"SESSION_LIMIT"` */
+  readonly code = "SESSION_LIMIT";
+  /** 409 Conflict. */
+  readonly status = 409;
+  /**
+   * Makes one.
+   *
+   * @param max how many live sessions a user may have
+   */
+  constructor(
+    /** How many live sessions a user may have. */
+    readonly max: number,
+  ) {
+    super(
+      `Cannot log in as the user has as many live sessions as the option maxSessions allows (${max})`,
+    );
+  }
+}
+
 /** Every error that a call on a session can reject with; switch on `code`. */
 export type SessionError =
   | SessionMissingError
@@ -255,4 +291,5 @@ export type SessionError =
   | SessionConflictError
   | SessionTimeoutError
   | SessionStoreError
-  | SessionInvalidError;
+  | SessionInvalidError
+  | SessionLimitError;

@@ -24,6 +24,8 @@ export type EndReason =
   | "expired"
   /** Its client began another session. */
   | "replaced"
+  /** Its user began more sessions than `maxSessions` allows; this one was used longest ago. */
+  | "displaced"
   /** It has a new id. */
   | "rotated"
   /** The store needed the space. */
@@ -37,6 +39,7 @@ export const END_REASONS: ReadonlySet<unknown> = new Set(
       revoked: true,
       expired: true,
       replaced: true,
+      displaced: true,
       rotated: true,
       evicted: true,
     } satisfies Record<EndReason, true>,
@@ -99,6 +102,24 @@ export interface SessionChange {
   readonly local: boolean;
 }
 
+/** The payload of `userChange`. */
+export interface UserChange {
+  /** The session's id, after the change. */
+  readonly sessionId: string;
+  /** The client that the session is bound to, after the change. */
+  readonly clientId: string;
+  /** The id that the session had before; left out where it had none, or kept it. */
+  readonly previousSessionId?: string | undefined;
+  /** The user before the change; `undefined` for a login. */
+  readonly from: string | undefined;
+  /** The user after the change; `undefined` for a logout. */
+  readonly to: string | undefined;
+  /** Whether the session has a new id; `"kept"` too where no cookie could be sent. */
+  readonly ids: "new" | "kept";
+  /** Whether it happened in this process. */
+  readonly local: boolean;
+}
+
 /** The events of a `SessionBridge`, each with its arguments. */
 export interface BridgeEvents {
   /** A session began, or is tracked by this process from now on. */
@@ -110,6 +131,8 @@ export interface BridgeEvents {
    * in other processes, only those are reported that change the session's user.
    */
   sessionChange: [event: SessionChange];
+  /** A session belongs to another user than before, by the option `user`: a login, a logout or a switch. */
+  userChange: [event: UserChange];
   /** Two writers changed the same key to different values. */
   sessionConflict: [event: SessionConflict];
   /** Something failed outside any call that could be rejected; emitted only while there is a listener. */
@@ -122,8 +145,14 @@ export interface ClientEvents {
   "session:start": () => void;
   /** The session of this socket ended. */
   "session:end": (event: { reason: EndReason }) => void;
-  /** The session has a new id; with `"leave"`, this socket does not follow it. */
-  "session:rotated": (event: { sockets: "follow" | "leave" }) => void;
+  /**
+   * The session has a new id. With `"leave"` this socket does not follow it;
+   * with `"reconnect"` its connection is closed, so that it comes back with the
+   * browser's new cookies.
+   */
+  "session:rotated": (
+    event: { sockets: "follow" | "leave" | "reconnect" },
+  ) => void;
   /**
    * The socket connected, and is in no session; for `./client`. `client`:
    * whether a later login will reach it, as its client is identified.

@@ -107,11 +107,13 @@ export interface NativeSession {
 export interface RegenerateOptions {
   /**
    * What becomes of the client's sockets: `"follow"` takes them along,
-   * `"leave"`, for logins, gives the client a new id and leaves them without a session.
+   * `"reconnect"`, for logins, closes their connections, so that they come back
+   * with the browser's new cookies; `"leave"` gives the client a new id and
+   * leaves them without a session.
    *
    * @default {"follow"}
    */
-  readonly sockets?: "follow" | "leave" | undefined;
+  readonly sockets?: "follow" | "leave" | "reconnect" | undefined;
 }
 
 /**
@@ -155,6 +157,34 @@ export interface SessionContext<S extends object = SessionData> {
   ): Promise<R | MissingResult<M>>;
   /** Gives the session a new id: cookie, store, mapping, rooms and event change together. */
   regenerateSession(options?: RegenerateOptions): Promise<void>;
+}
+
+/**
+ * The Koa context that the callbacks among the options are given: that of a
+ * request, or of a socket's handshake. Members that `app.context` was given
+ * by the application are not checked.
+ */
+export interface CallbackContext {
+  /** The request. */
+  readonly req: IncomingMessage;
+  /** Its headers. */
+  readonly headers: IncomingMessage["headers"];
+  /** The host that it names, forwarded ones with `app.proxy`. */
+  readonly host: string;
+  /** The address that it came from, forwarded ones with `app.proxy`. */
+  readonly ip: string;
+  /** A header of the request, `""` where it is missing. */
+  get(field: string): string;
+  /** The cookies that came with it. */
+  readonly cookies: {
+    /** The value of a cookie, `undefined` where it is missing or its signature is wrong. */
+    get(name: string, options?: { signed?: boolean }): string | undefined;
+  };
+  /** Socket.IO's handshake, in the context of a socket. */
+  readonly handshake?: unknown;
+  /** What the application adds to its contexts; its types are not known here. */
+  // deno-lint-ignore no-explicit-any
+  readonly [member: string]: any;
 }
 
 /** What the middleware of `bridge.refresh()` uses of a Koa context. */

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Conflict } from "./events.ts";
-import type { CookieOptions } from "./koa.ts";
+import type { CallbackContext, CookieOptions } from "./koa.ts";
 import type { AtomicStore, BasicStore, SessionData } from "./store.ts";
 import type { IncomingMessage } from "node:http";
 import type { SessionSchema } from "./schema.ts";
@@ -15,9 +15,9 @@ export type ContextStoreClass = new (ctx: never) => BasicStore;
 /** Carries the session's id elsewhere than in a cookie. */
 export interface ExternalKey {
   /** The id, or a falsy value; in a handshake `ctx.handshake` is set. */
-  get(ctx: never): string | undefined | null;
+  get(ctx: CallbackContext): string | undefined | null;
   /** Sends the id to the client. */
-  set(ctx: never, id: string): void;
+  set(ctx: CallbackContext, id: string): void;
 }
 
 /** What becomes of the sockets of a session that ended. */
@@ -30,6 +30,34 @@ export type OnSessionEnd =
     /** A second event, emitted beside `session:end` with the same payload, for clients of former versions. */
     readonly event?: string | undefined;
   };
+
+/** What a request that changes the user of its session does to ids and sockets. */
+export type OnUserChange =
+  /** The session id is new, and the client's sockets come back with the new cookies. */
+  | "reconnect"
+  /** The session id is new, and the sockets stay in the session. */
+  | "follow"
+  /** Ids and sockets stay as they are. */
+  | "keep";
+
+/** How many live sessions a user may have. */
+export interface SessionLimit {
+  /** How many, an integer of at least 1. */
+  readonly max: number;
+  /**
+   * What a login beyond that does: `"oldest"` ends the session that was used
+   * longest ago, `"refuse"` rejects with `SessionLimitError`.
+   *
+   * @default {"oldest"}
+   */
+  readonly exceed?: "oldest" | "refuse" | undefined;
+}
+
+/** A function that is given a Koa context; its parameter may be annotated with a type of the application. */
+export type ContextCallback<A extends readonly unknown[], R> = {
+  // the parameters of methods are compared in both directions
+  call(ctx: CallbackContext, ...args: A): R;
+}["call"];
 
 /**
  * The options of `bridgeSession`. `null` counts as left out. Each option of
@@ -81,14 +109,14 @@ export interface BridgeOptions<S extends object = SessionData> {
   /** Put before each generated id, unless `genid` is given. */
   readonly prefix?: string | null | undefined;
   /** Makes session ids. @default 144 random bits */
-  readonly genid?: ((ctx: never) => string) | null | undefined;
+  readonly genid?: ContextCallback<[], string> | null | undefined;
   /** Carries the session's id elsewhere than in a cookie. */
   readonly externalKey?: ExternalKey | null | undefined;
   /** Whether a stored session may be used with this request. */
-  readonly valid?: ((ctx: never, session: S) => unknown) | null | undefined;
+  readonly valid?: ContextCallback<[session: S], unknown> | null | undefined;
   /** Called before koa-session saves. */
   readonly beforeSave?:
-    | ((ctx: never, session: S) => unknown)
+    | ContextCallback<[session: S], unknown>
     | null
     | undefined;
   /** koa-session's; of no use with a store. */
@@ -108,8 +136,29 @@ export interface BridgeOptions<S extends object = SessionData> {
   readonly absoluteMaxAge?: number | null | undefined;
   /** How often at most socket activity prolongs a session, in ms; `false` for never. @default `maxAge / 10`, at most 1 minute */
   readonly touchInterval?: number | false | null | undefined;
-  /** The user that a session belongs to: the index for "log out everywhere". */
-  readonly user?: ((session: S) => string | undefined) | null | undefined;
+  /**
+   * The user that a session belongs to; a number counts as its decimal text.
+   * It is the user's id alone, without anything that changes while logged in.
+   */
+  readonly user?:
+    | ((session: S) => string | number | null | undefined)
+    | null
+    | undefined;
+  /**
+   * What a request that changes the user of its session does to ids and
+   * sockets. Only with `user`.
+   *
+   * @default {"reconnect"}
+   */
+  readonly onUserChange?: OnUserChange | null | undefined;
+  /** How many live sessions a user may have. Only with `user`. @default off */
+  readonly maxSessions?: number | SessionLimit | null | undefined;
+  /**
+   * What is kept beside a session for a page of active devices, such as
+   * address and browser: JSON of at most 1 kB, taken when the session begins
+   * and at each login.
+   */
+  readonly meta?: ContextCallback<[], object> | null | undefined;
   /** Which origins may open a socket with cookies. @default {"cors"} */
   readonly origin?: OriginOption | null | undefined;
   /** How long to wait for a session, and to hold one, in ms. @default {5_000} */
@@ -159,7 +208,15 @@ export interface ResolvedOptions {
   readonly onConflict: "last" | "reject" | ((conflict: Conflict) => unknown);
   readonly absoluteMaxAge: number | undefined;
   readonly touchInterval: number | false;
-  readonly user: ((session: SessionData) => string | undefined) | undefined;
+  readonly user:
+    | ((session: SessionData) => string | number | null | undefined)
+    | undefined;
+  /** `undefined` where `user` is not set. */
+  readonly onUserChange: OnUserChange | undefined;
+  readonly maxSessions:
+    | { readonly max: number; readonly exceed: "oldest" | "refuse" }
+    | undefined;
+  readonly meta: ((ctx: never) => unknown) | undefined;
   readonly origin: OriginOption;
   readonly lockTimeout: number;
   readonly storeTimeout: number;

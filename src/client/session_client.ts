@@ -62,6 +62,8 @@ export type EndedReason =
   | "replaced"
   /** It has a new id, and this socket does not follow it. */
   | "rotated"
+  /** Its user has more sessions than are allowed; this one was used longest ago. */
+  | "displaced"
   /** The store needed the room. */
   | "evicted"
   /** It ended while this socket was not connected. */

@@ -33,6 +33,7 @@ export class SessionLifecycle
     revoked: 0,
     expired: 0,
     replaced: 0,
+    displaced: 0,
     rotated: 0,
     evicted: 0,
   };

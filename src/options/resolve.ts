@@ -22,6 +22,7 @@ import {
 import { ONE_DAY } from "../api/store.ts";
 import { SessionStore } from "../stores/memory.ts";
 import { defaultStoreOptions, readStores } from "./store_option.ts";
+import { readUserOptions } from "./user_options.ts";
 import { isSchema, type SessionSchema } from "../api/schema.ts";
 
 const MINUTE = 60_000;
@@ -98,7 +99,7 @@ export function resolveOptions(given: unknown): ResolvedOptions {
     touchInterval: o.get("touchInterval") === false
       ? false
       : o.ms("touchInterval") ?? Math.min(idle / 10, MINUTE),
-    user: o.callable("user") as ResolvedOptions["user"],
+    ...readUserOptions(o),
     origin: readOrigin(o),
     lockTimeout: o.ms("lockTimeout", MAX_TIMER) ?? 5_000,
     storeTimeout: o.ms("storeTimeout", MAX_TIMER) ?? 5_000,

@@ -69,6 +69,12 @@ const wrongTypes: Record<string, unknown[]> = {
   absoluteMaxAge: ["1d", true],
   touchInterval: ["1m", true, {}],
   user: ["id", 5, {}],
+  onUserChange: [5, true, {}, noop],
+  maxSessions: ["3", true, [], [3], {}, noop, { max: "3" }, {
+    max: 1,
+    exceed: 5,
+  }],
+  meta: ["ip", 5, {}],
   origin: [5, true, {}],
   lockTimeout: ["5s", true],
   storeTimeout: ["5s", true],
@@ -101,6 +107,10 @@ const wrongRanges: Record<string, unknown[]> = {
   storeTimeout: [0, -1],
   reconcileInterval: [0, -1],
   expiringNotice: [0, -1],
+  maxSessions: [0, -1, 1.5, NaN, Infinity, { max: 0 }, {
+    max: 1,
+    exceed: "newest",
+  }],
   onSessionEnd: [
     { disconnectAfter: -1 },
     { disconnectAfter: 1, event: "" },
@@ -121,6 +131,7 @@ const wrongWords: Record<string, unknown[]> = {
   reconcileInterval: [NaN],
   expiringNotice: [NaN],
   onInvalid: ["drop", ""],
+  onUserChange: ["leave", ""],
   onSessionEnd: ["close", "", { disconnectAfter: NaN }],
   onConflict: ["first", ""],
   origin: ["all", "https://example.org", ""],
@@ -201,6 +212,32 @@ describe("bridgeSession options", () => {
     );
     assertMatch(error.message, /ContextStore/);
     assertMatch(error.message, /\bstore\b/);
+  });
+
+  for (
+    const [option, values] of [
+      ["onUserChange", ["reconnect", "follow", "keep"]],
+      ["maxSessions", [1, { max: 3 }, { max: 3, exceed: "refuse" }]],
+    ] as const
+  ) {
+    it(`refuse ${option} without user with a TypeError that names both`, async () => {
+      const user = () => "ada";
+      for (const value of values) {
+        for (const none of [{}, { user: null }, { user: undefined }]) {
+          const error = assertThrows(
+            () => construct({ [option]: value, ...none }),
+            TypeError,
+          );
+          assertMatch(error.message, new RegExp(`\\b${option}\\b`));
+          assertMatch(error.message, /\boption user\b/);
+        }
+        await construct({ [option]: value, user }).close();
+      }
+    });
+  }
+
+  it("accept meta without user", async () => {
+    await construct({ meta: () => ({}) }).close();
   });
 
   it("refuse a clientKey that is the key, by name", () => {

@@ -83,6 +83,7 @@ describe("END_REASONS", () => {
       "revoked",
       "expired",
       "replaced",
+      "displaced",
       "rotated",
       "evicted",
     ]);
