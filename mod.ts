@@ -13,10 +13,12 @@
 export {
   bridgeSession,
   bridgeSession as default,
-  type Rooms,
-  SessionBridge,
-  type UserSession,
-} from "./src/bridge.ts";
+} from "./src/bridge/bridge_session.ts";
+export { type Rooms, SessionBridge } from "./src/bridge.ts";
+export type {
+  DestroyUserOptions,
+  UserSession,
+} from "./src/bridge/user_sessions.ts";
 export type { Finding } from "./src/bridge/doctor.ts";
 export {
   type BaseSessionError,

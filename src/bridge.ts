@@ -14,6 +14,7 @@ import {
   assertBridgeable,
   ensureAppKeys,
   markBridged,
+  warnOfUnknown,
 } from "./bridge/preconditions.ts";
 import { hashId } from "./base/ids.ts";
 import type { KoaApplication, RefreshContext } from "./api/koa.ts";
@@ -21,6 +22,11 @@ import type { BridgeOptions, ResolvedOptions } from "./api/options.ts";
 import { resolveOptions } from "./options/resolve.ts";
 import type { SessionStore } from "./stores/memory.ts";
 import { type BridgeStats, statsOf } from "./bridge/stats.ts";
+import {
+  type DestroyUserOptions,
+  type UserSession,
+  UserSessions,
+} from "./bridge/user_sessions.ts";
 import {
   type AtomicStore,
   type BasicStore,
@@ -39,18 +45,6 @@ export type Rooms = SocketIO.BroadcastOperator<
   SocketIO.DefaultEventsMap,
   unknown
 >;
-
-/** A live session of a user. */
-export interface UserSession<S extends object = SessionData> {
-  /** The session's id. */
-  readonly sessionId: string;
-  /** The client that it is bound to. */
-  readonly clientId: string | undefined;
-  /** A copy of its data. */
-  readonly session: S;
-  /** When it ends unless something happens, ms since the epoch. */
-  readonly expires: number;
-}
 
 /**
  * One session over HTTP and Socket.IO. Made by {@linkcode bridgeSession}.
@@ -79,6 +73,7 @@ export class SessionBridge<S extends object = SessionData>
   readonly #randomKeys: boolean;
   readonly #parts: BridgeParts;
   readonly #transactions: Transactions;
+  readonly #users: UserSessions;
   readonly #unmark: () => void;
   #closed: Promise<void> | undefined;
 
@@ -110,6 +105,8 @@ export class SessionBridge<S extends object = SessionData>
       (error) => this.#failed(error),
     );
     this.#transactions = this.#parts.transactions;
+    this.#users = new UserSessions(this.#transactions, !!resolved.user);
+    warnOfUnknown(resolved.unknown);
     this.store = this.#parts.opened.store;
     this.#unmark = markBridged(app, io);
   }
@@ -182,43 +179,32 @@ export class SessionBridge<S extends object = SessionData>
    * Ends the sessions of a user: log out everywhere. Needs the option `user`.
    *
    * @param user as the option `user` returns it
-   * @param options `except`: the id, or ids, of sessions to leave alone
+   * @param options `only`: the handle or id of the session to end, or several; `except`: of those to
+   * leave alone. What is no session of this user is ignored
    * @returns how many sessions ended
+   * @throws {TypeError} without the option `user`, and for `only` or `except` that is given as `undefined`
    * @throws {SessionStoreError} when the store failed
    */
   async destroyUser(
-    user: string,
-    options?: { readonly except?: string | readonly string[] | undefined },
+    user: string | number,
+    options?: DestroyUserOptions,
   ): Promise<number> {
-    const { except = [] } = options ?? {};
-    const excepted = new Set(typeof except === "string" ? [except] : except);
-    const own = await this.#transactions.lookup.ofUser(need("user", user));
-    const ended = await Promise.all(
-      own.filter(({ sid }) => !excepted.has(sid))
-        .map(({ sid, record }) =>
-          this.#transactions.end(sid, "revoked", { record })
-        ),
-    );
-    return ended.filter(Boolean).length;
+    return await this.#users.destroy(user, options);
   }
 
   /**
    * The live sessions of a user, for a page of active devices. Needs the option `user`.
    *
    * @param user as the option `user` returns it
+   * @param options `current`: the id of the caller's own session, which is marked
+   * @throws {TypeError} without the option `user`
    * @throws {SessionStoreError} when the store failed
    */
-  async sessionsOf(user: string): Promise<UserSession<S>[]> {
-    const own = await this.#transactions.lookup.ofUser(
-      need("user", user),
-      true,
-    );
-    return own.map(({ sid, record }) => ({
-      sessionId: sid,
-      clientId: record.clientId,
-      session: JSON.parse(record.data) as S,
-      expires: record.expires,
-    }));
+  async sessionsOf(
+    user: string | number,
+    options?: { readonly current?: string | undefined },
+  ): Promise<UserSession<S>[]> {
+    return await this.#users.list<S>(user, options?.current);
   }
 
   /** The session that a client has now, if it has one. */
@@ -254,9 +240,10 @@ export class SessionBridge<S extends object = SessionData>
     return this.#to(clientRoom(need("clientId", clientId)), nsp);
   }
 
-  /** The sockets of all sessions of a user. See {@linkcode SessionBridge.toSession}. */
-  toUser(user: string, nsp: string = "/"): Rooms {
-    return this.#to(userRoom(need("user", user)), nsp);
+  /** The sockets of all sessions of a user; needs the option `user`. See {@linkcode SessionBridge.toSession}. */
+  toUser(user: string | number, nsp: string = "/"): Rooms {
+    const id = this.#users.idOf("reach the sockets of a user", user);
+    return this.#to(userRoom(id), nsp);
   }
 
   /**
@@ -337,51 +324,6 @@ export class SessionBridge<S extends object = SessionData>
       error instanceof Error ? error : new Error(String(error)),
     );
   }
-}
-
-/**
- * Bridges koa-session and Socket.IO: one session over HTTP and sockets.
- *
- * @param app a Koa application that has no session yet
- * @param io a Socket.IO server, attached to an HTTP server or not yet
- * @param options see {@linkcode BridgeOptions}; may be left out
- * @returns the bridge; it has installed itself
- * @throws {TypeError} for an argument or option of the wrong type, or an app that has a session already
- * @throws {RangeError} for an option out of range
- *
- * @example
- * ```ts ignore
- * import { createServer } from "node:http";
- * import Koa from "koa";
- * import { Server } from "socket.io";
- * import bridgeSession, { type SessionSocket } from "@koa-io/session";
- *
- * const app = new Koa();
- * app.keys = ["a secret that stays"];
- * const io = new Server();
- * bridgeSession(app, io, { key: "sid" });
- *
- * app.use((ctx) => {
- *   ctx.session!.user = "ada";
- *   ctx.body = "hello";
- * });
- * io.on("connection", (raw) => {
- *   const socket = raw as SessionSocket<{ user?: string }>;
- *   socket.on("user", async (reply) => {
- *     reply(await socket.withSession(({ session }) => session.user, "a guest"));
- *   });
- * });
- * const server = createServer(app.callback());
- * io.attach(server);
- * server.listen(3000);
- * ```
- */
-export function bridgeSession<S extends object = SessionData>(
-  app: KoaApplication,
-  io: SocketServer,
-  options?: BridgeOptions<S> | null,
-): SessionBridge<S> {
-  return new SessionBridge<S>(app, io, options);
 }
 
 function need(name: string, value: unknown): string {

@@ -186,6 +186,13 @@ export interface BridgeOptions<S extends object = SessionData> {
   readonly [attribute: string]: unknown;
 }
 
+/** An option whose name nothing here knows. */
+export interface UnknownOption {
+  readonly name: string;
+  /** A known name that is close to it. */
+  readonly meant: string | undefined;
+}
+
 /** The options, complete. */
 export interface ResolvedOptions {
   readonly key: string;
@@ -225,6 +232,8 @@ export interface ResolvedOptions {
   readonly expiringNotice: number | undefined;
   readonly schema: SessionSchema | undefined;
   readonly onInvalid: "end" | "throw";
+  /** Options that nothing here knows; they go to the cookies. */
+  readonly unknown: readonly UnknownOption[];
   /** koa-session's options, except for the store and the external key. */
   readonly native: Readonly<Record<string, unknown>>;
   /** The attributes of the client cookie. */

@@ -47,6 +47,18 @@ export function hashId(id: string): string {
   return flat(createHash("sha256").update(id).digest("base64url").slice(0, 22));
 }
 
+/**
+ * The handle of a session, for pages that list sessions. That of an older
+ * record is derived from the id by another hash than {@linkcode hashId}, as
+ * that one is shared between nodes and names rooms.
+ */
+export function handleOf(
+  id: string,
+  { handle }: { readonly handle?: string | undefined },
+): string {
+  return handle ?? hashId(`koa-io-session:handle:${id}`).slice(0, 16);
+}
+
 /** The longest id that is looked up; browsers cut a cookie at 4096 bytes. */
 const MAX_ID_LENGTH = 4096;
 

@@ -4,6 +4,7 @@
  * @module
  */
 import type { ResolvedOptions } from "../api/options.ts";
+import type { UserFacts } from "../lifecycle/user_facts.ts";
 
 /** One thing that `bridge.doctor()` found. */
 export interface Finding {
@@ -30,6 +31,7 @@ export interface SetupReport {
   readonly ran: boolean;
   readonly missed: boolean;
   readonly corsCredentials: boolean;
+  readonly users: Pick<UserFacts, "passport" | "restless">;
 }
 
 type Check = (report: SetupReport) => Finding | undefined;
@@ -114,6 +116,50 @@ const CHECKS: readonly Check[] = [
         "Sessions belong to users, and sockets stay connected when they end.",
       fix: 'Set onSessionEnd to "disconnect" if a logout is to close them.',
       standard: "ASVS 5.0 V7.4.1",
+    }),
+  ({ options }) =>
+    when(options.user === undefined, {
+      code: "without-user",
+      severity: "info",
+      message:
+        "The option user is not set: sockets follow a session to its new id when it is regenerated, and a client cookie lets sockets into the session that its client begins next, so it is a secret too.",
+      fix:
+        'Set user, or call ctx.regenerateSession({ sockets: "reconnect" }) at each login.',
+      standard: "ASVS 5.0 V7.2.4",
+    }),
+  ({ options, users }) =>
+    when(options.user === undefined && users.passport, {
+      code: "passport-without-user",
+      severity: "error",
+      message:
+        "A session holds a user of passport, and the option user is not set: sockets stay in the session when passport logs its user out.",
+      fix: "Set user: (session) => session.passport?.user.",
+      standard: "ASVS 5.0 V7.4.1",
+    }),
+  ({ users }) =>
+    when(users.restless, {
+      code: "restless-user",
+      severity: "warning",
+      message:
+        "The user of a session changed three times within a minute: each change counts as a login or a logout.",
+      fix:
+        "Return from the option user the id of the user alone, without role, name or time.",
+      standard: undefined,
+    }),
+  ({ options: { unknown } }) =>
+    when(unknown.length > 0, {
+      code: "unknown-options",
+      severity: unknown.some(({ meant }) => meant !== undefined)
+        ? "warning"
+        : "info",
+      message:
+        `There are options of names that are not known, and that go to the cookies: ${
+          unknown.map(({ name }) => JSON.stringify(name)).join(", ")
+        }.`,
+      fix: unknown.flatMap(({ name, meant }) =>
+        meant === undefined ? [] : `${JSON.stringify(name)} may be ${meant}.`
+      ).join(" ") || "Nothing, if these are attributes of cookies.",
+      standard: undefined,
     }),
   ({ ran, missed }) =>
     when(!ran, {

@@ -17,6 +17,7 @@ import { SessionValidity } from "../identity/validity.ts";
 import { type Emit, isolated } from "../lifecycle/emit.ts";
 import { SessionLifecycle } from "../lifecycle/lifecycle.ts";
 import { Reconciler } from "../lifecycle/reconciler.ts";
+import { UserFacts } from "../lifecycle/user_facts.ts";
 import { handshakeContext } from "../sockets/handshake_context.ts";
 import { OriginGate } from "../sockets/origin.ts";
 import { SessionRooms } from "../sockets/rooms.ts";
@@ -46,6 +47,7 @@ export class BridgeParts {
   readonly #io: Server;
   readonly #options: ResolvedOptions;
   readonly #orderCheck: OrderCheck;
+  readonly #userFacts: UserFacts;
   readonly #origin: OriginGate;
   readonly #sockets: SocketSessions;
   readonly #seen: SeenSessions | undefined;
@@ -92,6 +94,7 @@ export class BridgeParts {
     const ids = new IncomingIds(app, options);
     this.http = new HttpMiddleware(app, options, transactions, bindings, ids);
     this.#orderCheck = new OrderCheck(this.http);
+    this.#userFacts = new UserFacts(options.user !== undefined);
     this.#origin = new OriginGate(
       app,
       options.origin,
@@ -128,6 +131,7 @@ export class BridgeParts {
       registry,
       sockets: this.#sockets,
       views: this.#views,
+      userFacts: this.#userFacts,
     });
     if (shared) {
       this.#reconciler = new Reconciler(
@@ -157,6 +161,7 @@ export class BridgeParts {
       ran: this.http.ran,
       missed: this.#orderCheck.missed,
       corsCredentials: allowsCorsCredentials(this.#io),
+      users: this.#userFacts,
     };
   }
 

@@ -7,7 +7,7 @@ import type { Server } from "socket.io";
 import { refuse } from "../base/arguments.ts";
 import { generateUid } from "../base/ids.ts";
 import type { KoaApplication } from "../api/koa.ts";
-import type { ResolvedOptions } from "../api/options.ts";
+import type { ResolvedOptions, UnknownOption } from "../api/options.ts";
 import { isSocketServer } from "../sockets/socket_io.ts";
 
 const bridgedApps = new WeakSet<object>();
@@ -85,4 +85,18 @@ export function ensureAppKeys(
     );
   }
   return true;
+}
+
+/** Warns of options whose name is close to a known one; a cookie ignores what it does not know. */
+export function warnOfUnknown(unknown: readonly UnknownOption[]): void {
+  const misspelt = unknown.filter(({ meant }) => meant !== undefined);
+  if (misspelt.length === 0) return;
+  const guesses = misspelt.map(({ name, meant }) =>
+    `${JSON.stringify(name)} (did you mean ${meant}?)`
+  );
+  console.warn(
+    `[koa-io-session] There is no option ${
+      guesses.join(", ")
+    }: what is not known goes to the cookies.`,
+  );
 }

@@ -6,6 +6,7 @@
 import type { SessionRegistry } from "../identity/registry.ts";
 import type { SocketSessions } from "../sockets/sockets.ts";
 import type { ViewPublisher } from "../sockets/view_publisher.ts";
+import type { UserFacts } from "./user_facts.ts";
 import type { Transactions } from "../transaction/transactions.ts";
 
 /** Collaborators of the lifecycle; they are constructed after it. */
@@ -15,4 +16,6 @@ export interface LifecycleDeps {
   readonly sockets: SocketSessions;
   /** Present with the options `view` and `expiringNotice`. */
   readonly views: ViewPublisher | undefined;
+  /** Receives what `bridge.doctor()` reports about users. */
+  readonly userFacts: UserFacts;
 }

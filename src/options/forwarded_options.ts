@@ -4,6 +4,8 @@
  * @module
  */
 import type { CookieOptions } from "../api/koa.ts";
+import type { UnknownOption } from "../api/options.ts";
+import { closest } from "./spelling.ts";
 import type { OptionReader } from "./option_reader.ts";
 
 /** koa-session's options that are no cookie attributes. */
@@ -32,6 +34,9 @@ const ATTRIBUTES = new Set([
   "path",
   "sameSite",
 ]);
+
+/** Further attributes of cookies, for {@linkcode unknownOptions}. */
+const MORE_ATTRIBUTES = ["expires", "partitioned", "priority", "secureProxy"];
 
 /** Checks the options that only koa-session and the cookies use. */
 export function checkForwarded(o: OptionReader): void {
@@ -88,6 +93,21 @@ export function clientCookie(
     signed,
     maxAge,
   });
+}
+
+/**
+ * The given options that neither the bridge, koa-session nor a cookie knows.
+ *
+ * @param o has read all options of the bridge
+ */
+export function unknownOptions(o: OptionReader): readonly UnknownOption[] {
+  const known = new Set(
+    [...o.names, ...NOT_ATTRIBUTES, ...ATTRIBUTES, ...MORE_ATTRIBUTES],
+  );
+  const unknown = Object.keys(o.select((name) => !known.has(name)));
+  return Object.freeze(
+    unknown.map((name) => ({ name, meant: closest(name, known) })),
+  );
 }
 
 /** Options that the bridge did not read are attributes as well: cookies may have others in future. */

@@ -29,6 +29,11 @@ export class OptionReader {
     return this.#given[name] ?? undefined;
   }
 
+  /** The names of the options that were read so far. */
+  get names(): Iterable<string> {
+    return this.#read;
+  }
+
   /** Whether the option was read so far. */
   wasRead(name: string): boolean {
     return this.#read.has(name);

@@ -18,6 +18,7 @@ import {
   checkForwarded,
   clientCookie,
   koaSessionOptions,
+  unknownOptions,
 } from "./forwarded_options.ts";
 import { ONE_DAY } from "../api/store.ts";
 import { SessionStore } from "../stores/memory.ts";
@@ -74,7 +75,7 @@ export function resolveOptions(given: unknown): ResolvedOptions {
   const rolling = o.boolean("rolling") ?? false;
   const clientMaxAge = o.ms("clientMaxAge") ?? ONE_YEAR;
   const makeId = genid ?? (() => prefix + generateUid(SESSION_ID_LENGTH));
-  const own: Omit<ResolvedOptions, "native" | "clientCookie"> = {
+  const own: Omit<ResolvedOptions, "unknown" | "native" | "clientCookie"> = {
     key,
     clientKey,
     randomKey: o.get("key") === undefined,
@@ -109,9 +110,10 @@ export function resolveOptions(given: unknown): ResolvedOptions {
     schema: readSchema(o),
     onInvalid: o.oneOf("onInvalid", ["end", "throw"]) ?? "throw",
   };
-  // last: what is forwarded depends on which options were read
+  // last: what is unknown, and what is forwarded depends on which options were read
   return Object.freeze({
     ...own,
+    unknown: unknownOptions(o),
     native: koaSessionOptions(o, {
       key,
       maxAge,
