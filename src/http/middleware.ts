@@ -114,6 +114,7 @@ export class HttpMiddleware {
   ): Promise<void> {
     this.ran = true;
     if (this.#closed || ctx[STATE]) return await next();
+    this.#cookies.attach(ctx);
     const received = this.#ids.ofRequest(ctx);
     const binding = this.#bindings.forRequest(
       received.sid,
@@ -137,7 +138,11 @@ export class HttpMiddleware {
     if (bound.sid !== received.sid) {
       this.#cookies.replaceSession(ctx, bound.sid!, bound.record!);
     }
-    if (clientId !== received.clientId || this.#options.clientAlwaysRoll) {
+    if (bound.record) this.#cookies.renewSession(ctx, bound.record);
+    if (
+      clientId !== received.clientId || received.renewClient ||
+      this.#options.clientAlwaysRoll
+    ) {
       this.#cookies.sendClient(ctx, clientId);
     }
     let failure: { readonly error: unknown } | undefined;

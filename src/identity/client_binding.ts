@@ -120,7 +120,7 @@ export class ClientBindings {
     // a forged client cookie with the right id has no effect: no signature has to be verified
     if (
       record.settled && settledOn !== undefined &&
-      settledOn === client.unverified
+      client.presents(settledOn)
     ) {
       return this.#bound(sid, record, settledOn);
     }

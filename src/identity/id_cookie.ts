@@ -19,10 +19,28 @@ export interface GenuineCookie {
   readonly id: string;
   /** Made with the first key; `undefined` where cookies are not signed, or an older key signed it. */
   readonly signature: string | undefined;
+  /** Whether an older key signed it: the cookie has to be sent again, with a signature of the first key. */
+  readonly outdated?: boolean;
 }
 
-/** A context with cookies. */
-export type CookieBearer = Pick<KoaContext, "app" | "req" | "cookies">;
+/** A request, and the application whose keys signed its cookies. */
+export type CookieBearer = Pick<KoaContext, "app" | "req">;
+
+/** The members of a Keygrip: keys with their own algorithm. */
+interface KeyRing {
+  sign(text: string): string;
+  /** The position of the key that made the signature, or a negative number. */
+  index(text: string, signature: string): number;
+}
+
+/**
+ * How many cookies of one name are examined. Each value may belong to each
+ * signature, so a header full of them would cost the square of their number.
+ */
+const MAX_DUPLICATES = 4;
+
+/** The length of a SHA-1 digest in base64url. */
+const SHA1_LENGTH = 27;
 
 /** One cookie that holds an id. */
 export class IdCookie {
@@ -42,28 +60,51 @@ export class IdCookie {
     this.#signature = pattern(`${name}.sig`);
   }
 
+  /** Whether a cookie with this id was received; its signature may be invalid. */
+  presents(req: KoaContext["req"], id: string): boolean {
+    const header = req.headers.cookie;
+    if (!header) return false;
+    return first(header, this.#value) === id ||
+      all(header, this.#value).includes(id);
+  }
+
   /** The received value, whether its signature is valid or not. */
   unverified(req: KoaContext["req"]): string | undefined {
     const header = req.headers.cookie;
-    return header && found(header, this.#value);
+    return header && first(header, this.#value);
   }
 
-  /** The received id, if its signature is valid. It is a copy: a slice would keep the whole header alive. */
-  read(ctx: CookieBearer): GenuineCookie | undefined {
-    const header = ctx.req.headers.cookie;
-    const value = header && found(header, this.#value);
-    if (!value) return undefined;
-    const signature = this.#signed ? found(header, this.#signature) : undefined;
-    const { keys } = ctx.app;
-    if (signature !== undefined && keys !== undefined) {
-      const genuine = this.#verify(value, signature, keys);
-      if (genuine) return genuine;
+  /**
+   * The received id, if its signature is valid. It is a copy: a slice would
+   * keep the whole header alive.
+   *
+   * Another host of the domain can set a cookie of the same name, which
+   * browsers send as well, and before this one if its path is longer. Of
+   * several cookies the first one with a valid signature counts.
+   */
+  read({ app, req }: CookieBearer): GenuineCookie | undefined {
+    const header = req.headers.cookie;
+    const value = header && first(header, this.#value);
+    if (!header || value === undefined) return undefined;
+    if (!this.#signed) return unsigned(value || all(header, this.#value)[0]);
+    const signature = first(header, this.#signature);
+    const { keys } = app;
+    if (signature === undefined || !keys) return undefined;
+    return this.#verify(value, signature, keys) ?? this.#search(header, keys);
+  }
+
+  /** Tries every received value with every received signature. */
+  #search(header: string, keys: unknown): GenuineCookie | undefined {
+    const values = all(header, this.#value);
+    const signatures = all(header, this.#signature);
+    for (const value of values) {
+      for (const signature of signatures) {
+        const genuine = this.#verify(value, signature, keys) ??
+          this.#verifyOutdated(value, signature, keys);
+        if (genuine) return genuine;
+      }
     }
-    // an older key, or a forgery: Koa renews the signature, or removes it
-    const id = ctx.cookies.get(this.#name, { signed: this.#signed });
-    return isPlausibleId(id)
-      ? { id: flat(id), signature: undefined }
-      : undefined;
+    return undefined;
   }
 
   /** Accepts signatures of the first key only; a forgery is not cached. */
@@ -80,18 +121,36 @@ export class IdCookie {
     }
     const cached = this.#verified.get(value, signature);
     if (cached && equal(signature, cached.signature)) return cached;
+    if (Array.isArray(keys) && signature.length !== SHA1_LENGTH) {
+      return undefined;
+    }
     const text = `${this.#name}=${value}`;
     // as Koa signs: with the first key, or with the Keygrip that it was given
     const expected = Array.isArray(keys)
-      ? createHmac("sha1", this.#key as KeyObject).update(text)
-        .digest("base64url")
-      : (keys as { sign(text: string): string }).sign(text);
+      ? sign(text, this.#key)
+      : (keys as KeyRing).sign(text);
     if (!equal(signature, expected)) return undefined;
     if (!isPlausibleId(value)) return undefined;
     const genuine = { id: flat(value), signature: expected };
     // a Keygrip, or a binary key, may change in place
     if (typeof secret === "string") this.#verified.add(genuine);
     return genuine;
+  }
+
+  /** Accepts signatures of the other keys. */
+  #verifyOutdated(
+    value: string,
+    signature: string,
+    keys: unknown,
+  ): GenuineCookie | undefined {
+    if (!isPlausibleId(value)) return undefined;
+    const text = `${this.#name}=${value}`;
+    const genuine = Array.isArray(keys)
+      ? keys.some((key, i) => i > 0 && key && equal(signature, sign(text, key)))
+      : (keys as KeyRing).index(text, signature) >= 0;
+    return genuine
+      ? { id: flat(value), signature: undefined, outdated: true }
+      : undefined;
   }
 
   /**
@@ -153,9 +212,35 @@ function pattern(name: string): RegExp {
   return new RegExp(`(?:^|;) *${literal}=([^;]*)`);
 }
 
-function found(header: string, pattern: RegExp): string | undefined {
+/** The value of the first cookie of the pattern's name. */
+function first(header: string, pattern: RegExp): string | undefined {
   const value = pattern.exec(header)?.[1];
-  return value?.[0] === '"' ? value.slice(1, -1) : value;
+  return value === undefined ? undefined : unquoted(value);
+}
+
+/** The values of the first cookies of the pattern's name, without empty ones. */
+function all(header: string, pattern: RegExp): string[] {
+  const values: string[] = [];
+  for (const match of header.matchAll(new RegExp(pattern, "g"))) {
+    const value = unquoted(match[1]!);
+    if (value) values.push(value);
+    if (values.length === MAX_DUPLICATES) break;
+  }
+  return values;
+}
+
+function unquoted(value: string): string {
+  return value[0] === '"' ? value.slice(1, -1) : value;
+}
+
+function unsigned(value: string | undefined): GenuineCookie | undefined {
+  return isPlausibleId(value)
+    ? { id: flat(value), signature: undefined }
+    : undefined;
+}
+
+function sign(text: string, key: unknown): string {
+  return createHmac("sha1", key as KeyObject).update(text).digest("base64url");
 }
 
 /** A text key prepared once for many uses; a binary key may change in place. */

@@ -19,12 +19,22 @@ export interface RequestIds {
   readonly clientId: string | undefined;
   readonly sessionCookie: GenuineCookie | undefined;
   readonly clientCookie: GenuineCookie | undefined;
+  /** Whether an older key signed the session cookie: `SessionCookies.renewSession` sends it again. */
+  readonly renewSession: boolean;
+  /** Whether an older key signed the client cookie. */
+  readonly renewClient: boolean;
 }
 
 /** The client id that a handshake claims. */
 export interface ClientClaim {
   /** As received, whether its signature is valid or not. */
   readonly unverified: string | undefined;
+  /**
+   * Whether a cookie with this id was received, whether its signature is valid
+   * or not. It may be one of several: a cookie that another host of the domain
+   * has set can precede it in every request.
+   */
+  presents(clientId: string): boolean;
   /** The id if its signature is valid; verified when this is called. */
   verified(): string | undefined;
 }
@@ -38,7 +48,11 @@ export interface HandshakeIds {
 /** The ids of a handshake with cookies that do not count. */
 export const NO_IDS: HandshakeIds = {
   sid: undefined,
-  client: { unverified: undefined, verified: () => undefined },
+  client: {
+    unverified: undefined,
+    presents: () => false,
+    verified: () => undefined,
+  },
 };
 
 /** Reads ids, over HTTP and in handshakes alike. */
@@ -71,24 +85,27 @@ export class IncomingIds {
       clientId: clientCookie?.id,
       sessionCookie,
       clientCookie,
+      renewSession: sessionCookie?.outdated === true,
+      renewClient: clientCookie?.outdated === true,
     };
   }
 
   /**
    * The ids of a handshake.
    *
-   * @param contextOf makes its Koa context; in most cases it is not called
+   * @param contextOf makes its Koa context; called only for the option `externalKey`
    */
   ofHandshake(
     req: KoaContext["req"],
     contextOf: () => KoaContext,
   ): HandshakeIds {
-    const bearer = new HandshakeCookies(this.#app, req, contextOf);
+    const bearer: CookieBearer = { app: this.#app, req };
     const sid = this.#externalKey
       ? this.#externalKey.get(contextOf() as never)
       : this.sessionCookie.read(bearer)?.id;
     const client = {
       unverified: this.clientCookie.unverified(req),
+      presents: (clientId: string) => this.clientCookie.presents(req, clientId),
       verified: () => this.clientCookie.read(bearer)?.id,
     };
     return { sid: plausible(sid), client };
@@ -97,21 +114,4 @@ export class IncomingIds {
 
 function plausible(id: unknown): string | undefined {
   return isPlausibleId(id) ? id : undefined;
-}
-
-/** The cookies of a handshake; the Koa context behind them is made only for an older key or a forgery. */
-class HandshakeCookies implements CookieBearer {
-  readonly #contextOf: () => KoaContext;
-
-  constructor(
-    readonly app: KoaApplication,
-    readonly req: KoaContext["req"],
-    contextOf: () => KoaContext,
-  ) {
-    this.#contextOf = contextOf;
-  }
-
-  get cookies(): KoaContext["cookies"] {
-    return this.#contextOf().cookies;
-  }
 }
