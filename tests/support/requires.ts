@@ -21,6 +21,16 @@ export function redisServerPath(): string | undefined {
   return process.env.REDIS_SERVER_PATH || onPath(["redis-server"]);
 }
 
+/** The path of Apache: `APACHE_PATH`, else the one on `PATH`, where Debian calls it apache2. */
+export function apachePath(): string | undefined {
+  return process.env.APACHE_PATH || onPath(["apache2"], ["/usr/sbin"]);
+}
+
+/** The path of nginx: `NGINX_PATH`, else the one on `PATH`. */
+export function nginxPath(): string | undefined {
+  return process.env.NGINX_PATH || onPath(["nginx"], ["/usr/sbin"]);
+}
+
 /**
  * A test that needs a program. Where it is missing, the test is skipped with a notice, and fails with `CI=true`, where nothing may be skipped.
  *
@@ -47,8 +57,13 @@ export function itNeeds(
   }
 }
 
-function onPath(names: readonly string[]): string | undefined {
-  const dirs = (process.env.PATH ?? "").split(delimiter).filter(Boolean);
+/** @param more directories of servers, which the `PATH` of users leaves out */
+function onPath(
+  names: readonly string[],
+  more: readonly string[] = [],
+): string | undefined {
+  const dirs = [...(process.env.PATH ?? "").split(delimiter), ...more]
+    .filter(Boolean);
   for (const name of names) {
     const path = dirs.map((dir) => join(dir, name)).find(isExecutable);
     if (path) return path;
