@@ -19,11 +19,11 @@ import { SessionLifecycle } from "../lifecycle/lifecycle.ts";
 import { Reconciler } from "../lifecycle/reconciler.ts";
 import { UserFacts } from "../lifecycle/user_facts.ts";
 import { handshakeContext } from "../sockets/handshake_context.ts";
+import { allowsCorsCredentials } from "../sockets/engine_io.ts";
 import { OriginGate } from "../sockets/origin.ts";
 import { SessionRooms } from "../sockets/rooms.ts";
 import { SocketExtension } from "../sockets/socket_extension.ts";
 import {
-  allowsCorsCredentials,
   hasClusterAdapter,
   hasConnectionRecovery,
   httpServerOf,

@@ -21,7 +21,8 @@ import type { Awaitable } from "../api/store.ts";
 import { HANDSHAKE } from "../base/tracing.ts";
 import type { Socket } from "socket.io";
 import type { OriginGate } from "./origin.ts";
-import { engineOfSocket, type Middleware } from "./socket_io.ts";
+import { engineOfSocket } from "./engine_io.ts";
+import type { Middleware } from "./socket_io.ts";
 
 /** What handshakes need. */
 export interface HandshakeDeps {

@@ -6,33 +6,33 @@
  * @module
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
-import type { KoaApplication, KoaContext } from "../api/koa.ts";
+import type { KoaApplication } from "../api/koa.ts";
 import type { OriginOption } from "../api/options.ts";
+import type { Awaitable } from "../api/store.ts";
 import type { Server } from "socket.io";
+import { corsHeaders } from "./cors_headers.ts";
+import { OriginRules, type Verdict } from "./origin_rules.ts";
+import { type Refusal, warnOfRefusal } from "./origin_warning.ts";
 import {
+  addEngineMiddleware,
   type AllowRequest,
   type EngineServer,
+  hasRequest,
+  interceptLaterRequests,
+  openingRequest,
   watchEngines,
-} from "./socket_io.ts";
-
-/** `"guest"`: admitted, but its cookies are ignored. */
-type Verdict = "session" | "guest" | "refused";
-
-/** The options of the npm package `cors` that concern origins. */
-interface CorsPolicy {
-  readonly origin?: unknown;
-  readonly credentials?: boolean;
-}
+} from "./engine_io.ts";
 
 const REFUSAL = "Origin not allowed";
+const NO_REQUEST =
+  "Cannot open the session as the handshake must have a request: received one without, as over WebTransport";
 
 /** Checks the origin of every handshake, on every transport, before any session is read. */
 export class OriginGate {
-  readonly #app: KoaApplication;
-  readonly #option: OriginOption;
-  readonly #makeResponse: (req: IncomingMessage) => ServerResponse;
-  readonly #judged = new WeakSet<IncomingMessage>();
-  readonly #guests = new WeakSet<IncomingMessage>();
+  readonly #rules: OriginRules;
+  readonly #verdicts = new WeakMap<IncomingMessage, Verdict>();
+  /** The origin that a connection has shown, by its first request, which had none. */
+  readonly #settled = new WeakMap<IncomingMessage, string>();
   readonly #guarded = new WeakSet<EngineServer>();
   readonly #undo: (() => void)[] = [];
   readonly #onEngine: () => void;
@@ -46,9 +46,7 @@ export class OriginGate {
     onEngine: () => void,
   ) {
     this.#onEngine = onEngine;
-    this.#app = app;
-    this.#option = option;
-    this.#makeResponse = makeResponse;
+    this.#rules = new OriginRules(app, option, makeResponse);
   }
 
   /** Guards the engine of `io`, and each one that it is bound to later. */
@@ -58,7 +56,7 @@ export class OriginGate {
 
   /** Whether the cookies of this request are ignored. */
   isGuest(req: IncomingMessage): boolean {
-    return this.#guests.has(req);
+    return !hasRequest(req) || this.#verdicts.get(req) === "guest";
   }
 
   /**
@@ -74,11 +72,14 @@ export class OriginGate {
     engine: EngineServer,
     req: IncomingMessage,
   ): Promise<void> | undefined {
-    if (this.#judged.has(req)) return undefined;
+    if (!hasRequest(req)) {
+      this.#warn({ req, host: undefined });
+      return Promise.reject(refused(NO_REQUEST));
+    }
+    if (this.#verdicts.has(req)) return undefined;
     this.#guard(engine);
-    return this.#decide(req, engine.opts.cors, (allowed) => {
-      if (allowed) return;
-      throw Object.assign(new Error(REFUSAL), { code: "SESSION_HANDSHAKE" });
+    return this.#allows(req, engine.opts.cors).then((allowed) => {
+      if (!allowed) throw refused(REFUSAL);
     });
   }
 
@@ -89,20 +90,29 @@ export class OriginGate {
   #guard(engine: EngineServer): void {
     if (this.#guarded.has(engine)) return;
     this.#guarded.add(engine);
-    const { opts } = engine;
+    this.#guardHandshakes(engine);
+    this.#undo.push(
+      interceptLaterRequests(
+        engine,
+        REFUSAL,
+        (first, req) => this.#continues(engine, first, req),
+      ),
+    );
+    if (this.#rules.namesOrigins && !engine.opts.cors) {
+      const cors = corsHeaders((req) => this.#mayRead(engine, req));
+      this.#undo.push(addEngineMiddleware(engine, cors));
+    }
+    this.#onEngine();
+  }
+
+  #guardHandshakes({ opts }: EngineServer): void {
     const original = opts.allowRequest;
     const guarded: AllowRequest = (req, fn) => {
-      this.#decide(
-        req,
-        opts.cors,
-        (allowed) =>
-          allowed
-            ? askApplication(original, opts, req, fn)
-            : fn(REFUSAL, false),
+      this.#allows(req, opts.cors).then((allowed) =>
+        allowed ? askApplication(original, opts, req, fn) : fn(REFUSAL, false)
       ).catch(() => fn(REFUSAL, false));
     };
     opts.allowRequest = guarded;
-    this.#onEngine();
     this.#undo.push(() => {
       if (opts.allowRequest !== guarded) return;
       if (original) opts.allowRequest = original;
@@ -110,75 +120,83 @@ export class OriginGate {
     });
   }
 
-  /** Judges a request and records the verdict; calls `next` in the same microtask. */
-  #decide<T>(
-    req: IncomingMessage,
-    cors: unknown,
-    next: (allowed: boolean) => T | Promise<T>,
-  ): Promise<T> {
-    return this.#judge(req, cors).catch((): Verdict => "refused").then(
-      (verdict) => {
-        if (verdict === "refused") {
-          this.#warn();
-          return next(false);
-        }
-        if (verdict === "guest") this.#guests.add(req);
-        this.#judged.add(req);
-        return next(true);
-      },
-    );
+  /** Judges a handshake; warns of the first one that is refused. */
+  async #allows(req: IncomingMessage, cors: unknown): Promise<boolean> {
+    const verdict = await this.#judge(req, cors);
+    if (verdict === "refused") this.#warnOf(req);
+    return verdict !== "refused";
   }
 
+  /** Judges a request by itself, once. What fails refuses. */
   async #judge(req: IncomingMessage, cors: unknown): Promise<Verdict> {
-    const origin = req.headers.origin;
-    // only browsers send an origin, and only pages in a browser have to be checked
-    if (origin === undefined) return "session";
-    const option = this.#option;
-    if (option === "any") return "session";
-    if (option === "same") return this.#same(origin, req);
-    if (option === "cors") {
-      if (this.#same(origin, req) === "session") return "session";
-      return cors ? await corsVerdict(cors, origin, req) : "refused";
-    }
-    if (option instanceof RegExp) return allow(matchesWhole(option, origin));
-    if (typeof option === "function") return allow(await option(origin, req));
-    return allow(option.includes(origin));
+    const known = this.#verdicts.get(req);
+    if (known) return known;
+    const verdict = await this.#rules.judge(req, cors)
+      .catch((): Verdict => "refused");
+    this.#verdicts.set(req, verdict);
+    return verdict;
   }
 
-  #same(origin: string, req: IncomingMessage): Verdict {
-    if (req.headers["sec-fetch-site"] === "same-origin") return "session";
-    const from = URL.canParse(origin) ? new URL(origin) : undefined;
-    if (!from || from.origin !== origin.toLowerCase()) return "refused";
-    const ctx = this.#app.createContext(req, this.#makeResponse(req)) as
-      & KoaContext
-      & { protocol: string; secure: boolean };
-    const here = `${from.protocol}//${ctx.host}`;
-    if (!URL.canParse(here) || new URL(here).host !== from.host) {
-      return "refused";
-    }
-    const forwarded = this.#app.proxy && req.headers["x-forwarded-proto"];
-    // without TLS here, a proxy in front may have terminated it: the scheme is uncertain
-    const schemeIsCertain = ctx.secure || Boolean(forwarded);
-    return allow(!schemeIsCertain || from.protocol === `${ctx.protocol}:`);
+  /** Holds a later request of a connection to the origin of the first one. */
+  #continues(
+    { opts }: EngineServer,
+    first: IncomingMessage | undefined,
+    req: IncomingMessage,
+  ): Awaitable<boolean> {
+    // the application may have removed the first request
+    if (!hasRequest(first)) return this.#allows(req, opts.cors);
+    const settled = this.#settled.get(first);
+    const answer = this.#rules.continues(first, settled, req, opts.cors);
+    if (typeof answer === "boolean") return this.#heed(answer, first, req);
+    return answer.catch(() => false)
+      .then((answer) => this.#heed(answer, first, req));
   }
 
-  #warn(): void {
+  #heed(allowed: boolean, first: IncomingMessage, req: IncomingMessage) {
+    const { origin } = req.headers;
+    const settles = origin !== undefined && first.headers.origin === undefined;
+    // two requests at once may have settled different origins
+    const settled = this.#settled.get(first) ?? origin;
+    if (!allowed || (settles && settled !== origin)) {
+      this.#warnOf(req, first);
+      return false;
+    }
+    if (settles) this.#settled.set(first, origin);
+    return true;
+  }
+
+  /** Whether a page of the request's origin may read the answer. */
+  async #mayRead(engine: EngineServer, req: IncomingMessage): Promise<boolean> {
+    const first = openingRequest(engine, req);
+    if (first && first.headers.origin === req.headers.origin) {
+      return this.#verdicts.get(first) === "session";
+    }
+    const verdict = await this.#judge(req, undefined);
+    // a browser sends nothing else after a preflight request without the headers
+    if (verdict === "refused" && req.method === "OPTIONS") this.#warnOf(req);
+    return verdict === "session";
+  }
+
+  #warnOf(req: IncomingMessage, first?: IncomingMessage): void {
+    if (this.#warned) return;
+    let host: string | undefined;
+    try {
+      host = this.#rules.hostOf(req);
+    } catch {
+      // the request is not one of HTTP
+    }
+    this.#warn({ req, first, host });
+  }
+
+  #warn(refusal: Refusal): void {
     if (this.#warned) return;
     this.#warned = true;
-    console.warn(
-      "[koa-io-session] A socket from a foreign origin was refused. Name who may open one in the option `origin`, or in the `cors` policy of Socket.IO.",
-    );
+    warnOfRefusal(refusal);
   }
 }
 
-function allow(allowed: boolean): Verdict {
-  return allowed === true ? "session" : "refused";
-}
-
-/** The whole origin must match: a match of a part of it proves nothing. */
-function matchesWhole(pattern: RegExp, origin: string): boolean {
-  const flags = pattern.flags.replace(/[gy]/g, "");
-  return new RegExp(`^(?:${pattern.source})$`, flags).test(origin);
+function refused(message: string): Error {
+  return Object.assign(new Error(message), { code: "SESSION_HANDSHAKE" });
 }
 
 /** Calls the application's own check, which may be async although it takes a callback. */
@@ -198,47 +216,5 @@ function askApplication(
       },
     ]);
     Promise.resolve(answer).catch(reject);
-  });
-}
-
-/** The verdict of the npm package `cors` on this origin. */
-async function corsVerdict(
-  cors: unknown,
-  origin: string,
-  req: IncomingMessage,
-): Promise<Verdict> {
-  const policy =
-    await (typeof cors === "function"
-      ? callbackResult<CorsPolicy>((fn) => cors(req, fn))
-      : cors as CorsPolicy);
-  let allowed: unknown = policy?.origin === undefined ? "*" : policy.origin;
-  if (typeof allowed === "function") {
-    const decide = allowed;
-    allowed = await callbackResult((fn) => decide(origin, fn));
-  }
-  if (!allowed) return "refused";
-  const any = allowed === "*" || allowed === true;
-  if (any) return policy?.credentials ? "session" : "guest";
-  return allow(isAllowed(origin, allowed));
-}
-
-function isAllowed(origin: string, allowed: unknown): boolean {
-  if (Array.isArray(allowed)) {
-    return allowed.some((one) => isAllowed(origin, one));
-  }
-  if (allowed instanceof RegExp) {
-    allowed.lastIndex = 0;
-    return allowed.test(origin);
-  }
-  return typeof allowed === "string" ? origin === allowed : Boolean(allowed);
-}
-
-function callbackResult<T>(
-  call: (fn: (error: unknown, value?: T) => void) => unknown,
-): Promise<T | undefined> {
-  return new Promise((resolve, reject) => {
-    const done = (error: unknown, value?: T) =>
-      error ? reject(error) : resolve(value);
-    Promise.resolve(call(done)).catch(reject);
   });
 }

@@ -1,13 +1,12 @@
 /**
  * Everything that the bridge relies on in Socket.IO beyond its public types.
  * To be checked again at each release of Socket.IO, Engine.IO and their
- * adapters; last checked with socket.io 4.8.4, engine.io 6.6.12 and
- * socket.io-adapter 2.5.8.
+ * adapters; last checked with socket.io 4.8.4 and socket.io-adapter 2.5.8.
+ * What concerns Engine.IO is in `engine_io.ts`.
  *
  * @module
  */
 import { EventEmitter } from "node:events";
-import type { IncomingMessage } from "node:http";
 import type { Namespace, Server, Socket } from "socket.io";
 
 /** A middleware of a namespace: public as the argument of `use`, without a name. */
@@ -15,21 +14,6 @@ export type Middleware = (
   socket: Socket,
   next: (error?: Error) => void,
 ) => void;
-
-/** The option `allowRequest` of Engine.IO; it may return a promise although it takes a callback. */
-export type AllowRequest = (
-  req: IncomingMessage,
-  fn: (err: string | null | undefined, success: boolean) => void,
-) => unknown;
-
-/**
- * An Engine.IO server. `opts` is public and holds the options that `attach`
- * was given as well. `allowRequest` is read at each handshake, so that it may
- * be replaced at any time; `cors` is what the npm package `cors` takes.
- */
-export interface EngineServer {
-  readonly opts: { allowRequest?: AllowRequest; cors?: unknown };
-}
 
 /** What an adapter answers to `restoreSession`: the type `Session` of socket.io-adapter, in part. */
 export interface RestoredSocket {
@@ -71,45 +55,6 @@ export function hasConnectionRecovery(io: Server): boolean {
 /** `httpServer`: public, and typed as always there; `undefined` until `attach` or `listen`. */
 export function httpServerOf(io: Server): unknown {
   return (io as { httpServer?: unknown }).httpServer;
-}
-
-/** `engine`: public, and typed as always there; `undefined` until `attach`, `listen` or `bind`. */
-function engineOf(io: Server): EngineServer | undefined {
-  return (io as unknown as { engine?: EngineServer }).engine;
-}
-
-/** `engine.opts.cors`: whether the policy allows credentials; a function as policy counts as no. */
-export function allowsCorsCredentials(io: Server): boolean {
-  const cors = engineOf(io)?.opts?.cors as
-    | { readonly credentials?: boolean }
-    | undefined;
-  return cors?.credentials === true;
-}
-
-/** `conn.server`, private to Engine.IO's sockets: the engine that a socket came through. */
-export function engineOfSocket({ conn }: Socket): EngineServer {
-  return Reflect.get(conn, "server");
-}
-
-/**
- * Calls a listener with the engine that `io` has, and with each that it is
- * bound to later. `bind` is public; `attach`, `listen` and `attachApp` call it
- * as `this.bind`, so that a replacement sees every engine.
- *
- * @returns removes the replacement
- */
-export function watchEngines(
-  io: Server,
-  listener: (engine: EngineServer) => void,
-): () => void {
-  const engine = engineOf(io);
-  if (engine) listener(engine);
-  const { bind } = io;
-  Reflect.set(io, "bind", function (this: unknown, engine: EngineServer) {
-    listener(engine);
-    return Reflect.apply(bind, this, [engine]);
-  });
-  return () => void Reflect.deleteProperty(io, "bind");
 }
 
 /**

@@ -182,10 +182,18 @@ export class Browser {
   }
 
   /** The WebSocket upgrade of Engine.IO, by hand: `101` when the server takes it. */
-  async upgrade(headers: OutgoingHttpHeaders = {}): Promise<number> {
+  async upgrade(
+    headers: OutgoingHttpHeaders = {},
+    query: Record<string, string> = {},
+  ): Promise<number> {
     const cookie = this.jar.header(this.url);
+    const search = new URLSearchParams({
+      EIO: "4",
+      transport: "websocket",
+      ...query,
+    });
     const call = request(
-      `${this.url}/socket.io/?EIO=4&transport=websocket`,
+      `${this.url}/socket.io/?${search}`,
       {
         agent: false,
         headers: {
