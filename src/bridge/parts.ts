@@ -35,6 +35,7 @@ import { type OpenStore, openStore } from "../stores/open_store.ts";
 import { Transactions } from "../transaction/transactions.ts";
 import type { SetupReport } from "./doctor.ts";
 import { OrderCheck } from "./order_check.ts";
+import { refuseMounting } from "./preconditions.ts";
 
 /** The parts of one bridge. */
 export class BridgeParts {
@@ -49,6 +50,7 @@ export class BridgeParts {
   readonly #orderCheck: OrderCheck;
   readonly #userFacts: UserFacts;
   readonly #origin: OriginGate;
+  readonly #allowMounting: () => void;
   readonly #sockets: SocketSessions;
   readonly #seen: SeenSessions | undefined;
   readonly #views: ViewPublisher | undefined;
@@ -92,6 +94,7 @@ export class BridgeParts {
       options.valid && new SessionValidity(options.valid),
     );
     const ids = new IncomingIds(app, options);
+    this.#allowMounting = refuseMounting(app);
     this.http = new HttpMiddleware(app, options, transactions, bindings, ids);
     this.#orderCheck = new OrderCheck(this.http);
     this.#userFacts = new UserFacts(options.user !== undefined);
@@ -169,6 +172,7 @@ export class BridgeParts {
   close(): void {
     this.opened.unsubscribe();
     this.#seen?.close();
+    this.#allowMounting();
     this.http.close();
     this.#sockets.close();
     this.#origin.close();

@@ -8,6 +8,7 @@ import { refuse } from "../base/arguments.ts";
 import { generateUid } from "../base/ids.ts";
 import type { KoaApplication } from "../api/koa.ts";
 import type { ResolvedOptions, UnknownOption } from "../api/options.ts";
+import { engineOf, isGuardable, NOT_GUARDABLE } from "../sockets/engine_io.ts";
 import { isSocketServer } from "../sockets/socket_io.ts";
 
 const bridgedApps = new WeakSet<object>();
@@ -31,6 +32,8 @@ export function assertBridgeable(
   if (!isSocketServer(io)) {
     refuse("bridge sessions", "io", "a Socket.IO server", io);
   }
+  const engine = engineOf(io);
+  if (engine && !isGuardable(engine)) throw new TypeError(NOT_GUARDABLE);
   if (bridgedApps.has(koa)) {
     throw new TypeError(
       "Cannot bridge sessions as app has a bridge already: one is enough",
@@ -58,6 +61,26 @@ export function markBridged(app: object, io: object): () => void {
   bridgedApps.add(app);
   bridgedServers.add(io);
   return () => void bridgedServers.delete(io);
+}
+
+/**
+ * Refuses requests of another application that this one is mounted in, by
+ * koa-mount for example. Their contexts are not made by this application, so
+ * that they lack `ctx.session`, or have the other application's.
+ *
+ * @returns lets all requests pass
+ */
+export function refuseMounting(app: KoaApplication): () => void {
+  let open = true;
+  app.use((ctx, next) => {
+    if (open && !Object.prototype.isPrototypeOf.call(app.context, ctx)) {
+      throw new TypeError(
+        "Cannot use the session as the application of the bridge must not be mounted in another application, as by koa-mount: call bridgeSession with the outermost one, whose session the mounted ones have too",
+      );
+    }
+    return next();
+  });
+  return () => void (open = false);
 }
 
 /**

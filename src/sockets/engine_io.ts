@@ -87,6 +87,10 @@ export function isGuardable(engine: unknown): engine is EngineServer {
     typeof candidate.use === "function" && candidate.opts !== undefined;
 }
 
+/** Why another engine is refused. */
+export const NOT_GUARDABLE =
+  "Cannot bridge sessions as io must be attached with an engine of Engine.IO: received another one, such as @socket.io/bun-engine, whose requests cannot be checked";
+
 /**
  * Whether there is a request to judge. A connection that begins over
  * WebTransport has none: `request` is `null` there.

@@ -19,6 +19,8 @@ import {
   type EngineServer,
   hasRequest,
   interceptLaterRequests,
+  isGuardable,
+  NOT_GUARDABLE,
   openingRequest,
   watchEngines,
 } from "./engine_io.ts";
@@ -89,6 +91,7 @@ export class OriginGate {
 
   #guard(engine: EngineServer): void {
     if (this.#guarded.has(engine)) return;
+    if (!isGuardable(engine)) throw new TypeError(NOT_GUARDABLE);
     this.#guarded.add(engine);
     this.#guardHandshakes(engine);
     this.#undo.push(
