@@ -159,7 +159,12 @@ export interface BridgeOptions<S extends object = SessionData> {
    * and at each login.
    */
   readonly meta?: ContextCallback<[], object> | null | undefined;
-  /** Which origins may open a socket with cookies. @default {"cors"} */
+  /**
+   * Which origins may open a socket with cookies. Those that it names get CORS
+   * headers where Socket.IO has no option `cors`.
+   *
+   * @default {"cors"}
+   */
   readonly origin?: OriginOption | null | undefined;
   /** How long to wait for a session, and to hold one, in ms. @default {5_000} */
   readonly lockTimeout?: number | null | undefined;
