@@ -38,7 +38,6 @@ import type { Transactions } from "./transaction/transactions.ts";
 import type { MissingResult, SessionView } from "./api/session_view.ts";
 import type { SocketServer } from "./api/session_socket.ts";
 import { refresh } from "./http/middleware.ts";
-import { clientRoom, sessionRoom, userRoom } from "./sockets/rooms.ts";
 
 /** A Socket.IO operator that emits to rooms. */
 export type Rooms = SocketIO.BroadcastOperator<
@@ -232,18 +231,19 @@ export class SessionBridge<S extends object = SessionData>
    */
   toSession(sessionId: string, nsp: string = "/"): Rooms {
     const hash = hashId(need("sessionId", sessionId));
-    return this.#to(sessionRoom(hash), nsp);
+    return this.#to(this.#parts.rooms.names.session(hash), nsp);
   }
 
   /** The sockets of a client, while it has a session. See {@linkcode SessionBridge.toSession}. */
   toClient(clientId: string, nsp: string = "/"): Rooms {
-    return this.#to(clientRoom(need("clientId", clientId)), nsp);
+    const { names } = this.#parts.rooms;
+    return this.#to(names.client(need("clientId", clientId)), nsp);
   }
 
   /** The sockets of all sessions of a user; needs the option `user`. See {@linkcode SessionBridge.toSession}. */
   toUser(user: string | number, nsp: string = "/"): Rooms {
     const id = this.#users.idOf("reach the sockets of a user", user);
-    return this.#to(userRoom(id), nsp);
+    return this.#to(this.#parts.rooms.names.user(id), nsp);
   }
 
   /**

@@ -21,6 +21,7 @@ import { UserFacts } from "../lifecycle/user_facts.ts";
 import { handshakeContext } from "../sockets/handshake_context.ts";
 import { allowsCorsCredentials } from "../sockets/engine_io.ts";
 import { OriginGate } from "../sockets/origin.ts";
+import { RoomNames } from "../sockets/room_names.ts";
 import { SessionRooms } from "../sockets/rooms.ts";
 import { SocketExtension } from "../sockets/socket_extension.ts";
 import {
@@ -104,13 +105,14 @@ export class BridgeParts {
       (req) => new ServerResponse(req),
       () => this.#orderCheck.watch(httpServerOf(io)),
     );
-    const rooms = new SessionRooms(registry);
+    const names = new RoomNames(app);
+    const rooms = new SessionRooms(registry, names, failed);
     const { view, expiringNotice } = options;
-    // recovery identifies the session of a socket by its stored rooms
+    // what is sent to a room while a socket is away is recovered by its persisted rooms
     if (view || hasConnectionRecovery(io)) rooms.enable();
     const common = { registry, transactions, failed };
     this.#views = view || expiringNotice !== undefined
-      ? new ViewPublisher(io, { ...common, view, expiringNotice })
+      ? new ViewPublisher(io, { ...common, names, view, expiringNotice })
       : undefined;
     this.#sockets = new SocketSessions(io, {
       ...common,

@@ -9,6 +9,7 @@ import { generateUid } from "../base/ids.ts";
 import type { KoaApplication } from "../api/koa.ts";
 import type { ResolvedOptions, UnknownOption } from "../api/options.ts";
 import { engineOf, isGuardable, NOT_GUARDABLE } from "../sockets/engine_io.ts";
+import { hasForeignKoaSession } from "../http/installation.ts";
 import { isSocketServer } from "../sockets/socket_io.ts";
 
 const bridgedApps = new WeakSet<object>();
@@ -45,7 +46,7 @@ export function assertBridgeable(
     );
   }
   // a second koa-session silently keeps the options of the first
-  if (Object.hasOwn(koa.context, "sessionOptions")) {
+  if (hasForeignKoaSession(koa)) {
     throw new TypeError(
       "Cannot bridge sessions as app has koa-session already: the bridge brings its own",
     );
@@ -55,13 +56,22 @@ export function assertBridgeable(
 /**
  * Marks an application and a server as bridged.
  *
- * @returns unmarks the server
+ * @returns unmarks them
  */
 export function markBridged(app: object, io: object): () => void {
   bridgedApps.add(app);
   bridgedServers.add(io);
-  return () => void bridgedServers.delete(io);
+  return () => {
+    bridgedApps.delete(app);
+    bridgedServers.delete(io);
+  };
 }
+
+/** The keys that a bridge gave to an application. */
+const ownKeys = new WeakMap<
+  object,
+  { readonly keys: unknown; readonly random: boolean }
+>();
 
 /**
  * Refuses requests of another application that this one is mounted in, by
@@ -92,8 +102,13 @@ export function ensureAppKeys(
   app: KoaApplication,
   { appKeys, signed, allowRndAppKeys }: ResolvedOptions,
 ): boolean {
+  const own = ownKeys.get(app);
+  // those of a closed bridge
+  const former = own !== undefined && own.keys === app.keys;
+  if (former && !appKeys) return own.random;
   // an empty list cannot sign
-  const given = Array.isArray(app.keys) ? app.keys.length > 0 : app.keys;
+  const given = !former &&
+    (Array.isArray(app.keys) ? app.keys.length > 0 : app.keys);
   if (given) {
     if (!appKeys) return false;
     throw new TypeError(
@@ -101,6 +116,7 @@ export function ensureAppKeys(
     );
   }
   app.keys = appKeys ? [...appKeys] : [generateUid(32), generateUid(32)];
+  ownKeys.set(app, { keys: app.keys, random: !appKeys });
   if (appKeys) return false;
   if (signed && !allowRndAppKeys) {
     console.warn(

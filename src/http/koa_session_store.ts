@@ -4,9 +4,9 @@
  *
  * @module
  */
-import createSession from "koa-session";
 import type { KoaApplication } from "../api/koa.ts";
 import type { ResolvedOptions } from "../api/options.ts";
+import { installKoaSession } from "./installation.ts";
 import {
   type Context,
   isLive,
@@ -86,7 +86,7 @@ export class KoaSessionStore {
     };
     const own = { store, externalKey, ...valid && { valid } };
     try {
-      return createSession({ ...this.#options.native, ...own } as never, app);
+      return installKoaSession(app, { ...this.#options.native, ...own });
     } catch (cause) {
       const { issues } = cause as {
         issues?: { path?: unknown[]; message?: string }[];

@@ -16,6 +16,7 @@ import type {
 } from "../api/koa.ts";
 import type { IncomingIds } from "../identity/incoming_ids.ts";
 import { type SessionCall, sessionCall } from "../transaction/session_call.ts";
+import { useInPlace } from "./installation.ts";
 import { type KoaSession, KoaSessionStore } from "./koa_session_store.ts";
 import type { ResolvedOptions } from "../api/options.ts";
 import {
@@ -58,7 +59,10 @@ export class HttpMiddleware {
     const koaSession = new KoaSessionStore(options, transactions, cookies)
       .middleware(app, bindings.validity?.checkOnce);
     this.#extend(app.context);
-    app.use((ctx, next) => this.#serve(ctx as Context, next, koaSession));
+    useInPlace(
+      app,
+      (ctx, next) => this.#serve(ctx as Context, next, koaSession),
+    );
   }
 
   /** Sends the client cookie with its full life. */

@@ -7,7 +7,8 @@
  */
 import type { Server } from "socket.io";
 import { END_REASONS, type EndReason } from "../api/events.ts";
-import { isClusterAdapter, onServerSideEvent } from "../sockets/socket_io.ts";
+import { isClusterAdapter } from "../sockets/adapter.ts";
+import { onServerSideEvent } from "../sockets/socket_io.ts";
 
 /** A change of a session, by the hash of its id. */
 export type ClusterMessage =

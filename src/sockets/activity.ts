@@ -11,7 +11,7 @@ import {
   SOCKET_STATE,
   type SocketExtension,
 } from "./socket_extension.ts";
-import { addAnyListener } from "./socket_io.ts";
+import { type EventHook, eventHook } from "./socket_io.ts";
 
 /** What the activity monitor needs. */
 export interface ActivityDeps {
@@ -25,26 +25,33 @@ export interface ActivityDeps {
 /** Touches the session of a client at the events of its sockets, at most once per `touchInterval`. */
 export class ActivityMonitor {
   readonly #deps: ActivityDeps;
-  /** Shared by all sockets: a closure for each would be kept as long as the socket. */
-  readonly #listener: () => void;
+  readonly #hook: EventHook;
+  #closed = false;
 
   constructor(deps: ActivityDeps) {
     this.#deps = deps;
-    const touch = (socket: BridgedSocket) => this.#touch(socket);
-    this.#listener = function (this: BridgedSocket) {
-      touch(this);
-    } as () => void;
+    this.#hook = eventHook((socket) => this.#touch(socket));
   }
 
   /** Monitors a socket from now on. */
   watch(socket: Socket): void {
-    if (this.#deps.touchInterval === false) return;
-    addAnyListener(socket, this.#listener);
+    if (this.#deps.touchInterval !== false) this.#hook.add(socket);
+  }
+
+  /** Stops monitoring a socket. */
+  release(socket: Socket): void {
+    this.#hook.remove(socket);
+  }
+
+  /** Ends all monitoring. */
+  close(): void {
+    this.#closed = true;
   }
 
   #touch(socket: BridgedSocket): void {
     const { touchInterval, transactions, extension, failed } = this.#deps;
     const client = socket[SOCKET_STATE]?.client;
+    if (this.#closed) return;
     const now = Date.now();
     if (!client || now - client.touched < (touchInterval as number)) return;
     client.touched = now;

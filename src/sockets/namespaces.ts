@@ -1,14 +1,21 @@
 /**
  * Hooks into every namespace of a Socket.IO server: those that exist, and
- * those that are created later.
+ * those that are created later. None is a listener, which an application could
+ * remove.
  *
  * @module
  */
 import type { Namespace, Server, Socket } from "socket.io";
+import { watchAdapter } from "./adapter.ts";
 import type { RecoveryGate } from "./recovery.ts";
+import type { SessionRooms } from "./rooms.ts";
+import type { SocketExtension } from "./socket_extension.ts";
 import {
+  beforeEvent,
+  closeTransport,
   type Middleware,
   namespacesOf,
+  onSocketGone,
   prependMiddleware,
 } from "./socket_io.ts";
 
@@ -18,8 +25,12 @@ export interface Hooks {
   readonly handshake: Middleware;
   /** Runs before the `connection` listeners of the application. */
   readonly onConnect: (socket: Socket) => void;
-  /** Is called with each adapter of a namespace. */
-  readonly onAdapter: (adapter: object) => void;
+  /** Runs once for each connected socket, before the `disconnect` listeners of the application. */
+  readonly onGone: (socket: Socket) => void;
+  /** Runs when the hooks are removed, for each socket that stays connected. */
+  readonly release: (socket: Socket) => void;
+  readonly extension: SocketExtension;
+  readonly rooms: SessionRooms;
   /** Guards each adapter of a namespace. */
   readonly recovery: RecoveryGate;
 }
@@ -29,35 +40,90 @@ export class NamespaceHooks {
   readonly #io: Server;
   readonly #hooks: Hooks;
   /** How to remove the hooks; keeps no namespace in memory, as an application may remove namespaces. */
-  readonly #removers = new WeakMap<Namespace, () => void>();
-  readonly #install = (namespace: Namespace): void => {
-    this.#removers.set(namespace, install(namespace, this.#hooks));
-  };
+  readonly #removers = new WeakMap<Namespace, readonly (() => void)[]>();
+  readonly #ignoreNamespaces: () => void;
+  #closed = false;
 
   constructor(io: Server, hooks: Hooks) {
     this.#io = io;
     this.#hooks = hooks;
     for (const namespace of namespacesOf(io)) this.#install(namespace);
-    io.on("new_namespace", this.#install);
+    this.#ignoreNamespaces = beforeEvent<Namespace>(
+      io.of("/"),
+      "new_namespace",
+      (namespace) => this.#install(namespace),
+    );
+    // the bridge is not complete yet
+    queueMicrotask(() => this.#adoptAll());
   }
 
   close(): void {
-    this.#io.off("new_namespace", this.#install);
+    this.#closed = true;
+    this.#ignoreNamespaces();
     for (const namespace of namespacesOf(this.#io)) {
-      this.#removers.get(namespace)?.();
+      for (const remove of this.#removers.get(namespace) ?? []) remove();
       this.#removers.delete(namespace);
+      for (const socket of namespace.sockets.values()) {
+        this.#hooks.release(socket);
+      }
     }
   }
-}
 
-function install(namespace: Namespace, hooks: Hooks): () => void {
-  const { handshake, onConnect, onAdapter, recovery } = hooks;
-  const removeMiddleware = prependMiddleware(namespace, handshake);
-  namespace.prependListener("connect", onConnect);
-  const removeGuard = recovery.guard(namespace, onAdapter);
-  return () => {
-    removeMiddleware();
-    namespace.off("connect", onConnect);
-    removeGuard();
-  };
+  #install(namespace: Namespace): void {
+    const { handshake, onGone, recovery, rooms } = this.#hooks;
+    this.#removers.set(
+      namespace,
+      [
+        prependMiddleware(namespace, handshake),
+        watchAdapter(namespace, (adapter) => {
+          const removers = [
+            rooms.attach(namespace, adapter),
+            recovery.guard(namespace, adapter),
+          ];
+          return () => removers.forEach((remove) => remove());
+        }),
+        onSocketGone(namespace, (socket) => {
+          onGone(socket);
+          rooms.forget(socket);
+        }),
+        beforeEvent<Socket>(namespace, "connect", (socket) => {
+          this.#connected(socket);
+        }),
+      ].reverse(),
+    );
+  }
+
+  #connected(socket: Socket): void {
+    const { extension, onConnect } = this.#hooks;
+    // its handshake began before there was this bridge
+    const early = !socket.recovered && !extension.extends(socket);
+    if (early) this.#adopt(socket);
+    else onConnect(socket);
+  }
+
+  #adoptAll(): void {
+    if (this.#closed) return;
+    for (const namespace of namespacesOf(this.#io)) {
+      for (const socket of [...namespace.sockets.values()]) {
+        if (!this.#hooks.extension.extends(socket)) this.#adopt(socket);
+      }
+    }
+  }
+
+  /**
+   * Gives a session to a socket that was there before the bridge, by the
+   * cookies of its handshake. Where that fails, its connection is closed, and
+   * the client reconnects with its present cookies.
+   */
+  #adopt(socket: Socket): void {
+    const { extension, handshake, onConnect, recovery } = this.#hooks;
+    // a guest until then
+    extension.extend(socket, undefined, undefined);
+    handshake(socket, (error) => {
+      if (this.#closed || !socket.connected) return;
+      if (!error) return onConnect(socket);
+      recovery.refuse(socket);
+      closeTransport(socket);
+    });
+  }
 }

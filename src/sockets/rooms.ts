@@ -1,22 +1,36 @@
 /**
  * The rooms of sockets in a session. Sockets are in them only from when they
  * can be used: by another process, a recovery or a broadcast to a session.
- * Before that they would only cost time and memory.
+ * Before that they would only cost time and memory. They are the bridge's own:
+ * the application neither lists, joins nor leaves them.
  *
  * @module
  */
-import type { Socket } from "socket.io";
+import type { Namespace, Socket } from "socket.io";
 import type { SessionRegistry, TrackedSession } from "../identity/registry.ts";
-import { isClusterAdapter } from "./socket_io.ts";
-import { flat, hashId } from "../base/ids.ts";
+import { isClusterAdapter } from "./adapter.ts";
+import { HiddenRooms } from "./hidden_rooms.ts";
+import type { RoomNames } from "./room_names.ts";
 
 /** Puts sockets into the rooms of their session, client and user, once rooms are enabled. */
 export class SessionRooms {
+  /** The names of the rooms. */
+  readonly names: RoomNames;
   readonly #registry: SessionRegistry;
+  readonly #failed: (error: unknown) => void;
+  readonly #rooms = new WeakMap<Namespace, HiddenRooms>();
   #enabled = false;
+  #warned = false;
 
-  constructor(registry: SessionRegistry) {
+  /** @param failed receives what listeners of an adapter's room events throw */
+  constructor(
+    registry: SessionRegistry,
+    names: RoomNames,
+    failed: (error: unknown) => void,
+  ) {
+    this.names = names;
     this.#registry = registry;
+    this.#failed = failed;
   }
 
   /** From now on every socket in a session is in its rooms. */
@@ -29,19 +43,26 @@ export class SessionRooms {
     }
   }
 
-  /** Enables rooms if an adapter reaches other processes, which may use them. */
-  enableFor(adapter: object): void {
+  /**
+   * Makes an adapter of a namespace deliver to the rooms. Enables them if it
+   * reaches other processes, which may use them.
+   *
+   * @returns ends it
+   */
+  attach(namespace: Namespace, adapter: object): () => void {
     if (!this.#enabled && isClusterAdapter(adapter)) this.enable();
+    return this.#of(namespace).attach(adapter, (room) => this.#refuse(room));
+  }
+
+  /** The bridge's rooms that a socket is in. */
+  of({ nsp, id }: Socket): readonly string[] {
+    return this.#of(nsp).of(id);
   }
 
   /** Puts sockets into all rooms of their session. */
   join(sockets: readonly Socket[], session: TrackedSession): void {
-    if (!this.#enabled) return;
-    for (const socket of sockets) {
-      join(socket, sessionRoom(session.hash));
-      join(socket, clientRoom(session.clientId));
-      if (session.user !== undefined) join(socket, userRoom(session.user));
-    }
+    if (!this.#enabled || sockets.length === 0) return;
+    this.#join(sockets, this.#all(session, session.clientId));
   }
 
   /**
@@ -54,18 +75,14 @@ export class SessionRooms {
     session: TrackedSession,
     clientId: string = session.clientId,
   ): void {
-    if (!this.#enabled) return;
-    for (const socket of sockets) {
-      leave(socket, sessionRoom(session.hash));
-      leave(socket, clientRoom(clientId));
-      if (session.user !== undefined) leave(socket, userRoom(session.user));
-    }
+    if (!this.#enabled || sockets.length === 0) return;
+    this.#leave(sockets, this.#all(session, clientId));
   }
 
   /** Takes sockets out of the room of their session's former id. */
   leaveSessionRoom(sockets: readonly Socket[], { hash }: TrackedSession): void {
     if (!this.#enabled) return;
-    for (const socket of sockets) leave(socket, sessionRoom(hash));
+    this.#leave(sockets, [this.names.session(hash)]);
   }
 
   /** Takes sockets from one user's room to another's. */
@@ -75,66 +92,46 @@ export class SessionRooms {
     now: string | undefined,
   ): void {
     if (!this.#enabled) return;
+    if (before !== undefined) this.#leave(sockets, [this.names.user(before)]);
+    if (now !== undefined) this.#join(sockets, [this.names.user(now)]);
+  }
+
+  /** A socket disconnected. */
+  forget({ nsp, id }: Socket): void {
+    this.#of(nsp).leaveAll(id);
+  }
+
+  #all({ hash, user }: TrackedSession, clientId: string): readonly string[] {
+    const { names } = this;
+    const all = [names.session(hash), names.client(clientId)];
+    return user === undefined ? all : [...all, names.user(user)];
+  }
+
+  #join(sockets: readonly Socket[], rooms: readonly string[]): void {
     for (const socket of sockets) {
-      if (before !== undefined) leave(socket, userRoom(before));
-      if (now !== undefined) join(socket, userRoom(now));
+      const { nsp, id } = socket;
+      // one that disconnected would never leave
+      if (nsp.sockets.get(id) === socket) this.#of(nsp).join(id, rooms);
     }
   }
-}
 
-function join(socket: Socket, room: string): void {
-  ignoreFailure(socket.join(room));
-}
-
-function leave(socket: Socket, room: string): void {
-  ignoreFailure(socket.leave(room));
-}
-
-/** An adapter may be asynchronous with rooms, and fail; no caller could receive the error. */
-function ignoreFailure(done: Promise<void> | void): void {
-  if (done instanceof Promise) done.catch(() => {});
-}
-
-const SESSION = "koa-io:session:";
-
-const CLIENT = "koa-io:client:";
-
-const USER = "koa-io:user:";
-
-/** The room of a session's sockets, by the hash of its id. */
-export function sessionRoom(hash: string): string {
-  return flat(SESSION + hash);
-}
-
-/** The room of a client's sockets, while it has a session. */
-export function clientRoom(clientId: string): string {
-  return flat(CLIENT + hashId(clientId));
-}
-
-/** The room of the sockets of a user's sessions. */
-export function userRoom(user: string): string {
-  return flat(USER + hashId(user));
-}
-
-/** The hash of the session that one of the rooms belongs to. */
-export function hashInRooms(rooms: Iterable<unknown>): string | undefined {
-  for (const room of rooms) {
-    if (typeof room === "string" && room.startsWith(SESSION)) {
-      return room.slice(SESSION.length);
-    }
+  #leave(sockets: readonly Socket[], rooms: readonly string[]): void {
+    for (const { nsp, id } of sockets) this.#of(nsp).leave(id, rooms);
   }
-  return undefined;
-}
 
-/** Whether no room belongs to another client or user. */
-export function belongTo(
-  rooms: Iterable<unknown>,
-  clientId: string,
-  user: string | undefined,
-): boolean {
-  const own = [clientRoom(clientId), user === undefined ? "" : userRoom(user)];
-  return [...rooms].every((room) =>
-    typeof room !== "string" || own.includes(room) ||
-    !(room.startsWith(CLIENT) || room.startsWith(USER))
-  );
+  #of(namespace: Namespace): HiddenRooms {
+    let rooms = this.#rooms.get(namespace);
+    if (!rooms) {
+      this.#rooms.set(namespace, rooms = new HiddenRooms(this.#failed));
+    }
+    return rooms;
+  }
+
+  #refuse(room: string): void {
+    if (this.#warned) return;
+    this.#warned = true;
+    console.warn(
+      `[koa-io-session] The application joined or left the room ${room}, which is the bridge's own: ignored, now and later. Names that begin with "koa-io:" are the bridge's; use a room of another name, or bridge.toSession, toClient and toUser.`,
+    );
+  }
 }

@@ -46,6 +46,12 @@ export class SocketExtension {
     }
   }
 
+  /** Whether a socket has the members: this extension's, not those of a bridge that was closed. */
+  extends(socket: Socket): boolean {
+    const [[name, member]] = this.#members as [[string, PropertyDescriptor]];
+    return Object.getOwnPropertyDescriptor(socket, name)?.get === member.get;
+  }
+
   /** The present session of a socket: before, during and after its connection. */
   sessionOf(socket: BridgedSocket): TrackedSession | undefined {
     const state = socket[SOCKET_STATE];

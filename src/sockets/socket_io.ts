@@ -1,13 +1,15 @@
 /**
- * Everything that the bridge relies on in Socket.IO beyond its public types.
- * To be checked again at each release of Socket.IO, Engine.IO and their
- * adapters; last checked with socket.io 4.8.4 and socket.io-adapter 2.5.8.
- * What concerns Engine.IO is in `engine_io.ts`.
+/**
+ * Everything that the bridge relies on in Socket.IO beyond its public types;
+ * `adapter.ts` has the same for adapters, `engine_io.ts` for Engine.IO. To be
+ * checked again at each release of Socket.IO; last checked with socket.io
+ * 4.8.4.
  *
  * @module
  */
-import { EventEmitter } from "node:events";
 import type { Namespace, Server, Socket } from "socket.io";
+import { override } from "../base/override.ts";
+import { isClusterAdapter } from "./adapter.ts";
 
 /** A middleware of a namespace: public as the argument of `use`, without a name. */
 export type Middleware = (
@@ -15,22 +17,6 @@ export type Middleware = (
   next: (error?: Error) => void,
 ) => void;
 
-/** What an adapter answers to `restoreSession`: the type `Session` of socket.io-adapter, in part. */
-export interface RestoredSocket {
-  readonly sid: string;
-  readonly pid: string;
-  readonly rooms: Iterable<unknown>;
-}
-
-type RestoreResult = Promise<RestoredSocket | null> | null;
-
-/**
- * `restoreSession` is public since 4.6; the base class of adapters returns
- * `null`. `sessions` is private to the adapter in memory: a map by private id.
- */
-interface RestoringAdapter {
-  restoreSession(pid: string, offset: string): RestoreResult;
-  readonly sessions?: { delete?(pid: string): unknown };
 }
 
 /** `_nsps`, marked private since 3.0: a map of the namespaces by name. */
@@ -77,70 +63,96 @@ export function prependMiddleware(
 }
 
 /**
- * Intercepts `restoreSession` of the adapter that a namespace has, and of each
- * that it is given. `adapter` is a public, writable property: `io.adapter(…)`
- * assigns a new one to each namespace.
+ * `emitReserved`, protected since 4.0: a namespace calls it on itself for
+ * `connect`, once a socket is connected, and the default namespace for
+ * `new_namespace`. A listener of the event could be removed, and would have to
+ * be the first.
  *
- * @param onAdapter is called with each adapter before it is used
- * @param onRestore decides what is restored, given the adapter's own answer
- * @returns removes the interception
+ * @param listener is called before the listeners of the event
+ * @returns removes it
  */
-export function interceptRestore(
+export function beforeEvent<T>(
   namespace: Namespace,
-  onAdapter: (adapter: object) => void,
-  onRestore: (answer: RestoreResult) => Promise<RestoredSocket | null>,
+  event: "connect" | "new_namespace",
+  listener: (argument: T) => void,
 ): () => void {
-  const intercept = <A extends object>(adapter: A): A => {
-    onAdapter(adapter);
-    replaceRestore(adapter, onRestore);
-    return adapter;
-  };
-  let adapter = intercept(namespace.adapter);
-  Object.defineProperty(namespace, "adapter", {
-    configurable: true,
-    enumerable: true,
-    get: () => adapter,
-    set: (next) => adapter = intercept(next),
-  });
-  return () => {
-    Reflect.deleteProperty(adapter, "restoreSession");
-    Object.defineProperty(namespace, "adapter", {
-      configurable: true,
-      enumerable: true,
-      writable: true,
-      value: adapter,
-    });
-  };
-}
-
-function replaceRestore(
-  adapter: object,
-  onRestore: (answer: RestoreResult) => Promise<RestoredSocket | null>,
-): void {
-  const restoring = adapter as RestoringAdapter;
-  const restore = restoring.restoreSession;
-  if (typeof restore !== "function") return;
-  Object.defineProperty(adapter, "restoreSession", {
-    configurable: true,
-    writable: true,
-    value: (pid: string, offset: string) => {
-      const answer = restore.call(adapter, pid, offset);
-      // the adapter in memory keeps the entry: a second request with this id would be restored too
-      restoring.sessions?.delete?.(pid);
-      return onRestore(answer);
+  return override(
+    namespace,
+    "emitReserved",
+    (emit: (...args: unknown[]) => unknown) => (...args) => {
+      if (args[0] === event) listener(args[1] as T);
+      return emit(...args);
     },
-  });
+  );
 }
 
 /**
- * `_anyListeners`, private to sockets since 3.0: the listeners of `onAny`, or
- * `undefined` before the first. The same as `socket.onAny`, with an array of
- * one: a push into an empty array allocates 17 slots.
+ * `sockets`, a public Map of the connected sockets of a namespace: a socket is
+ * deleted from it once, when it disconnects, before the listeners of
+ * `disconnect` and after its state was persisted for recovery.
+ *
+ * @returns removes the listener
  */
-export function addAnyListener(socket: Socket, listener: () => void): void {
-  const listening = socket as unknown as { _anyListeners?: unknown };
-  listening._anyListeners ??= [listener];
-  if (!socket.listenersAny().includes(listener)) socket.onAny(listener);
+export function onSocketGone(
+  { sockets }: Namespace,
+  listener: (socket: Socket) => void,
+): () => void {
+  return override(
+    sockets,
+    "delete",
+    (remove: (id: string) => boolean) => (id) => {
+      const socket = sockets.get(id);
+      const removed = remove(id);
+      if (socket) listener(socket);
+      return removed;
+    },
+  );
+}
+
+/** `onevent`, private to sockets since 1.0: a socket calls it on itself with each event that it receives. */
+interface Receiving {
+  onevent(packet: unknown): unknown;
+}
+
+/** A hook that runs at each event that a socket receives. */
+export interface EventHook {
+  add(socket: Socket): void;
+  remove(socket: Socket): void;
+}
+
+/**
+ * Makes a hook of sockets. Its function is shared by all of them: a closure for
+ * each would be kept as long as the socket.
+ */
+export function eventHook(listener: (socket: Socket) => void): EventHook {
+  const shared = function (this: Socket & Receiving, packet: unknown) {
+    listener(this);
+    return Object.getPrototypeOf(this).onevent.call(this, packet);
+  };
+  const set = (socket: Socket, value: unknown) =>
+    Object.defineProperty(socket, "onevent", {
+      configurable: true,
+      writable: true,
+      value,
+    });
+  return {
+    add(socket) {
+      const { onevent } = socket as unknown as Receiving;
+      if (onevent === shared) return;
+      if (!Object.hasOwn(socket, "onevent")) set(socket, shared);
+      // a middleware of the application has replaced it
+      else {
+        set(socket, (packet: unknown) => {
+          listener(socket);
+          return onevent.call(socket, packet);
+        });
+      }
+    },
+    remove(socket) {
+      const { onevent } = socket as unknown as Receiving;
+      if (onevent === shared) Reflect.deleteProperty(socket, "onevent");
+    },
+  };
 }
 
 /** `handshake.auth`: public, and typed as an object; it is what the client sent, `null` too. */
@@ -150,18 +162,23 @@ export function authOf({ handshake }: Socket, key: string): unknown {
 }
 
 /**
- * Listens to an event that other nodes send by `serverSideEmit`, public since
- * 4.1. The types of `Server` admit only events that its user declared.
+ * Receives an event that other nodes send by `serverSideEmit`, public since
+ * 4.1. Adapters hand it to `_onServerSideEmit`, private to namespaces since
+ * 4.1, which emits it; a listener could be removed.
  *
- * @returns removes the listener
+ * @returns stops it
  */
 export function onServerSideEvent(
   io: Server,
   event: string,
   listener: (message: unknown) => void,
 ): () => void {
-  io.on(event as never, listener as never);
-  return () => void io.off(event as never, listener as never);
+  return override(
+    io.of("/"),
+    "_onServerSideEmit",
+    (emit: (args: unknown[]) => unknown) => (args) =>
+      args[0] === event ? listener(args[1]) : emit(args),
+  );
 }
 
 /** Whether any namespace has an adapter that reaches other processes. */
@@ -170,19 +187,10 @@ export function hasClusterAdapter(io: Server): boolean {
 }
 
 /**
- * Whether an adapter reaches other processes. Those in memory inherit
- * `serverSideEmit` (since 4.1) and `serverCount` (since 4.5) from the base
- * class of adapters, which warns and counts one server; all others override
- * at least one of the two.
+ * `conn.close`, public: ends the connection of a socket at the transport, with
+ * the sockets of its other namespaces. A client reconnects afterwards, which it
+ * does not after `socket.disconnect()`.
  */
-export function isClusterAdapter(adapter: object): boolean {
-  let base = adapter;
-  for (
-    let next = Object.getPrototypeOf(adapter);
-    next && next !== EventEmitter.prototype && next !== Object.prototype;
-    next = Object.getPrototypeOf(next)
-  ) base = next;
-  return ["serverCount", "serverSideEmit"].some((method) =>
-    Reflect.get(adapter, method) !== Reflect.get(base, method)
-  );
+export function closeTransport({ conn }: Socket): void {
+  conn.close();
 }

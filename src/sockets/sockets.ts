@@ -50,7 +50,6 @@ export class SocketSessions {
   readonly #activity: ActivityMonitor;
   /** There only with the option `valid`. */
   readonly #admission: Admission | undefined;
-  readonly #onDisconnect: () => void;
   readonly #endPolicy: SessionEndPolicy;
 
   constructor(io: Server, deps: SocketDeps) {
@@ -64,16 +63,14 @@ export class SocketSessions {
         validity.check(deps.extension.contextOf(socket), record),
       deps.failed,
     );
-    this.#onDisconnect = disconnectListener(
-      deps.registry,
-      this.#admission,
-      (session) => deps.views?.onLeave(session),
-    );
     this.#recovery = new RecoveryGate(deps);
     this.#hooks = new NamespaceHooks(io, {
       handshake: handshakeMiddleware(deps),
       onConnect: (socket) => this.#connected(socket),
-      onAdapter: (adapter) => deps.rooms.enableFor(adapter),
+      onGone: (socket) => this.#disconnected(socket),
+      release: (socket) => this.#activity.release(socket),
+      extension: deps.extension,
+      rooms: deps.rooms,
       recovery: this.#recovery,
     });
   }
@@ -146,6 +143,7 @@ export class SocketSessions {
 
   close(): void {
     this.#hooks.close();
+    this.#activity.close();
     this.#endPolicy.close();
   }
 
@@ -158,7 +156,6 @@ export class SocketSessions {
     const { registry, rooms, extension } = this.#deps;
     const { clientId } = state;
     const session = extension.sessionOf(socket);
-    socket.on("disconnect", this.#onDisconnect);
     this.#activity.watch(socket);
     let suspended: readonly Socket[] = [];
     if (this.#admission) {
@@ -289,18 +286,14 @@ export class SocketSessions {
     client.session = undefined;
     this.#deps.rooms.leave(client.sockets, session, client.id);
   }
-}
 
-/** The listener is shared by all sockets: a closure for each would be kept as long as the socket. */
-function disconnectListener(
-  registry: SessionRegistry,
-  admission: Admission | undefined,
-  onLeave: (session: TrackedSession) => void,
-): () => void {
-  return function (this: BridgedSocket) {
-    const client = this[SOCKET_STATE]?.client;
-    if (!client) return admission?.forget(this);
-    registry.removeSocket(client, this);
-    if (client.session && client.sockets.length === 0) onLeave(client.session);
-  } as () => void;
+  #disconnected(socket: BridgedSocket): void {
+    const { registry, views } = this.#deps;
+    const client = socket[SOCKET_STATE]?.client;
+    if (!client) return this.#admission?.forget(socket);
+    registry.removeSocket(client, socket);
+    if (client.session && client.sockets.length === 0) {
+      views?.onLeave(client.session);
+    }
+  }
 }

@@ -12,12 +12,13 @@ import type { Transactions } from "../transaction/transactions.ts";
 import type { Server, Socket } from "socket.io";
 import { emitTo } from "./client_events.ts";
 import { hasClusterAdapter, namespacesOf } from "./socket_io.ts";
-import { sessionRoom } from "./rooms.ts";
+import type { RoomNames } from "./room_names.ts";
 
 /** What the publisher needs. */
 export interface ViewPublisherDeps {
   readonly registry: SessionRegistry;
   readonly transactions: Transactions;
+  readonly names: RoomNames;
   /** The option of this name. */
   readonly view: ((session: SessionData) => unknown) | undefined;
   /** The option of this name, in ms. */
@@ -110,7 +111,7 @@ export class ViewPublisher {
       if (session) {
         this.#counts.set(session, (this.#counts.get(session) ?? 0) + 1);
       }
-      const rooms = hashes.map(sessionRoom);
+      const rooms = hashes.map((hash) => this.#deps.names.session(hash));
       for (const namespace of namespacesOf(this.#io)) {
         emitTo(namespace.to(rooms), "session:view", value);
       }

@@ -7,6 +7,7 @@ import {
   assertStrictEquals,
 } from "@std/assert";
 import type { TestSession } from "../support/app.ts";
+import { BridgeRooms } from "../support/bridge_rooms.ts";
 import { codeOf } from "../support/errors.ts";
 import {
   type Scenario,
@@ -168,7 +169,7 @@ describe("onSessionEnd { disconnectAfter }", () => {
 });
 
 describe("rooms", () => {
-  const roomsOf = (scenario: Scenario, id: string) => [
+  const joinedBy = (scenario: Scenario, id: string) => [
     ...scenario.io.of("/").adapter.sids.get(id) ?? [],
   ];
 
@@ -203,11 +204,13 @@ describe("rooms", () => {
     const { client, server } = await connect();
     const id = client.id!;
     server.join("the app's");
+    const rooms = new BridgeRooms(scenario.io);
     // rooms are kept from the first call on that needs them
     scenario.bridge.toSession(sessionId);
-    assertGreaterOrEqual(roomsOf(scenario, id).length, 5);
+    assertEquals(rooms.of(server).length, 3);
     await scenario.bridge.destroy(sessionId);
-    assertEquals(roomsOf(scenario, id).sort(), [id, "the app's"].sort());
+    assertEquals(rooms.of(server), []);
+    assertEquals(joinedBy(scenario, id).sort(), [id, "the app's"].sort());
     scenario.bridge.toSession(sessionId).emit("secret");
     scenario.bridge.toClient(clientId).emit("secret");
     scenario.bridge.toUser("ada").emit("secret");
@@ -219,9 +222,13 @@ describe("rooms", () => {
   it("are left before a logout over HTTP is answered", async () => {
     await using scenario = await startScenario({ user });
     const { browser, connect } = await scenario.visit({ user: "ada" });
-    const { client } = await connect();
+    const { client, server } = await connect();
+    const rooms = new BridgeRooms(scenario.io);
+    scenario.bridge.toUser("ada");
+    assertEquals(rooms.of(server).length, 3);
     await browser.post("/logout");
-    assertEquals(roomsOf(scenario, client.id!), [client.id]);
+    assertEquals(rooms.of(server), []);
+    assertEquals(joinedBy(scenario, client.id!), [client.id]);
   });
 
   it("of a user are joined when a connected client logs in", async () => {

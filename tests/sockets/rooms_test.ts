@@ -2,15 +2,12 @@
 import { assertEquals } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
 import { serverSocketOf } from "../support/app.ts";
+import { BridgeRooms } from "../support/bridge_rooms.ts";
 import { connectedScenario } from "../support/connected_scenario.ts";
 import { clearingIntervals } from "../support/intervals.ts";
 import { routesAndEvents } from "../support/routes.ts";
 import { closeServers, startServer } from "../support/server.ts";
 import { collect, type Deferred, deferred, once } from "../support/wait.ts";
-
-/** How many of the bridge's rooms a socket is in. */
-const rooms = (socket: { rooms: Set<string> }) =>
-  [...socket.rooms].filter((room) => room.startsWith("koa-io:")).length;
 
 const byUser = { user: (session: { name?: string }) => session.name };
 
@@ -18,8 +15,11 @@ describe("rooms", () => {
   afterEach(closeServers);
 
   it("are not kept before their first use", async () => {
-    const { ada, socket } = await connectedScenario({ n: 1 });
-    assertEquals(rooms(socket), 0);
+    let rooms!: BridgeRooms;
+    const { ada, socket } = await connectedScenario({ n: 1 }, {}, {
+      prepare: ({ io }) => rooms = new BridgeRooms(io),
+    });
+    assertEquals(rooms.names(), []);
     await ada.post("/logout");
     assertEquals(socket.sessionId, undefined);
   });
@@ -27,6 +27,7 @@ describe("rooms", () => {
   it("contain all sockets from the first call that needs them", async () => {
     const stand = await connectedScenario({ name: "ada" }, byUser as never);
     const { bridge, sessionId, socket, ada, client } = stand;
+    const rooms = new BridgeRooms(stand.io);
     const second = await ada.connect();
     const { clientId } = socket;
     const news = [client, second].map((one) => collect(one, "news"));
@@ -38,7 +39,7 @@ describe("rooms", () => {
     stand.io.emit("last");
     await Promise.all(last);
     for (const heard of news) assertEquals(heard, [[1], [2], [3]]);
-    assertEquals(rooms(socket), 3);
+    assertEquals(rooms.of(socket).length, 3);
   });
 
   it("are reached by an operator that was made before the first socket connected", async () => {
@@ -115,23 +116,26 @@ describe("rooms", () => {
   });
 
   it("are left at the end, and entered at the next login, once they are kept", async () => {
-    const { ada, bridge, socket, sessionId } = await connectedScenario({
+    const { ada, bridge, io, socket, sessionId } = await connectedScenario({
       n: 1,
     });
+    const rooms = new BridgeRooms(io);
     bridge.toSession(sessionId);
-    assertEquals(rooms(socket), 2);
+    assertEquals(rooms.of(socket).length, 2);
     await ada.post("/logout");
-    assertEquals(rooms(socket), 0);
+    assertEquals(rooms.of(socket).length, 0);
     await ada.post("/session", { json: { n: 2 } });
-    assertEquals(rooms(socket), 2);
+    assertEquals(rooms.of(socket).length, 2);
   });
 
   it("are kept from the beginning where sockets can be recovered", async () => {
     await clearingIntervals(async () => {
+      let rooms!: BridgeRooms;
       const { socket } = await connectedScenario({ n: 1 }, {}, {
         io: { connectionStateRecovery: {} },
+        prepare: ({ io }) => rooms = new BridgeRooms(io),
       });
-      assertEquals(rooms(socket), 2);
+      assertEquals(rooms.of(socket).length, 2);
       await closeServers();
     });
   });

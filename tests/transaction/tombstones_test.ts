@@ -1,5 +1,6 @@
 import { afterEach, describe, it } from "@std/testing/bdd";
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
+import { BridgeRooms } from "../support/bridge_rooms.ts";
 import { KEY } from "../support/cookies.ts";
 import { codeOf } from "../support/errors.ts";
 import { type Scenario, startScenario } from "../support/scenario.ts";
@@ -9,22 +10,22 @@ import { collect, deferred, until } from "../support/wait.ts";
 
 interface LateScene extends Scenario {
   readonly late: LateStore;
+  readonly rooms: BridgeRooms;
 }
 
 async function lateScene(options: TestOptions = {}): Promise<LateScene> {
   const late = new LateStore();
   const scenario = await startScenario({ store: late, ...options });
-  return Object.assign(scenario, { late });
+  const rooms = new BridgeRooms(scenario.io);
+  scenario.bridge.toSession("none");
+  return Object.assign(scenario, { late, rooms });
 }
-
-const rooms = (socket: { rooms: Set<string> }) =>
-  [...socket.rooms].filter((room) => room.startsWith("koa-io"));
 
 describe("a read that is answered after the session ended", () => {
   afterEach(closeServers);
 
   it("starts nothing and puts no socket back, read by a request", async () => {
-    const { late, visit, bridge } = await lateScene();
+    const { late, rooms, visit, bridge } = await lateScene();
     const { browser, connect, sessionId } = await visit({ n: 1 });
     const { server } = await connect();
     const starts = collect(bridge, "sessionStart");
@@ -36,12 +37,14 @@ describe("a read that is answered after the session ended", () => {
     gate.resolve();
     assertEquals((await slow).json.session, {});
     assertEquals([starts.length, ends.length], [0, 1]);
-    assertEquals([server.sessionId, rooms(server)], [undefined, []]);
+    assertEquals([server.sessionId, rooms.of(server)], [undefined, []]);
     assertEquals(bridge.stats().sessions, 0);
   });
 
   it("lets no socket in, read by a handshake", async () => {
-    const { late, visit, bridge } = await lateScene({ user: () => "ada" });
+    const { late, rooms, visit, bridge } = await lateScene({
+      user: () => "ada",
+    });
     const { browser, connect, sessionId } = await visit({ n: 1 });
     const starts = collect(bridge, "sessionStart");
     const { called, gate } = late.hold("get");
@@ -52,7 +55,7 @@ describe("a read that is answered after the session ended", () => {
     gate.resolve();
     const { server } = await connecting;
     assertEquals(starts, []);
-    assertEquals([server.sessionId, rooms(server)], [undefined, []]);
+    assertEquals([server.sessionId, rooms.of(server)], [undefined, []]);
   });
 
   it("binds nothing, when the handshake was about to", async () => {
@@ -113,7 +116,9 @@ describe("a write that lands after the session ended", () => {
   afterEach(closeServers);
 
   it("is undone when no caller waits for it any more", async () => {
-    const { late, visit, bridge } = await lateScene({ storeTimeout: 60 });
+    const { late, rooms, visit, bridge } = await lateScene({
+      storeTimeout: 60,
+    });
     const { browser, sessionId } = await visit({ n: 1 });
     const { gate } = late.hold("set");
     const writing = bridge.withSession(sessionId, ({ session }) => {
@@ -130,7 +135,7 @@ describe("a write that lands after the session ended", () => {
   });
 
   it("is hidden from reads until it is undone", async () => {
-    const { late, visit, bridge } = await lateScene();
+    const { late, rooms, visit, bridge } = await lateScene();
     const { sessionId } = await visit({ n: 1 });
     const { called, gate } = late.hold("set");
     const writing = codeOf(bridge.withSession(sessionId, ({ session }) => {
@@ -155,7 +160,7 @@ describe("a write that lands after the session ended", () => {
   });
 
   it("is undone when it was answered while the end was under way", async () => {
-    const { late, visit, bridge } = await lateScene();
+    const { late, rooms, visit, bridge } = await lateScene();
     const { sessionId } = await visit({ n: 1 });
     const write = late.hold("set");
     const writing = codeOf(bridge.withSession(sessionId, ({ session }) => {

@@ -1,5 +1,8 @@
 /** The adapters of Socket.IO that carry messages between nodes. */
-import { createAdapter as createRedis } from "@socket.io/redis-adapter";
+import {
+  createAdapter as createRedis,
+  createShardedAdapter,
+} from "@socket.io/redis-adapter";
 import { createAdapter as createStreams } from "@socket.io/redis-streams-adapter";
 import { randomUUID } from "node:crypto";
 import { createClient } from "redis";
@@ -15,8 +18,11 @@ export type AdapterFactory = (nsp: Namespace) => object;
 /** The adapters that carry messages between the nodes. */
 export const MESSENGERS = ["redis", "redis-streams"] as const;
 
-/** One of {@linkcode MESSENGERS}. */
-export type Messenger = typeof MESSENGERS[number];
+/** The same, and the adapter that subscribes to a channel for each room. */
+export const ADAPTERS = [...MESSENGERS, "redis-sharded"] as const;
+
+/** One of {@linkcode ADAPTERS}. */
+export type Messenger = typeof ADAPTERS[number];
 
 /** Connects a client; its duplicates are added to `made`. */
 export async function connectClient(
@@ -64,6 +70,10 @@ export async function adapterOf(
   }
   const listener = client.duplicate();
   await listener.connect();
+  if (messenger === "redis-sharded") {
+    const options = { channelPrefix: channel };
+    return createShardedAdapter(client, listener, options) as AdapterFactory;
+  }
   return createRedis(client, listener, { key: channel }) as AdapterFactory;
 }
 

@@ -9,6 +9,7 @@ import { writeSync } from "node:fs";
 import { Server } from "node:http";
 import process from "node:process";
 import { onConnection, type TestContext, type TestSession } from "../app.ts";
+import { BridgeRooms } from "../bridge_rooms.ts";
 import { type Ack, answer, type Parts, routesAndEvents } from "../routes.ts";
 import { startServer } from "../server.ts";
 import { pause } from "../wait.ts";
@@ -44,6 +45,7 @@ async function add(sessionCtx: View): Promise<number> {
 
 function setUp(parts: Parts): void {
   const { app, io, bridge } = parts;
+  const rooms = new BridgeRooms(io);
   routesAndEvents(parts);
   app.use(async (ctx: TestContext) => {
     switch (ctx.path) {
@@ -63,8 +65,7 @@ function setUp(parts: Parts): void {
           ended: await bridge.destroyUser(String(ctx.query.user)),
         };
       case "/rooms":
-        return ctx.body = [...io.of("/").adapter.rooms.keys()]
-          .filter((room) => room.startsWith("koa-io:"));
+        return ctx.body = rooms.names();
       case "/stats":
         return ctx.body = bridge.stats();
     }

@@ -5,6 +5,7 @@
 import { RedisStore } from "@koa-io/session/redis";
 import type { ServerOptions } from "socket.io";
 import type { TestSession } from "../app.ts";
+import { BridgeRooms } from "../bridge_rooms.ts";
 import type { Browser } from "../browser.ts";
 import { CookieJar } from "../cookies.ts";
 import { type Parts, routesAndEvents } from "../routes.ts";
@@ -165,13 +166,8 @@ function asNode(stand: Stand): Node {
       events.push([name, { ...event }]);
     });
   }
-  return {
-    ...stand,
-    events,
-    rooms: () =>
-      [...stand.io.of("/").adapter.rooms.keys()]
-        .filter((room) => room.startsWith("koa-io:")),
-  };
+  const rooms = new BridgeRooms(stand.io);
+  return { ...stand, events, rooms: () => rooms.names() };
 }
 
 /** Subscriptions begin without an event. */

@@ -1,0 +1,56 @@
+/**
+ * Installing in a Koa application. A bridge that is made after another one was
+ * closed takes its place: in the order of middlewares, which Koa fixes at
+ * `app.callback()`, and in the members that koa-session adds to contexts.
+ *
+ * @module
+ */
+import createSession from "koa-session";
+import type { KoaApplication } from "../api/koa.ts";
+
+type Middleware = (ctx: never, next: () => Promise<void>) => Promise<void>;
+
+/** The place of bridges in each application. */
+const places = new WeakMap<object, { current: Middleware }>();
+
+/** The contexts whose koa-session is a bridge's. */
+const contexts = new WeakSet<object>();
+
+/** Adds a middleware, in the place of the closed bridge's where there is one. */
+export function useInPlace(app: KoaApplication, middleware: Middleware): void {
+  const place = places.get(app);
+  if (place) {
+    place.current = middleware;
+    return;
+  }
+  const first = { current: middleware };
+  places.set(app, first);
+  app.use((ctx, next) => first.current(ctx, next));
+}
+
+/**
+ * Makes koa-session's middleware, and adds its members to contexts. It defines
+ * them once and for all, and keeps silent about a second time: here they are
+ * defined elsewhere first, and copied so that they can be replaced.
+ */
+export function installKoaSession<M>(
+  { context }: Pick<KoaApplication, "context">,
+  options: object,
+): M {
+  const elsewhere = { context: {}, use() {} };
+  const middleware = createSession(options as never, elsewhere as never);
+  const members = Object.getOwnPropertyDescriptors(elsewhere.context);
+  for (const key of Reflect.ownKeys(members)) {
+    const member = Reflect.get(members, key) as PropertyDescriptor;
+    Object.defineProperty(context, key, { ...member, configurable: true });
+  }
+  contexts.add(context);
+  return middleware as M;
+}
+
+/** Whether an application has a koa-session that no bridge installed. */
+export function hasForeignKoaSession(
+  { context }: Pick<KoaApplication, "context">,
+): boolean {
+  return Object.hasOwn(context, "sessionOptions") && !contexts.has(context);
+}
