@@ -53,8 +53,11 @@ export class NamespaceHooks {
       "new_namespace",
       (namespace) => this.#install(namespace),
     );
+    const early = [...namespacesOf(io)]
+      .flatMap(({ sockets }) => [...sockets.values()]);
+    for (const socket of early) this.#makeGuest(socket);
     // the bridge is not complete yet
-    queueMicrotask(() => this.#adoptAll());
+    queueMicrotask(() => early.forEach((socket) => this.#adopt(socket)));
   }
 
   close(): void {
@@ -96,18 +99,14 @@ export class NamespaceHooks {
   #connected(socket: Socket): void {
     const { extension, onConnect } = this.#hooks;
     // its handshake began before there was this bridge
-    const early = !socket.recovered && !extension.extends(socket);
-    if (early) this.#adopt(socket);
-    else onConnect(socket);
+    const isEarly = !socket.recovered && !extension.extends(socket);
+    if (!isEarly) return onConnect(socket);
+    this.#makeGuest(socket);
+    this.#adopt(socket);
   }
 
-  #adoptAll(): void {
-    if (this.#closed) return;
-    for (const namespace of namespacesOf(this.#io)) {
-      for (const socket of [...namespace.sockets.values()]) {
-        if (!this.#hooks.extension.extends(socket)) this.#adopt(socket);
-      }
-    }
+  #makeGuest(socket: Socket): void {
+    this.#hooks.extension.extend(socket, undefined, undefined);
   }
 
   /**
@@ -116,9 +115,8 @@ export class NamespaceHooks {
    * the client reconnects with its present cookies.
    */
   #adopt(socket: Socket): void {
-    const { extension, handshake, onConnect, recovery } = this.#hooks;
-    // a guest until then
-    extension.extend(socket, undefined, undefined);
+    const { handshake, onConnect, recovery } = this.#hooks;
+    if (this.#closed || !socket.connected) return;
     handshake(socket, (error) => {
       if (this.#closed || !socket.connected) return;
       if (!error) return onConnect(socket);

@@ -5,8 +5,15 @@ import {
   assertFalse,
   assertStrictEquals,
 } from "@std/assert";
-import { serverSocketOf, type TestSocket } from "../support/app.ts";
+import { bridgeSession } from "@koa-io/session";
+import {
+  serverSocketOf,
+  type TestSession,
+  type TestSocket,
+} from "../support/app.ts";
 import type { Browser, ClientSocket } from "../support/browser.ts";
+import { warningsOf } from "../support/console.ts";
+import { KEY } from "../support/cookies.ts";
 import { clearingIntervals } from "../support/intervals.ts";
 import {
   type Scenario,
@@ -47,6 +54,19 @@ async function loseConnection(
   await gone;
   return client;
 }
+
+/** The application takes each of its sockets out of all rooms, as soon as it can. */
+const leavingAll: ServerConfig = {
+  ...recovering,
+  prepare: ({ io }) => {
+    io.on("connection", (socket) => {
+      for (const room of socket.rooms) {
+        if (room !== socket.id) socket.leave(room);
+      }
+      socket.leave("a room that it is not in");
+    });
+  },
+};
 
 /** Connects again and answers once everything that it missed has come. */
 async function comeBack(
@@ -210,6 +230,68 @@ describe("connectionStateRecovery", () => {
     assert(back.recovered);
     assertEquals(missed(browser, client), ["missed by all"]);
     assertEquals(await back.withSession(() => 1, "guest"), "guest");
+  });
+
+  it("brings what was sent to rooms of the bridge that an application left", async () => {
+    await using scenario = await startScenario(
+      { user: ({ user }) => user },
+      leavingAll,
+    );
+    const visitor = await scenario.visit({ user: "ada" });
+    const { browser, sessionId, clientId } = visitor;
+    const client = await loseConnection(scenario, visitor);
+    scenario.bridge.toSession(sessionId).emit("missed by the session");
+    scenario.bridge.toClient(clientId).emit("missed by the client");
+    scenario.bridge.toUser("ada").emit("missed by the user");
+    scenario.bridge.toUser("eve").emit("missed by another");
+    let server!: TestSocket;
+    const warnings = await warningsOf(async () => {
+      server = await comeBack(scenario, browser, client);
+    });
+    assert(client.recovered);
+    assertEquals(missed(browser, client), [
+      "missed by the session",
+      "missed by the client",
+      "missed by the user",
+    ]);
+    assertEquals([...server.rooms], [server.id]);
+    assertEquals(warnings, []);
+  });
+
+  it("is refused to a revoked client whose application left all rooms", async () => {
+    await using scenario = await startScenario(
+      { user: ({ user }) => user },
+      leavingAll,
+    );
+    const visitor = await scenario.visit({ user: "ada" });
+    const client = await loseConnection(scenario, visitor);
+    assertEquals(await scenario.bridge.destroyUser("ada"), 1);
+    scenario.io.emit("missed by all");
+    const server = await comeBack(scenario, visitor.browser, client);
+    assertFalse(client.recovered || server.recovered);
+    assertEquals(missed(visitor.browser, client), []);
+  });
+
+  it("is refused to what was persisted without this bridge", async () => {
+    await using scenario = await startScenario({}, recovering);
+    const visitor = await scenario.visit({ n: 1 });
+    const { client, server } = await visitor.connect();
+    scenario.io.emit("first");
+    await visitor.browser.event(client, "first");
+    const { app, io, bridge } = scenario;
+    await bridge.close();
+    const gone = once(server, "disconnect");
+    client.io.engine.close();
+    await gone;
+    const next = bridgeSession<TestSession>(app, io, { key: KEY });
+    try {
+      scenario.io.emit("missed by all");
+      const back = await comeBack(scenario, visitor.browser, client);
+      assertFalse(client.recovered || back.recovered);
+      assertEquals(missed(visitor.browser, client), []);
+    } finally {
+      await next.close();
+    }
   });
 
   it("follows a session that was regenerated in between, or refuses, but never by the old id", async () => {
