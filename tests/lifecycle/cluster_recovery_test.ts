@@ -52,6 +52,29 @@ describe("Recovery in a cluster", () => {
     },
   );
 
+  itNeedsRedis(
+    "rooms that an application left open nothing after a logout elsewhere, and lose nothing before",
+    async () => {
+      const nodes = await start();
+      for (const ends of [false, true]) {
+        const arrival = await arrive(nodes);
+        const { at, client, sessionId } = arrival;
+        const socket = serverSocketOf(nodes.all[1]!.io, client);
+        for (const room of socket.rooms) {
+          if (room !== socket.id) socket.leave(room);
+        }
+        const ticket = await loseConnection(nodes, arrival);
+        nodes.all[0]!.bridge.toSession(sessionId).emit("missed");
+        if (ends) await at[1]!.post("/logout");
+        const back = await comeBack(arrival, ticket);
+        const missed = at[0]!.received(back).some(([name]) =>
+          name === "missed"
+        );
+        assertEquals([back.recovered, missed], [!ends, !ends]);
+      }
+    },
+  );
+
   for (const losesMessages of [false, true]) {
     const how = losesMessages ? ", messages lost" : "";
     itNeedsRedis(
