@@ -17,8 +17,6 @@ export type Middleware = (
   next: (error?: Error) => void,
 ) => void;
 
-}
-
 /** `_nsps`, marked private since 3.0: a map of the namespaces by name. */
 export function isSocketServer(value: unknown): value is Server {
   const server = value as Server | undefined | null;
