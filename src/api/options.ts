@@ -98,7 +98,7 @@ export interface BridgeOptions<S extends object = SessionData> {
   readonly httpOnly?: boolean | null | undefined;
   /** Cookie attribute. @default whether the connection is secure */
   readonly secure?: boolean | null | undefined;
-  /** Cookie attribute: `"strict"`, `"lax"` or `"none"`. */
+  /** Cookie attribute: `"strict"`, `"lax"` or `"none"`; `true` is `"strict"`, `false` leaves it out. */
   readonly sameSite?: string | boolean | null | undefined;
   /** Cookie attribute. */
   readonly domain?: string | null | undefined;

@@ -71,9 +71,9 @@ export function koaSessionOptions(
   resolved: Record<string, unknown>,
 ): Record<string, unknown> {
   const given = o.select((name) =>
-    name !== "maxage" && (NOT_ATTRIBUTES.has(name) || isAttribute(o, name))
+    name !== "maxage" && NOT_ATTRIBUTES.has(name)
   );
-  return Object.freeze({ ...given, ...resolved });
+  return Object.freeze({ ...given, ...attributes(o), ...resolved });
 }
 
 /**
@@ -89,7 +89,7 @@ export function clientCookie(
   return Object.freeze({
     httpOnly: true,
     overwrite: true,
-    ...o.select((name) => isAttribute(o, name)),
+    ...attributes(o),
     signed,
     maxAge,
   });
@@ -108,6 +108,13 @@ export function unknownOptions(o: OptionReader): readonly UnknownOption[] {
   return Object.freeze(
     unknown.map((name) => ({ name, meant: closest(name, known) })),
   );
+}
+
+/** The attributes that both cookies have. A boolean `sameSite` is written as the word that it stands for, as koa-session takes no other. */
+function attributes(o: OptionReader): Record<string, unknown> {
+  const { sameSite, ...others } = o.select((name) => isAttribute(o, name));
+  if (sameSite === undefined || sameSite === false) return others;
+  return { ...others, sameSite: sameSite === true ? "strict" : sameSite };
 }
 
 /** Options that the bridge did not read are attributes as well: cookies may have others in future. */

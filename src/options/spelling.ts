@@ -15,7 +15,7 @@ export function closest(
   let [best, least] = [undefined as string | undefined, Infinity];
   for (const one of known) {
     const [a, b] = [plain(name), plain(one)];
-    const limit = Math.max(a.length, b.length) < 6 ? 1 : 2;
+    const limit = Math.max(a.length, b.length) < 8 ? 1 : 2;
     if (Math.abs(a.length - b.length) > limit) continue;
     const edits = editsBetween(a, b);
     if (edits <= limit && edits < least) [best, least] = [one, edits];

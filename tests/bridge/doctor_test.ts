@@ -19,6 +19,12 @@ import type { ServerConfig, TestOptions } from "../support/server.ts";
 import { FaultyAtomicStore } from "../support/stores/faulty_stores.ts";
 import { deferred } from "../support/wait.ts";
 
+/** Options that the doctor finds nothing in. */
+const CORRECT: TestOptions = {
+  user: (session: TestSession) => session.user,
+  onSessionEnd: "disconnect",
+};
+
 /** The codes that the doctor finds after one request. */
 async function diagnosed(
   options: TestOptions = {},
@@ -43,7 +49,7 @@ async function diagnosed(
 
 describe("bridge.doctor()", () => {
   it("finds nothing in a correct setup", async () => {
-    assertEquals(await diagnosed(), []);
+    assertEquals(await diagnosed(CORRECT), []);
   });
 
   const ailments: [
@@ -67,6 +73,10 @@ describe("bridge.doctor()", () => {
     }],
     ["weak-genid", "genid makes short ids", {
       genid: () => String(Math.floor(Math.random() * 1e9)),
+    }],
+    ["without-user", "user is not set", {}],
+    ["unknown-options", "an option is known to nothing", {
+      resave: false,
     }],
     ["keep-with-user", 'onSessionEnd is "keep" although user is set', {
       user: (session: TestSession) => session.user,
@@ -95,7 +105,7 @@ describe("bridge.doctor()", () => {
   });
 
   it("finds store-not-shared when a multi-node adapter is in use", async () => {
-    await using scenario = await startScenario();
+    await using scenario = await startScenario(CORRECT);
     await scenario.browser().get("/");
     assertEquals(scenario.bridge.doctor(), []);
     const Base = scenario.io.of("/").adapter.constructor as new (
@@ -113,6 +123,23 @@ describe("bridge.doctor()", () => {
     );
     const codes = scenario.bridge.doctor().map(({ code }) => code);
     assert(codes.includes("store-not-shared"), codes.join());
+  });
+
+  it("lists every unknown option in unknown-options, with the one that may be meant", async () => {
+    await warningsOf(async () => {
+      await using scenario = await startScenario({
+        resave: false,
+        orign: "same",
+        priority: "high",
+        secret: null,
+      });
+      const findings = scenario.bridge.doctor()
+        .filter(({ code }) => code === "unknown-options");
+      assertEquals(findings.map(({ severity }) => severity), ["warning"]);
+      const { message, fix } = findings[0]!;
+      assertMatch(message, /"resave", "orign"\./);
+      assertMatch(fix, /"orign" may be origin/);
+    });
   });
 
   it("names the standard where there is one", async () => {

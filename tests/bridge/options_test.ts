@@ -214,32 +214,6 @@ describe("bridgeSession options", () => {
     assertMatch(error.message, /\bstore\b/);
   });
 
-  for (
-    const [option, values] of [
-      ["onUserChange", ["reconnect", "follow", "keep"]],
-      ["maxSessions", [1, { max: 3 }, { max: 3, exceed: "refuse" }]],
-    ] as const
-  ) {
-    it(`refuse ${option} without user with a TypeError that names both`, async () => {
-      const user = () => "ada";
-      for (const value of values) {
-        for (const none of [{}, { user: null }, { user: undefined }]) {
-          const error = assertThrows(
-            () => construct({ [option]: value, ...none }),
-            TypeError,
-          );
-          assertMatch(error.message, new RegExp(`\\b${option}\\b`));
-          assertMatch(error.message, /\boption user\b/);
-        }
-        await construct({ [option]: value, user }).close();
-      }
-    });
-  }
-
-  it("accept meta without user", async () => {
-    await construct({ meta: () => ({}) }).close();
-  });
-
   it("refuse a clientKey that is the key, by name", () => {
     const error = assertThrows(
       () => construct({ key: "a", clientKey: "a" }),
@@ -355,19 +329,5 @@ describe("bridgeSession options left out", () => {
       names.push(name);
     }
     assertNotEquals(names[0], names[1]);
-  });
-});
-
-describe("bridgeSession options that are unknown", () => {
-  afterEach(closeServers);
-
-  it("go on to both cookies", async () => {
-    const { browser } = await startServer(
-      { priority: "high", path: "/" } as TestOptions,
-      routesAndEvents,
-    );
-    const answer = await browser().post("/session", { json: { n: 1 } });
-    assertEquals(answer.cookie(KEY)?.attributes.priority, "high");
-    assertEquals(answer.cookie(CLIENT_KEY)?.attributes.priority, "high");
   });
 });

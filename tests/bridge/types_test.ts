@@ -13,8 +13,10 @@ import {
   type BridgeOptions,
   bridgeSession,
   type BridgeStats,
+  type CallbackContext,
   type ClientEvents,
   type Conflict,
+  type DestroyUserOptions,
   type EndReason,
   type ExternalKey,
   type Finding,
@@ -22,6 +24,7 @@ import {
   type MissingResult,
   type NativeSession,
   type OnSessionEnd,
+  type OnUserChange,
   type OriginOption,
   type RegenerateOptions,
   type Rooms,
@@ -37,6 +40,8 @@ import {
   type SessionErrorCode,
   SessionInvalidError,
   type SessionIssue,
+  type SessionLimit,
+  SessionLimitError,
   SessionMissingError,
   type SessionRecord,
   type SessionSocket,
@@ -53,6 +58,7 @@ import {
   type SocketSession,
   type StoreCall,
   type StoredRecord,
+  type UserChange,
   type UserSession,
 } from "@koa-io/session";
 import { type } from "arktype";
@@ -144,6 +150,9 @@ export type NoAny = [
   Expect<Equals<Leaking<SocketSession<MySession>>, never>>,
   Expect<Equals<Leaking<MyView>, never>>,
   Expect<Equals<Leaking<UserSession>, never>>,
+  Expect<Equals<Leaking<UserChange>, never>>,
+  Expect<Equals<Leaking<DestroyUserOptions>, never>>,
+  Expect<Equals<Leaking<SessionLimit>, never>>,
   Expect<Equals<Leaking<BasicStore>, never>>,
   Expect<Equals<Leaking<AtomicStore>, never>>,
   Expect<Equals<Leaking<SharedStore>, never>>,
@@ -241,7 +250,8 @@ compile(() => {
     );
     await ctx.regenerateSession();
     await ctx.regenerateSession({ sockets: "leave" });
-    // @ts-expect-error neither follow nor leave
+    await ctx.regenerateSession({ sockets: "reconnect" });
+    // @ts-expect-error neither follow, leave nor reconnect
     await ctx.regenerateSession({ sockets: "stay" });
     await next();
   });
@@ -288,7 +298,18 @@ compile(async () => {
   same<boolean>()(await bridge.destroy("id"));
   same<number>()(await bridge.destroyUser("ada", { except: "id" }));
   same<number>()(await bridge.destroyUser("ada", { except: ["a", "b"] }));
+  same<number>()(await bridge.destroyUser(7, { only: ["a"], except: "b" }));
+  // @ts-expect-error a list that may be undefined
+  await bridge.destroyUser("ada", { except: value<string | undefined>() });
+  // @ts-expect-error a user has an id
+  await bridge.destroyUser(undefined);
   same<UserSession<MySession>[]>()(await bridge.sessionsOf("ada"));
+  const current = value<string | undefined>();
+  const [one] = await bridge.sessionsOf(7, { current });
+  same<string | undefined>()(one?.handle);
+  same<number | undefined>()(one?.lastUsed);
+  same<unknown>()(one?.meta?.address);
+  same<Rooms>()(bridge.toUser(7));
   same<string | undefined>()(await bridge.sessionIdOf("client"));
   same<string | undefined>()(await bridge.clientIdOf("id"));
   same<Rooms>()(bridge.toUser("ada"));
@@ -300,6 +321,11 @@ compile(async () => {
     same<EndReason>()(event.reason);
     // @ts-expect-error no such member
     event.user;
+  });
+  bridge.on("userChange", (event) => {
+    same<UserChange>()(event);
+    same<"new" | "kept">()(event.ids);
+    same<string | undefined>()(event.from);
   });
   bridge.once("sessionConflict", ({ keys }) => same<readonly string[]>()(keys));
   bridge.on("error", (error) => same<Error>()(error));
@@ -355,6 +381,57 @@ compile(() => {
 });
 
 compile(() => {
+  // an id may be a number, or missing in any way
+  const [app, io] = [new Koa(), new Server()];
+  bridgeSession<{ id: number | null }>(app, io, {
+    user: ({ id }) => id,
+    onUserChange: "follow",
+    maxSessions: { max: 3, exceed: "refuse" },
+  });
+  bridgeSession<MySession>(app, io, {
+    // @ts-expect-error an id is a string or a number
+    user: () => true,
+    // @ts-expect-error no such reaction
+    onUserChange: "leave",
+    // @ts-expect-error neither
+    maxSessions: { max: 3, exceed: "newest" },
+    // @ts-expect-error an object
+    meta: () => "address",
+  });
+  value<OnUserChange>() satisfies string;
+
+  // callbacks compile on Koa's context and the application's, without an annotation
+  bridgeSession<MySession>(app, io, {
+    meta: (ctx) => {
+      same<CallbackContext>()(ctx);
+      same<string>()(ctx.ip);
+      same<string>()(ctx.get("user-agent"));
+      return { address: ctx.ip, language: ctx.i18n.language() };
+    },
+    valid: (ctx, { count }) => count > 0 && ctx.cookies.get("x") !== "",
+    genid: (ctx) => ctx.state.id + ctx.req.url,
+    beforeSave: (ctx) => ctx.log.info(ctx.headers.host),
+    externalKey: {
+      get: (ctx) => ctx.get("authorization"),
+      set: (ctx, id) => ctx.set("authorization", id),
+    },
+  });
+  // and with one
+  interface OwnContext extends Koa.Context {
+    readonly tenant: string;
+  }
+  bridgeSession<MySession>(app, io, {
+    meta: ({ tenant }: OwnContext) => ({ tenant }),
+    valid: (ctx: Koa.Context, session) => ctx.secure && session.count > 0,
+    genid: (ctx: Koa.ParameterizedContext) => ctx.host,
+    externalKey: {
+      get: (ctx: Koa.Context) => ctx.get("authorization"),
+      set: (ctx: OwnContext, id) => ctx.set("authorization", id + ctx.tenant),
+    },
+  });
+});
+
+compile(() => {
   // @ts-expect-error not a Koa application
   bridgeSession({}, new Server());
   // @ts-expect-error not a Socket.IO server
@@ -396,6 +473,9 @@ function told(error: SessionError): string {
     case "SESSION_INVALID":
       same<readonly SessionIssue[]>()(error.issues);
       return "invalid";
+    case "SESSION_LIMIT":
+      same<number>()(error.max);
+      return "limit";
   }
 }
 
@@ -408,6 +488,7 @@ describe("SessionError", () => {
       new SessionTimeoutError("wait", 1),
       new SessionStoreError("read"),
       new SessionInvalidError([{ message: "wrong", path: ["count"] }]),
+      new SessionLimitError(3),
     ];
     assertEquals(errors.map(told), [
       "missing",
@@ -416,6 +497,7 @@ describe("SessionError", () => {
       "wait",
       "store",
       "invalid",
+      "limit",
     ]);
   });
 });
