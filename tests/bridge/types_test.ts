@@ -13,7 +13,6 @@ import {
   type BridgeOptions,
   bridgeSession,
   type BridgeStats,
-  type CallbackContext,
   type ClientEvents,
   type Conflict,
   type DestroyUserOptions,
@@ -23,9 +22,6 @@ import {
   generateUid,
   type MissingResult,
   type NativeSession,
-  type OnSessionEnd,
-  type OnUserChange,
-  type OriginOption,
   type RegenerateOptions,
   type Rooms,
   SessionBridge,
@@ -61,53 +57,18 @@ import {
   type UserChange,
   type UserSession,
 } from "@koa-io/session";
-import { type } from "arktype";
-import * as v from "valibot";
-import { z } from "zod";
 import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
-
-/** Whether two types are the same; `any` and `readonly` make a difference. */
-type Equals<A, B> = (<T>() => T extends A ? 1 : 2) extends
-  (<T>() => T extends B ? 1 : 2) ? true : false;
-
-/** Compiles only for `Expect<true>`. */
-type Expect<T extends true> = T;
-
-/** Compiles only where `Part` can be used as `Whole`. */
-type Fits<Whole, Part extends Whole> = Part;
-
-type IsAny<T> = 0 extends 1 & T ? true : false;
-
-/** Whether a function takes or returns `any`, or a promise or a list of it. */
-type Leaks<T> = IsAny<T> extends true ? true
-  : T extends (...args: infer A) => infer R
-    ? true extends IsAny<A[number]> | IsAny<Awaited<R>> | IsAny<Item<R>> ? true
-    : false
-  : IsAny<Item<T>>;
-
-type Item<T> = T extends readonly (infer I)[] ? I : undefined;
-
-/** The names of the members that leak `any`. */
-type Leaking<T> = {
-  [K in keyof T]-?: Leaks<T[K]> extends true ? K : never;
-}[keyof T];
-
-/** A value of a type; only types are looked at. */
-function value<T>(): T {
-  return undefined as T;
-}
-
-/** Compiled and never called. */
-function compile(_body: () => unknown): void {}
-
-/** Compiles only when the value is of exactly this type. */
-function same<Expected>() {
-  return <Actual>(
-    _actual: Actual,
-    ..._equal: Equals<Expected, Actual> extends true ? [] : [never]
-  ): void => {};
-}
+import {
+  compile,
+  type Equals,
+  type Expect,
+  type Fits,
+  type IsAny,
+  type Leaking,
+  same,
+  value,
+} from "../support/types.ts";
 
 interface MySession {
   user?: string;
@@ -163,15 +124,6 @@ export type NoAny = [
   Expect<Equals<Leaking<StoredRecord>, never>>,
   Expect<Equals<Leaking<StoreCall>, never>>,
   Expect<Equals<IsAny<SessionData[string]>, false>>,
-];
-
-// the helpers themselves can fail
-export type HelpersWork = [
-  Expect<Equals<Equals<string, unknown>, false>>,
-  // deno-lint-ignore no-explicit-any
-  Expect<Equals<Leaking<{ a: string; b: any }>, "b">>,
-  // deno-lint-ignore no-explicit-any
-  Expect<Equals<Leaking<{ f(a: any): void; g(): Promise<any> }>, "f" | "g">>,
 ];
 
 export type Contracts = [
@@ -331,43 +283,6 @@ compile(async () => {
   bridge.on("error", (error) => same<Error>()(error));
 });
 
-compile(async () => {
-  // what sessions hold is what the schema makes of them
-  const [app, io] = [new Koa(), new Server()];
-  interface Inferred {
-    user?: string;
-    count: number;
-  }
-  const byZod = bridgeSession(app, io, {
-    schema: z.object({ user: z.exactOptional(z.string()), count: z.number() }),
-    user: ({ user }) => user,
-    view: ({ count }) => count,
-    onInvalid: "end",
-  });
-  same<number | undefined>()((await byZod.peek("id"))?.count);
-  const byValibot = bridgeSession(app, io, {
-    schema: v.object({ user: v.exactOptional(v.string()), count: v.number() }),
-  });
-  same<Inferred | undefined>()(await byValibot.peek("id"));
-  const byArktype = bridgeSession(app, io, {
-    schema: type({ "user?": "string", count: "number" }),
-  });
-  same<number>()(
-    await byArktype.withSession("id", ({ session }) => session.count),
-  );
-  bridgeSession<MySession>(app, io, {
-    schema: v.object({ user: v.exactOptional(v.string()), count: v.number() }),
-  });
-  bridgeSession<MySession>(app, io, {
-    // @ts-expect-error another session
-    schema: z.object({ count: z.string() }),
-  });
-  bridgeSession(app, io, {
-    // @ts-expect-error not an object
-    schema: z.string(),
-  });
-});
-
 compile(() => {
   // Koa takes it as it is
   const app = new Koa();
@@ -378,80 +293,6 @@ compile(() => {
   same<SocketContext>()(socket.ctx);
   same<Koa.Context>()(value<SessionSocket<MySession, Koa.Context>>().ctx);
   bridge.on("sessionChange", (event) => same<SessionChange>()(event));
-});
-
-compile(() => {
-  // an id may be a number, or missing in any way
-  const [app, io] = [new Koa(), new Server()];
-  bridgeSession<{ id: number | null }>(app, io, {
-    user: ({ id }) => id,
-    onUserChange: "follow",
-    maxSessions: { max: 3, exceed: "refuse" },
-  });
-  bridgeSession<MySession>(app, io, {
-    // @ts-expect-error an id is a string or a number
-    user: () => true,
-    // @ts-expect-error no such reaction
-    onUserChange: "leave",
-    // @ts-expect-error neither
-    maxSessions: { max: 3, exceed: "newest" },
-    // @ts-expect-error an object
-    meta: () => "address",
-  });
-  value<OnUserChange>() satisfies string;
-
-  // callbacks compile on Koa's context and the application's, without an annotation
-  bridgeSession<MySession>(app, io, {
-    meta: (ctx) => {
-      same<CallbackContext>()(ctx);
-      same<string>()(ctx.ip);
-      same<string>()(ctx.get("user-agent"));
-      return { address: ctx.ip, language: ctx.i18n.language() };
-    },
-    valid: (ctx, { count }) => count > 0 && ctx.cookies.get("x") !== "",
-    genid: (ctx) => ctx.state.id + ctx.req.url,
-    beforeSave: (ctx) => ctx.log.info(ctx.headers.host),
-    externalKey: {
-      get: (ctx) => ctx.get("authorization"),
-      set: (ctx, id) => ctx.set("authorization", id),
-    },
-  });
-  // and with one
-  interface OwnContext extends Koa.Context {
-    readonly tenant: string;
-  }
-  bridgeSession<MySession>(app, io, {
-    meta: ({ tenant }: OwnContext) => ({ tenant }),
-    valid: (ctx: Koa.Context, session) => ctx.secure && session.count > 0,
-    genid: (ctx: Koa.ParameterizedContext) => ctx.host,
-    externalKey: {
-      get: (ctx: Koa.Context) => ctx.get("authorization"),
-      set: (ctx: OwnContext, id) => ctx.set("authorization", id + ctx.tenant),
-    },
-  });
-});
-
-compile(() => {
-  // @ts-expect-error not a Koa application
-  bridgeSession({}, new Server());
-  // @ts-expect-error not a Socket.IO server
-  bridgeSession(new Koa(), {});
-  bridgeSession(new Koa(), new Server(), {
-    // @ts-expect-error a name is a string
-    key: 1,
-    // @ts-expect-error neither number nor "session"
-    maxAge: "forever",
-    // @ts-expect-error ms
-    onSessionEnd: { disconnectAfter: "200" },
-    // @ts-expect-error not a policy
-    onConflict: "first",
-    // @ts-expect-error a store has get, set and destroy
-    store: new Map(),
-    // @ts-expect-error not a list of strings
-    origin: [1],
-  });
-  value<OnSessionEnd>() satisfies string | { disconnectAfter: number };
-  value<OriginOption>() satisfies unknown;
 });
 
 /** A switch over `code` narrows, and the compiler checks that it is complete. */
