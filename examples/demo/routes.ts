@@ -91,7 +91,7 @@ function logOut(ctx: Context, bridge: Bridge): void {
 
 async function logOutEverywhere(ctx: Context, bridge: Bridge): Promise<void> {
   const user = needUser(ctx);
-  const others = await bridge.destroyUser(user, { except: ctx.sessionId });
+  const others = await bridge.destroyUser(user, { except: ctx.sessionId! });
   // the session of this browser ends with the response, which deletes the cookie
   ctx.session = null;
   ctx.body = { ended: others + 1 };

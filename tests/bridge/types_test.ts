@@ -1,7 +1,4 @@
-/**
- * Compile-time checks of the public types. `deno test` compiles this
- * file, so a check that fails does so before anything runs; `@ts-expect-error` marks what must be refused.
- */
+/** Compile-time checks of the public types: a check that fails does so before anything runs. `@ts-expect-error` marks what must be refused. */
 // @ts-types="@types/koa"
 import Koa from "koa";
 import { Server, type Socket } from "socket.io";

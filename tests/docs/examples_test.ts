@@ -133,6 +133,46 @@ describe("examples/login.ts", () => {
   });
 });
 
+describe("examples/devices.ts", () => {
+  afterEach(leave);
+
+  /** Logs in with a browser of this name. */
+  async function login(program: Program, name: string): Promise<Browser> {
+    const browser = browserAt(program);
+    await browser.post("/login", { headers: { "user-agent": name } });
+    return browser;
+  }
+
+  it("lists the devices without an id, ends one, and all others", async () => {
+    const program = await start("devices.ts");
+    const laptop = await login(program, "<b>laptop");
+    const phone = await login(program, "phone");
+    const tablet = await login(program, "tablet");
+    const { body } = await laptop.get("/");
+    assertEquals(body.match(/<li>/g)?.length, 3);
+    assertMatch(body, /<li>&#60;b&#62;laptop at \S+,\s+this device/);
+    const cookies = [laptop, phone, tablet].map(({ jar }) =>
+      jar.header() ?? ""
+    );
+    for (const value of cookies.join("; ").split("; ")) {
+      assert(!body.includes(value.slice(value.indexOf("=") + 1)), value);
+    }
+
+    const socket = await phone.connect();
+    const ended = phone.event(socket, "session:end");
+    const [, handle] = body.match(/<li>phone[^]*?handle=([\w-]+)/) ?? [];
+    await laptop.post(`/end?handle=${handle}`);
+    assertEquals(await ended, [{ reason: "revoked" }]);
+    assertStringIncludes((await phone.get("/")).body, "a guest");
+    assertStringIncludes((await tablet.get("/")).body, "tablet at");
+
+    await laptop.post("/end-others");
+    assertStringIncludes((await tablet.get("/")).body, "a guest");
+    const last = (await laptop.get("/")).body;
+    assertEquals(last.match(/<li>/g)?.length, 1);
+  });
+});
+
 describe("examples/express_store.ts", () => {
   afterEach(leave);
 
