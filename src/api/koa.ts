@@ -182,7 +182,7 @@ export interface CallbackContext {
   };
   /** Socket.IO's handshake, in the context of a socket. */
   readonly handshake?: unknown;
-  /** What the application adds to its contexts; its types are not known here. */
+  /** What the application adds to its contexts, unchecked. */
   // deno-lint-ignore no-explicit-any
   readonly [member: string]: any;
 }

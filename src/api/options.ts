@@ -191,7 +191,7 @@ export interface BridgeOptions<S extends object = SessionData> {
   readonly [attribute: string]: unknown;
 }
 
-/** An option whose name nothing here knows. */
+/** An option that neither the bridge, koa-session nor a cookie has. */
 export interface UnknownOption {
   readonly name: string;
   /** A known name that is close to it. */
@@ -237,7 +237,7 @@ export interface ResolvedOptions {
   readonly expiringNotice: number | undefined;
   readonly schema: SessionSchema | undefined;
   readonly onInvalid: "end" | "throw";
-  /** Options that nothing here knows; they go to the cookies. */
+  /** Options of unknown names; they go to the cookies. */
   readonly unknown: readonly UnknownOption[];
   /** koa-session's options, except for the store and the external key. */
   readonly native: Readonly<Record<string, unknown>>;

@@ -126,7 +126,7 @@ export function ensureAppKeys(
   return true;
 }
 
-/** Warns of options whose name is close to a known one; a cookie ignores what it does not know. */
+/** Warns of unknown options whose name is close to a known one: as attributes of a cookie they have no effect. */
 export function warnOfUnknown(unknown: readonly UnknownOption[]): void {
   const misspelt = unknown.filter(({ meant }) => meant !== undefined);
   if (misspelt.length === 0) return;

@@ -96,7 +96,7 @@ export function clientCookie(
 }
 
 /**
- * The given options that neither the bridge, koa-session nor a cookie knows.
+ * The given options that neither the bridge, koa-session nor a cookie has.
  *
  * @param o has read all options of the bridge
  */
