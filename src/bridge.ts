@@ -37,7 +37,7 @@ import { sessionCall } from "./transaction/session_call.ts";
 import type { Transactions } from "./transaction/transactions.ts";
 import type { MissingResult, SessionView } from "./api/session_view.ts";
 import type { SocketServer } from "./api/session_socket.ts";
-import { refresh } from "./http/middleware.ts";
+import { refresh } from "./http/refresh.ts";
 
 /** A Socket.IO operator that emits to rooms. */
 export type Rooms = SocketIO.BroadcastOperator<

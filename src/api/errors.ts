@@ -117,9 +117,11 @@ export class SessionConflictError extends BaseSessionError {
     readonly keys: readonly string[],
   ) {
     super(
-      `Cannot write the session as somebody else changed the same keys: ${
-        keys.map((key) => JSON.stringify(key)).join(", ")
-      }`,
+      keys.length === 0
+        ? "Cannot begin a session as a later request of the same client prevails"
+        : `Cannot write the session as somebody else changed the same keys: ${
+          keys.map((key) => JSON.stringify(key)).join(", ")
+        }`,
     );
   }
 }

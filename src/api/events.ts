@@ -86,10 +86,14 @@ export interface Conflict {
 export interface SessionConflict {
   /** The session's id. */
   readonly sessionId: string;
-  /** The keys in conflict. */
+  /** The keys in conflict; empty for a write that was refused as a whole. */
   readonly keys: readonly string[];
-  /** How the conflict was resolved. */
-  readonly resolution: "last" | "reject" | "custom";
+  /**
+   * How the conflict was resolved. `"refused"`: nothing was stored, as a later
+   * request of the client has begun a session, or has given this one an id
+   * that the write may not follow.
+   */
+  readonly resolution: "last" | "reject" | "custom" | "refused";
 }
 
 /** The payload of `sessionChange`. */

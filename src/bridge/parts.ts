@@ -96,7 +96,14 @@ export class BridgeParts {
     );
     const ids = new IncomingIds(app, options);
     this.#allowMounting = refuseMounting(app);
-    this.http = new HttpMiddleware(app, options, transactions, bindings, ids);
+    this.http = new HttpMiddleware(
+      app,
+      options,
+      transactions,
+      bindings,
+      ids,
+      failed,
+    );
     this.#orderCheck = new OrderCheck(this.http);
     this.#userFacts = new UserFacts(options.user !== undefined);
     this.#origin = new OriginGate(

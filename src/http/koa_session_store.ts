@@ -4,22 +4,23 @@
  *
  * @module
  */
+import { SessionConflictError } from "../api/errors.ts";
 import type { KoaApplication } from "../api/koa.ts";
 import type { ResolvedOptions } from "../api/options.ts";
 import { installKoaSession } from "./installation.ts";
+import { setExternalKey, syncSession } from "./context_session.ts";
 import {
   type Context,
   isLive,
   type RequestState,
   serialized,
-  setExternalKey,
   STATE,
-  syncSession,
 } from "./request_state.ts";
 import type { CommitOutcome } from "../transaction/request_commit.ts";
 import type { SessionCookies } from "./session_cookies.ts";
 import type { SessionData, StoredRecord } from "../api/store.ts";
 import type { Transactions } from "../transaction/transactions.ts";
+import { stricter } from "../transaction/user_policy.ts";
 import {
   fromKoaSession,
   type SessionWrite,
@@ -32,8 +33,6 @@ export type KoaSession = (
   ctx: Context,
   next: () => Promise<void>,
 ) => Promise<void>;
-
-const ENDED: CommitOutcome = { status: "ended" };
 
 /** koa-session's store. */
 export class KoaSessionStore {
@@ -124,20 +123,23 @@ export class KoaSessionStore {
     }
     if (!own) return await this.#create(ctx, state, sid, commit);
     if (record && isLive(state)) {
-      const committed = await this.#transactions.commit(
-        state.sid!,
-        record,
-        commit,
-        ctx,
-      );
-      return this.#settle(ctx, state, committed, state.sid!, commit);
+      return await this.#commit(ctx, state, record, commit);
     }
-    if (state.phase !== "endedHere") {
-      return this.#settle(ctx, state, ENDED, sid, commit);
-    }
-    // ended by this request, then assigned again: koa-session still uses the ended id
-    await this.#create(ctx, state, this.#options.genid(ctx as never), commit);
-    state.koaSid = sid;
+    if (state.phase !== "endedHere") return this.#settleEnded(ctx, state);
+    // ended by this request, then assigned again: koa-session still uses the dead id
+    await this.#createAnew(ctx, state, commit);
+  }
+
+  /** Creates a session in place of the one that koa-session still uses the id of. */
+  async #createAnew(
+    ctx: Context,
+    state: RequestState,
+    commit: SessionWrite,
+  ): Promise<void> {
+    const { koaSid } = state;
+    await this.#create(ctx, state, state.newSid(), commit);
+    if (!state.record) return;
+    state.koaSid = koaSid;
     setExternalKey(ctx.session, state.sid!);
   }
 
@@ -148,12 +150,55 @@ export class KoaSessionStore {
     commit: SessionWrite,
   ): Promise<void> {
     const clientId = state.rotation.clientId ?? state.clientId;
-    state.record = await this.#transactions.create(sid, commit, clientId, ctx);
+    try {
+      state.record = await this.#transactions.create(
+        sid,
+        commit,
+        clientId,
+        state,
+        ctx,
+      );
+    } catch (error) {
+      return this.#refused(ctx, state, sid, error);
+    }
     syncSession(ctx, commit.data, state.record.data);
     state.sid = state.koaSid = sid;
     state.phase = "live";
     state.cookieSuppressed = false;
-    this.#setClient(ctx, state, clientId);
+    this.#setClient(ctx, state, state.record.clientId ?? clientId);
+  }
+
+  /** A session that must not begin: an error for the handler, dropped at the end of the request. */
+  #refused(
+    ctx: Context,
+    state: RequestState,
+    sid: string,
+    error: unknown,
+  ): void {
+    const isRefusal = error instanceof SessionConflictError &&
+      error.keys.length === 0;
+    if (!isRefusal || !state.handled || this.#options.onConflict === "reject") {
+      throw error;
+    }
+    this.#transactions.reportRefusal(state.receivedSid ?? sid);
+    this.#settleEnded(ctx, state);
+  }
+
+  async #commit(
+    ctx: Context,
+    state: RequestState,
+    base: StoredRecord,
+    commit: SessionWrite,
+  ): Promise<void> {
+    const sid = state.sid!;
+    const committed = await this.#transactions.commit(
+      sid,
+      base,
+      commit,
+      state,
+      ctx,
+    );
+    await this.#settle(ctx, state, committed, sid, commit, base);
   }
 
   async #rotate(
@@ -163,52 +208,68 @@ export class KoaSessionStore {
     to: string,
     commit: SessionWrite,
   ): Promise<void> {
-    const { rotation } = state;
-    const committed = !isLive(state) || !base
-      ? ENDED
-      : await this.#transactions.rotate(
-        state.sid!,
-        to,
-        base,
-        commit,
-        rotation,
-        ctx,
-      );
+    const { rotation, rotated, sid } = state;
     state.koaSid = to;
-    this.#settle(ctx, state, committed, to, commit);
+    if (!isLive(state) || !base) return this.#settleEnded(ctx, state);
+    // in one request there is one new id, unless a stricter rotation is asked for
+    if (rotated && stricter(rotated, rotation.sockets) === rotated) {
+      return await this.#commit(ctx, state, base, commit);
+    }
+    const committed = await this.#transactions.rotate(
+      sid!,
+      to,
+      base,
+      commit,
+      rotation,
+      state,
+      ctx,
+    );
+    await this.#settle(ctx, state, committed, to, commit, base);
     if (committed.status === "done" && committed.sid === to) {
       this.#setClient(ctx, state, rotation.clientId ?? state.clientId);
     }
   }
 
   /** Applies the outcome of a write to `sid`. */
-  #settle(
+  async #settle(
     ctx: Context,
     state: RequestState,
     committed: CommitOutcome,
     sid: string,
     commit: SessionWrite,
-  ): void {
+    base: StoredRecord,
+  ): Promise<void> {
     if (committed.status === "ended") {
-      if (isLive(state)) state.phase = "ended";
-      state.cookieSuppressed = true;
-      state.record = undefined;
-      this.#cookies.suppressSession(ctx);
-      return;
+      if (!committed.left) return this.#settleEnded(ctx, state);
+      // a login whose session was rotated by a login sent before it counts
+      const users = this.#transactions.records.usersOf(base.data, commit.data);
+      if (users?.to !== undefined && users.from !== users.to) {
+        return await this.#createAnew(ctx, state, commit);
+      }
+      this.#transactions.reportRefusal(sid);
+      return this.#settleEnded(ctx, state);
     }
-    const { record } = committed;
+    const { record, rotated } = committed;
     // inside a transaction nothing is stored yet: the base is the record that was loaded
     if (record.version !== state.record?.version) {
       syncSession(ctx, commit.data, record.data);
     }
     state.record = record;
     state.sid = committed.sid;
+    if (rotated) state.noteRotation(rotated);
     // rotated by another request, whose response has the cookie
-    if (committed.sid !== sid) {
+    else if (committed.sid !== sid) {
       state.cookieSuppressed = true;
       this.#cookies.suppressSession(ctx);
     }
     setExternalKey(ctx.session, committed.sid);
+  }
+
+  #settleEnded(ctx: Context, state: RequestState): void {
+    if (isLive(state)) state.phase = "ended";
+    state.cookieSuppressed = true;
+    state.record = undefined;
+    this.#cookies.suppressSession(ctx);
   }
 
   #setClient(ctx: Context, state: RequestState, clientId: string): void {
@@ -228,25 +289,24 @@ export class KoaSessionStore {
       state.regenerations++;
       return;
     }
-    const own = sid === state.koaSid && state.record !== undefined;
+    const { record } = state;
+    const own = sid === state.koaSid && record !== undefined;
+    const options = { ctx, request: state, ...own ? { record } : {} };
     const existed = await this.#transactions.end(
       own ? state.sid! : sid,
       "logout",
-      {
-        ctx,
-        ...own ? { record: state.record! } : {},
-      },
+      { ...options, follow: "none" },
     );
-    if (own && !existed && isLive(state)) await this.#endRotated(ctx, state);
+    if (own && !existed && isLive(state)) {
+      this.#cookies.suppressSession(ctx);
+      // rotated during this request: ended if the request may follow it
+      await this.#transactions.end(state.sid!, "logout", {
+        ...options,
+        follow: "followed",
+      });
+    }
     if (own && existed) state.phase = "endedHere";
     else if (isLive(state)) state.phase = "ended";
     state.record = undefined;
-  }
-
-  /** Ends a session that was ended, or rotated, by another caller during this request. */
-  async #endRotated(ctx: Context, state: RequestState): Promise<void> {
-    this.#cookies.suppressSession(ctx);
-    const to = await this.#transactions.lookup.movedTo(state.sid!);
-    if (to !== undefined) await this.#transactions.end(to, "logout", { ctx });
   }
 }

@@ -3,33 +3,34 @@
  *
  * @module
  */
-import {
-  CLIENT_ID_LENGTH,
-  type ClientBindings,
-} from "../identity/client_binding.ts";
 import { SessionMissingError } from "../api/errors.ts";
+import type { KoaApplication, RegenerateOptions } from "../api/koa.ts";
+import type { ResolvedOptions } from "../api/options.ts";
+import { isAlive, type StoredRecord } from "../api/store.ts";
 import { generateUid } from "../base/ids.ts";
 import type {
-  KoaApplication,
-  RefreshContext,
-  RegenerateOptions,
-} from "../api/koa.ts";
+  BoundSession,
+  ClientBindings,
+} from "../identity/client_binding.ts";
 import type { IncomingIds } from "../identity/incoming_ids.ts";
+import { CLIENT_ID_LENGTH } from "../transaction/request_commit.ts";
 import { type SessionCall, sessionCall } from "../transaction/session_call.ts";
+import type { SocketRotation } from "../transaction/session_observer.ts";
+import type { Transactions } from "../transaction/transactions.ts";
+import { requestChanges, sessionIdOf } from "./context_session.ts";
 import { useInPlace } from "./installation.ts";
 import { type KoaSession, KoaSessionStore } from "./koa_session_store.ts";
-import type { ResolvedOptions } from "../api/options.ts";
 import {
   type Context,
   FOLLOW,
   isLive,
-  requestChanges,
-  sessionIdOf,
+  type RequestHost,
+  RequestState,
   settlePending,
   STATE,
 } from "./request_state.ts";
 import { SessionCookies } from "./session_cookies.ts";
-import type { Transactions } from "../transaction/transactions.ts";
+import { metaOf } from "./session_meta.ts";
 
 type Next = () => Promise<void>;
 
@@ -42,6 +43,9 @@ export class HttpMiddleware {
   readonly #bindings: ClientBindings;
   readonly #ids: IncomingIds;
   readonly #cookies: SessionCookies;
+  readonly #host: RequestHost;
+  readonly #failed: (error: unknown) => void;
+  readonly #notesUse: boolean;
   #closed = false;
 
   constructor(
@@ -50,12 +54,20 @@ export class HttpMiddleware {
     transactions: Transactions,
     bindings: ClientBindings,
     ids: IncomingIds,
+    failed: (error: unknown) => void,
   ) {
     this.#options = options;
     this.#transactions = transactions;
     this.#bindings = bindings;
     this.#ids = ids;
+    this.#failed = failed;
+    this.#notesUse = options.user !== undefined;
     const cookies = this.#cookies = new SessionCookies(options, ids);
+    this.#host = {
+      genid: options.genid,
+      metaOf: (ctx) => metaOf(options.meta, ctx, failed),
+      afterHeaders: (ctx, callback) => cookies.afterHeaders(ctx, callback),
+    };
     const koaSession = new KoaSessionStore(options, transactions, cookies)
       .middleware(app, bindings.validity?.checkOnce);
     this.#extend(app.context);
@@ -120,35 +132,18 @@ export class HttpMiddleware {
     if (this.#closed || ctx[STATE]) return await next();
     this.#cookies.attach(ctx);
     const received = this.#ids.ofRequest(ctx);
+    const state = ctx[STATE] = new RequestState(ctx, received, this.#host);
     const binding = this.#bindings.forRequest(
       received.sid,
       received.clientId,
       ctx,
+      state,
     );
-    const bound = binding instanceof Promise ? await binding : binding;
-    const clientId = bound.clientId ?? generateUid(CLIENT_ID_LENGTH);
-    ctx[STATE] = {
-      received,
-      clientId,
-      sid: bound.sid,
-      koaSid: bound.sid,
-      record: bound.record,
-      phase: "live",
-      cookieSuppressed: false,
-      regenerations: 0,
-      pending: undefined,
-      rotation: FOLLOW,
-    };
-    if (bound.sid !== received.sid) {
-      this.#cookies.replaceSession(ctx, bound.sid!, bound.record!);
-    }
-    if (bound.record) this.#cookies.renewSession(ctx, bound.record);
-    if (
-      clientId !== received.clientId || received.renewClient ||
-      this.#options.clientAlwaysRoll
-    ) {
-      this.#cookies.sendClient(ctx, clientId);
-    }
+    this.#bind(
+      ctx,
+      state,
+      binding instanceof Promise ? await binding : binding,
+    );
     let failure: { readonly error: unknown } | undefined;
     try {
       await koaSession(ctx, async () => {
@@ -156,16 +151,48 @@ export class HttpMiddleware {
           await next();
         } catch (error) {
           failure = { error };
+        } finally {
+          state.handled = true;
         }
       });
     } catch (error) {
       if (!failure) throw error;
       // the response is the handler's own error; this one goes to the app
       ctx.app.emit("error", error, ctx);
+    } finally {
+      if (state.pending || state.regenerations > 0) await settlePending(state);
+      state.end();
     }
-    const state = ctx[STATE];
-    if (state.pending || state.regenerations > 0) await settlePending(state);
     if (failure) throw failure.error;
+  }
+
+  /** Binds a request to its session, and sends what its cookies lack. */
+  #bind(ctx: Context, state: RequestState, bound: BoundSession): void {
+    const { received } = state;
+    const { record } = bound;
+    state.clientId = bound.clientId ?? generateUid(CLIENT_ID_LENGTH);
+    state.sid = state.koaSid = bound.sid;
+    state.record = record;
+    if (record) {
+      this.#cookies.renewSession(ctx, record);
+      if (this.#notesUse && isAlive(record)) {
+        this.#noteUse(ctx, bound.sid!, record);
+      }
+    }
+    if (
+      state.clientId !== received.clientId || received.renewClient ||
+      this.#options.clientAlwaysRoll
+    ) {
+      this.#cookies.sendClient(ctx, state.clientId);
+    }
+  }
+
+  /** Records that a session was used, at most once per `touchInterval`. */
+  #noteUse(ctx: Context, sid: string, { lastUsed }: StoredRecord): void {
+    const { touchInterval } = this.#options;
+    if (touchInterval === false) return;
+    if (Date.now() - (lastUsed ?? 0) < touchInterval) return;
+    this.#transactions.lookup.noteUse(sid, ctx).catch(this.#failed);
   }
 
   async #withSession(ctx: Context, call: SessionCall): Promise<unknown> {
@@ -181,15 +208,21 @@ export class HttpMiddleware {
     }
     return await this.#transactions.run(state.sid, call, {
       ctx,
-      carry: requestChanges(ctx, state, this.#transactions),
+      request: state,
+      carry: requestChanges(
+        ctx,
+        state,
+        this.#transactions,
+        () => this.#cookies.sendSession(ctx, state.koaSid!),
+      ),
     });
   }
 
   async #regenerate(ctx: Context, options?: RegenerateOptions): Promise<void> {
     const sockets = options?.sockets ?? "follow";
-    if (sockets !== "follow" && sockets !== "leave") {
+    if (!ROTATIONS.includes(sockets)) {
       throw new TypeError(
-        `Cannot regenerate the session as sockets must be "follow" or "leave": received ${
+        `Cannot regenerate the session as sockets must be "follow", "leave" or "reconnect": received ${
           JSON.stringify(sockets) ?? typeof sockets
         }`,
       );
@@ -197,9 +230,12 @@ export class HttpMiddleware {
     const state = ctx[STATE];
     const { session } = ctx;
     if (!state || !session || !isLive(state)) throw new SessionMissingError();
+    // with `user` a client id opens nothing, and stays
+    const keepsClient = sockets === "follow" ||
+      sockets === "reconnect" && this.#transactions.reconnects;
     state.rotation = {
       sockets,
-      clientId: sockets === "leave" ? generateUid(CLIENT_ID_LENGTH) : undefined,
+      clientId: keepsClient ? undefined : generateUid(CLIENT_ID_LENGTH),
     };
     try {
       await session.regenerate();
@@ -209,25 +245,4 @@ export class HttpMiddleware {
   }
 }
 
-/** A refreshed context, with the members that the bridge adds. */
-interface Bridged extends RefreshContext {
-  readonly sessionId: string | undefined;
-  readonly session: { save(): Promise<void> } | null;
-}
-
-/**
- * Answers a refresh: 204 with a session, which is saved, else 401.
- *
- * @param roll sends the client cookie
- */
-export async function refresh(
-  ctx: RefreshContext,
-  roll: (ctx: object) => void,
-): Promise<void> {
-  const bridged = ctx as Bridged;
-  ctx.set("Cache-Control", "no-store");
-  roll(ctx);
-  if (bridged.sessionId !== undefined) await bridged.session?.save();
-  // it may have ended during the save
-  ctx.status = bridged.sessionId === undefined ? 401 : 204;
-}
+const ROTATIONS: readonly SocketRotation[] = ["follow", "leave", "reconnect"];

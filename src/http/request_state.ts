@@ -1,28 +1,39 @@
 /**
- * The state of a request's session, and how `ctx.session` is kept in step with
- * what is stored.
+ * The state of a request's session.
  *
  * @module
  */
 import { setImmediate } from "node:timers";
-import type { RequestIds } from "../identity/incoming_ids.ts";
 import type { KoaContext } from "../api/koa.ts";
-import { assignDeep, diff, merge } from "../transaction/patch.ts";
+import type { StoredRecord } from "../api/store.ts";
+import { unref } from "../base/expiry_heap.ts";
+import type { RequestIds } from "../identity/incoming_ids.ts";
+import type { RequestOrigin } from "../transaction/request_origin.ts";
 import type { Rotation } from "../transaction/rotation.ts";
-import type { RootScope } from "../transaction/scope.ts";
-import type { SessionData, StoredRecord } from "../api/store.ts";
-import type {
-  TransactionCaller,
-  Transactions,
-} from "../transaction/transactions.ts";
+import type { SocketRotation } from "../transaction/session_observer.ts";
+import { stricter } from "../transaction/user_policy.ts";
 
-/** The state of a request's session. */
-export interface RequestState {
+/** How long after its handler a response may take for its headers, in ms. */
+const HEADERS_TIMEOUT = 2_000;
+
+/** What a request asks of the application's options and of its response. */
+export interface RequestHost {
+  /** The option `genid`. */
+  genid(ctx: never): string;
+  /** JSON text of the option `meta`'s result. */
+  metaOf(ctx: Context): string | undefined;
+  /** Calls back once the headers are written or the connection is closed. */
+  afterHeaders(ctx: Context, callback: () => void): void;
+}
+
+/** The state of a request's session, and what its writes say of the request. */
+export class RequestState implements RequestOrigin {
+  readonly arrived: number = arrivalTime();
   readonly received: RequestIds;
-  clientId: string;
+  clientId = "";
   /** The session's id. */
   sid: string | undefined;
-  /** The id that koa-session uses for it; another one once the session was rotated elsewhere. */
+  /** The id that koa-session uses for it; another one once the session was rotated. */
   koaSid: string | undefined;
   /** The record that was loaded, or stored last: the base of the next patch. */
   record: StoredRecord | undefined;
@@ -30,15 +41,96 @@ export interface RequestState {
    * `"live"`, or ended: by this request (`"endedHere"`, where a later
    * assignment creates a new session), or otherwise (`"ended"`).
    */
-  phase: "live" | "ended" | "endedHere";
+  phase: "live" | "ended" | "endedHere" = "live";
   /** Whether the session cookie must not be sent. */
-  cookieSuppressed: boolean;
+  cookieSuppressed = false;
   /** Rotations that koa-session has begun and not yet saved. */
-  regenerations: number;
+  regenerations = 0;
   /** Settles with koa-session's store call in progress. */
   pending: Promise<void> | undefined;
   /** How the next rotation is done. */
-  rotation: Rotation;
+  rotation: Rotation = FOLLOW;
+  /** The strictest rotation that this request has made. */
+  rotated: SocketRotation | undefined;
+  /** Whether the handler has returned: what follows is the commit at the end. */
+  handled = false;
+  readonly #ctx: Context;
+  readonly #host: RequestHost;
+  #ended = false;
+  #meta: { readonly text: string | undefined } | undefined;
+  #atEnd: (() => void)[] | undefined;
+  #afterHeaders: (() => void)[] | undefined;
+
+  constructor(ctx: Context, received: RequestIds, host: RequestHost) {
+    this.#ctx = ctx;
+    this.#host = host;
+    this.received = received;
+  }
+
+  get receivedSid(): string | undefined {
+    return this.received.sid;
+  }
+
+  get canSendIds(): boolean {
+    return !this.#ctx.headerSent;
+  }
+
+  newSid(): string {
+    return this.#host.genid(this.#ctx as never);
+  }
+
+  meta(): string | undefined {
+    this.#meta ??= { text: this.#host.metaOf(this.#ctx) };
+    return this.#meta.text;
+  }
+
+  atEnd(callback: () => void): void {
+    if (this.#ended) callback();
+    else (this.#atEnd ??= []).push(callback);
+  }
+
+  afterHeaders(callback: () => void): void {
+    if (!this.#afterHeaders) {
+      this.#afterHeaders = [];
+      this.#host.afterHeaders(this.#ctx, () => this.#flush());
+      if (this.#ended) this.#limitHeaders();
+    }
+    this.#afterHeaders.push(callback);
+  }
+
+  /** Records a rotation that this request has made. */
+  noteRotation(sockets: SocketRotation): void {
+    this.rotated = stricter(sockets, this.rotated);
+  }
+
+  /** The middleware of the bridge is complete. */
+  end(): void {
+    this.#ended = true;
+    const callbacks = this.#atEnd;
+    if (callbacks) {
+      this.#atEnd = undefined;
+      for (const callback of callbacks) callback();
+    }
+    if (this.#afterHeaders) this.#limitHeaders();
+  }
+
+  #limitHeaders(): void {
+    unref(setTimeout(() => this.#flush(), HEADERS_TIMEOUT));
+  }
+
+  #flush(): void {
+    const callbacks = this.#afterHeaders;
+    this.#afterHeaders = undefined;
+    for (const callback of callbacks ?? []) callback();
+  }
+}
+
+let latest = 0;
+
+/** The present time, ms since the epoch, increased so that no two requests of this process are equal. */
+function arrivalTime(): number {
+  const now = Date.now();
+  return latest = now > latest ? now : latest + 2 ** -10;
 }
 
 /** The key of the state on a Koa context. */
@@ -83,96 +175,4 @@ export async function settlePending(state: RequestState): Promise<void> {
     if (state.regenerations === 0) return;
     await new Promise<void>((resolve) => setImmediate(resolve));
   }
-}
-
-/** The id of `ctx.session` once it is stored. */
-export function sessionIdOf(ctx: Context): string | undefined {
-  const state = ctx[STATE];
-  if (!state?.record || !isLive(state)) return undefined;
-  const { session } = ctx;
-  return session && session.externalKey === state.sid ? state.sid : undefined;
-}
-
-/** Sets the id on koa-session's object, which keeps the one it was made with. */
-export function setExternalKey(session: object | null, sid: string): void {
-  if (!session || (session as { externalKey?: string }).externalKey === sid) {
-    return;
-  }
-  Object.defineProperty(session, "externalKey", {
-    value: sid,
-    configurable: true,
-    writable: true,
-  });
-}
-
-/** Carries the request's pending changes into a transaction, and its result out into `ctx.session`. */
-export function requestChanges(
-  ctx: Context,
-  state: RequestState,
-  transactions: Transactions,
-): NonNullable<TransactionCaller["carry"]> {
-  let before = "";
-  return {
-    enter(scope: RootScope): void {
-      before = JSON.stringify(ctx.session);
-      const { held } = scope;
-      const data = transactions.records.rebased(
-        held.sid,
-        state.record!,
-        before,
-        held.record,
-      );
-      if (data !== held.record.data) scope.session = JSON.parse(data);
-    },
-    leave(sid: string, record: StoredRecord | undefined): void {
-      if (!record) {
-        state.phase = "endedHere";
-        state.record = undefined;
-        ctx.session = null;
-        return;
-      }
-      state.sid = sid;
-      state.record = record;
-      syncSession(ctx, before, record.data);
-      setExternalKey(ctx.session, sid);
-    },
-  };
-}
-
-/**
- * Makes `ctx.session` show what is stored, so that a key which another writer
- * added does not count as deleted by this request. Later changes of this
- * request stay pending.
- *
- * @param before the JSON text of `ctx.session` that was merged into what is stored
- */
-export function syncSession(
-  ctx: KoaContext,
-  before: string,
-  stored: string,
-): void {
-  const { session } = ctx;
-  if (!session || before === stored) return;
-  const now = JSON.stringify(session);
-  const data = JSON.parse(stored) as SessionData;
-  const shown = now === before ? data : merge(
-    JSON.parse(before),
-    diff(JSON.parse(before), JSON.parse(now)),
-    data,
-    ({ mine }) => mine,
-  ).data;
-  show(session, shown);
-}
-
-/** Replaces the data of koa-session's object in place; its own members stay. */
-function show(
-  session: SessionData & { toJSON(): SessionData },
-  data: SessionData,
-): void {
-  const held = session.toJSON();
-  assignDeep(held, data);
-  for (const key of Object.keys(session.toJSON())) {
-    if (!Object.hasOwn(held, key)) Reflect.deleteProperty(session, key);
-  }
-  Object.assign(session, held);
 }

@@ -61,17 +61,6 @@ export class SessionCookies {
     sessionCookie.write(ctx, id, ctx.sessionOptions, received.sessionCookie);
   }
 
-  /** Sends the id of a session other than that of the received cookie. */
-  replaceSession(ctx: Context, sid: string, record: StoredRecord): void {
-    const { externalKey, key } = this.#options;
-    if (externalKey) return externalKey.set(ctx as never, sid);
-    const { cookie, expires } = record;
-    const maxAge = cookie === "session"
-      ? undefined
-      : Math.max(cookie ?? 0, expires) - Date.now();
-    ctx.cookies.set(key, sid, { ...ctx.sessionOptions, maxAge });
-  }
-
   /**
    * Sends the session cookie again, with the rest of its life, if an older key
    * signed it. A response that may not have it, such as a public file, leaves

@@ -1,13 +1,22 @@
 /**
  * Which session a client has. A client id identifies a browser. The request
  * that creates a session binds it to its client id provisionally; the first
- * request or handshake that presents the session cookie settles the binding.
+ * request or handshake that presents the session cookie together with a client
+ * cookie settles the binding. Only the session cookie opens a session: a client
+ * cookie says which session its browser begins next.
  *
  * @module
  */
-import { type Awaitable, isAlive, type StoredRecord } from "../api/store.ts";
+import {
+  type Awaitable,
+  isAlive,
+  type SessionRecord,
+  type StoredRecord,
+} from "../api/store.ts";
 import { chain } from "../base/async.ts";
 import { generateUid } from "../base/ids.ts";
+import { CLIENT_ID_LENGTH } from "../transaction/request_commit.ts";
+import type { RequestOrigin } from "../transaction/request_origin.ts";
 import type { SessionObserver } from "../transaction/session_observer.ts";
 import type { Transactions } from "../transaction/transactions.ts";
 import type { ClientClaim } from "./incoming_ids.ts";
@@ -22,10 +31,11 @@ export interface BoundSession {
   readonly record: StoredRecord | undefined;
   /** The received client id, or the one that the session is settled on. */
   readonly clientId: string | undefined;
+  /** In a handshake: the session whose cookie came with the client cookie of another client. */
+  readonly mismatched?: string;
 }
 
-/** The length of a client id: 144 random bits. */
-export const CLIENT_ID_LENGTH = 24;
+type Observer = Pick<SessionObserver, "started" | "rebound" | "corrected">;
 
 /** Resolves received ids to sessions, and settles bindings. */
 export class ClientBindings {
@@ -33,13 +43,13 @@ export class ClientBindings {
   readonly validity: SessionValidity | undefined;
   readonly #transactions: Transactions;
   readonly #registry: SessionRegistry;
-  readonly #observer: Pick<SessionObserver, "started" | "rebound">;
+  readonly #observer: Observer;
 
   /** @param validity refuses sessions for a request or a handshake */
   constructor(
     transactions: Transactions,
     registry: SessionRegistry,
-    observer: Pick<SessionObserver, "started" | "rebound">,
+    observer: Observer,
     validity: SessionValidity | undefined,
   ) {
     this.validity = validity;
@@ -54,16 +64,20 @@ export class ClientBindings {
     return this.#registry.track(sid);
   }
 
-  /** For a request: a live session prevails, and the client cookie follows it. */
+  /**
+   * For a request. A live session prevails, and the client cookie follows it; a
+   * session cookie that names no live session opens nothing.
+   */
   forRequest(
     sid: string | undefined,
     clientId: string | undefined,
     ctx: object,
+    request: RequestOrigin,
   ): Awaitable<BoundSession> {
     if (sid === undefined) return { sid, record: undefined, clientId };
     return chain(
       this.#transactions.lookup.load(sid, ctx),
-      (record) => this.#loaded(sid, record, clientId, ctx),
+      (record) => this.#loaded(sid, record, clientId, ctx, request),
     );
   }
 
@@ -72,35 +86,29 @@ export class ClientBindings {
     record: StoredRecord | undefined,
     clientId: string | undefined,
     ctx: object,
+    request: RequestOrigin,
   ): Awaitable<BoundSession> {
-    if (!isAlive(record)) return this.#fallback(sid, record, clientId, ctx);
-    // koa-session refuses it too and emits its event: nothing may be bound to it
-    if (this.validity?.check(ctx, record) === false) {
-      return { sid, record, clientId };
+    const dead = { sid, record, clientId };
+    // koa-session refuses an invalid one too and emits its event: nothing may be bound to it
+    if (!isAlive(record) || this.validity?.check(ctx, record) === false) {
+      return dead;
+    }
+    if (clientId !== undefined && this.#isOther(record, clientId)) {
+      this.#observer.corrected(sid, { request });
     }
     return chain(
       this.#live(sid, record, clientId, ctx),
-      (bound) => bound ?? this.#fallback(sid, undefined, clientId, ctx),
+      (bound) => bound ?? { ...dead, record: undefined },
     );
   }
 
-  async #fallback(
-    sid: string,
-    record: StoredRecord | undefined,
-    clientId: string | undefined,
-    ctx: object,
-  ): Promise<BoundSession> {
-    const other = await this.#sessionOfClient(clientId, ctx);
-    return other ?? { sid, record, clientId };
-  }
-
-  /** For a socket: it enters its client's session, never that of another client. */
+  /** For a socket: it enters the live session that its session cookie names. */
   forHandshake(
     sid: string | undefined,
     client: ClientClaim,
     ctx: object,
   ): Awaitable<BoundSession> {
-    if (sid === undefined) return this.#ofClient(client.verified(), ctx);
+    if (sid === undefined) return guest(client);
     return chain(
       this.#transactions.lookup.load(sid, ctx),
       (record) => this.#fromHandshake(sid, record, client, ctx),
@@ -114,45 +122,28 @@ export class ClientBindings {
     ctx: object,
   ): Awaitable<BoundSession> {
     if (!isAlive(record) || this.validity?.check(ctx, record) === false) {
-      return this.#ofClient(client.verified(), ctx);
+      return guest(client);
     }
-    const { clientId: settledOn } = record;
+    const { settled, clientId: bound } = record;
     // a forged client cookie with the right id has no effect: no signature has to be verified
-    if (
-      record.settled && settledOn !== undefined &&
-      client.presents(settledOn)
-    ) {
-      return this.#bound(sid, record, settledOn);
+    if (settled && bound !== undefined && client.presents(bound)) {
+      return this.#bound(sid, record, bound);
     }
     const clientId = client.verified();
+    if (clientId !== undefined && this.#isOther(record, clientId)) {
+      const none = { sid: undefined, record: undefined, clientId: undefined };
+      return { ...none, mismatched: sid };
+    }
     return chain(
       this.#live(sid, record, clientId, ctx),
-      (bound) =>
-        bound && (clientId === undefined || bound.clientId === clientId)
-          ? bound
-          : this.#ofClient(clientId, ctx),
+      (session) => session ?? guest(client),
     );
   }
 
-  async #ofClient(
-    clientId: string | undefined,
-    ctx: object,
-  ): Promise<BoundSession> {
-    const own = await this.#sessionOfClient(clientId, ctx);
-    return own ?? { sid: undefined, record: undefined, clientId };
-  }
-
-  /** The session of the client, if it is valid. */
-  async #sessionOfClient(
-    clientId: string | undefined,
-    ctx: object,
-  ): Promise<BoundSession | undefined> {
-    if (clientId === undefined) return undefined;
-    const own = await this.#transactions.lookup.ofClient(clientId, ctx, true);
-    if (!own || this.validity?.check(ctx, own.record) === false) {
-      return undefined;
-    }
-    return this.#bound(own.sid, own.record, clientId);
+  /** Whether a session is settled on another client, where that matters. */
+  #isOther(record: StoredRecord, clientId: string): boolean {
+    return record.settled && record.clientId !== clientId &&
+      !this.#transactions.reconnects;
   }
 
   /** Resolves to `undefined` for a session that ended before it was settled. */
@@ -162,28 +153,48 @@ export class ClientBindings {
     clientId: string | undefined,
     ctx: unknown,
   ): BoundSession | Promise<BoundSession | undefined> {
+    const present = this.#withPresentUser(record);
     const bound = record.clientId;
-    if (bound !== undefined && (record.settled || clientId === undefined)) {
-      return this.#bound(sid, record, bound);
-    }
-    const settled = clientId !== undefined;
-    const on = clientId ?? generateUid(CLIENT_ID_LENGTH);
-    return this.#settle(sid, record, on, settled, ctx);
+    const settles = bound === undefined ||
+      !record.settled && clientId !== undefined;
+    if (!settles && present === record) return this.#bound(sid, record, bound);
+    const change: Change = settles
+      ? {
+        clientId: clientId ?? generateUid(CLIENT_ID_LENGTH),
+        settled: clientId !== undefined,
+        user: present.user,
+      }
+      : { user: present.user };
+    return this.#update(sid, record, change, ctx);
   }
 
-  async #settle(
+  /** The record with the user that the option sees at present; an error of the option is that of the next commit. */
+  #withPresentUser(record: StoredRecord): StoredRecord {
+    try {
+      return this.#transactions.records.withPresentUser(record);
+    } catch {
+      return record;
+    }
+  }
+
+  async #update(
     sid: string,
     record: StoredRecord,
-    clientId: string,
-    settled: boolean,
+    change: Change,
     ctx: unknown,
   ): Promise<BoundSession | undefined> {
-    const { lookup } = this.#transactions;
+    const { lookup, reconnects } = this.#transactions;
     const before = record.clientId;
-    const other = before === clientId
+    let clientId = change.clientId ?? before;
+    const other = before === clientId || clientId === undefined
       ? undefined
       : await lookup.ofClient(clientId, ctx);
-    const change = { clientId, settled };
+    const isTaken = other !== undefined && other.sid !== sid;
+    // a client id ends no session of another user
+    if (isTaken && reconnects) {
+      clientId = generateUid(CLIENT_ID_LENGTH);
+      change = { ...change, clientId };
+    }
     const now = await lookup.updateBinding(sid, record, change, ctx);
     if (!now) return undefined;
     // the session is held: a later request settles it
@@ -192,9 +203,12 @@ export class ClientBindings {
         ? { sid, record, clientId }
         : this.#bound(sid, record, before);
     }
-    if (other && other.sid !== sid) {
-      const loaded = { record: other.record, ctx };
-      await this.#transactions.end(other.sid, "replaced", loaded);
+    if (isTaken && !reconnects) {
+      await this.#transactions.end(other.sid, "replaced", {
+        record: other.record,
+        ctx,
+        isMeant: (moved) => moved.clientId === clientId,
+      });
     }
     if (before !== undefined && before !== clientId) {
       this.#observer.rebound(before, sid, now);
@@ -215,4 +229,14 @@ export class ClientBindings {
     if (this.#registry.isSeen(sid)) return;
     this.#observer.started(sid, record, "rebuilt");
   }
+}
+
+type Change = Partial<
+  Pick<SessionRecord, "clientId" | "settled" | "user">
+>;
+
+/** A socket without a session: it follows its client. */
+function guest(client: ClientClaim): BoundSession {
+  const clientId = client.verified();
+  return { sid: undefined, record: undefined, clientId };
 }

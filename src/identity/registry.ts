@@ -17,11 +17,14 @@ export class TrackedSession implements Scheduled {
   maxAge: number;
   clientId: string;
   user: string | undefined;
+  /** When it was created, ms since the epoch. */
+  readonly created: number | undefined;
   #hash: string | undefined;
 
   constructor(readonly sid: string, record: SessionRecord) {
     this.clientId = record.clientId!;
     this.user = record.user;
+    this.created = record.created;
     this.expires = record.expires;
     this.maxAge = record.maxAge;
   }
@@ -39,15 +42,29 @@ export class TrackedSession implements Scheduled {
 
 /** A client with sockets in this process. */
 export class TrackedClient {
-  /** The session that its sockets are in. */
+  /** The session that its sockets are in, except its guests. */
   session: TrackedSession | undefined;
+  /** All of its sockets. */
   readonly sockets: Socket[];
+  /** The sockets that are not in `session`; `undefined` where there are none, or no session. */
+  guests: Set<Socket> | undefined;
   /** Time of the last recorded activity, ms since the epoch. */
   touched = 0;
 
   /** @param socket most clients have one, and an array of one takes a third of a Set */
   constructor(readonly id: string, socket: Socket) {
     this.sockets = [socket];
+  }
+
+  /** The sockets in `session`, or all where there is none. */
+  get members(): readonly Socket[] {
+    const { guests, sockets } = this;
+    return guests ? sockets.filter((socket) => !guests.has(socket)) : sockets;
+  }
+
+  /** Whether a socket is in `session`. */
+  isMember(socket: Socket): boolean {
+    return this.session !== undefined && !this.guests?.has(socket);
   }
 }
 
@@ -191,17 +208,32 @@ export class SessionRegistry {
     if (at < 0) return;
     const last = sockets.pop()!;
     if (last !== socket) sockets[at] = last;
+    client.guests?.delete(socket);
     if (sockets.length > 0) return;
     this.#clients.delete(client.id);
     const { session } = client;
     if (session && !this.#watchAll) this.#ends.remove(session);
   }
 
-  /** Puts the sockets of a client into a session, and times its end. */
-  joinSession(client: TrackedClient, session: TrackedSession): void {
+  /**
+   * Puts the sockets of a client into a session, and times its end.
+   *
+   * @param guests the sockets that stay outside
+   */
+  joinSession(
+    client: TrackedClient,
+    session: TrackedSession,
+    guests: readonly Socket[] = [],
+  ): void {
     client.session = session;
+    client.guests = guests.length > 0 ? new Set(guests) : undefined;
     if (this.#indexed) this.#byHash.set(session.hash, session);
     this.#schedule(session);
+  }
+
+  /** Takes the sockets of a client out of its session. */
+  leaveSession(client: TrackedClient): void {
+    client.session = client.guests = undefined;
   }
 
   /** Indexes sessions with sockets by the hash of their id. */

@@ -7,21 +7,30 @@
  */
 import type { Server } from "socket.io";
 import { END_REASONS, type EndReason } from "../api/events.ts";
+import type { SocketRotation } from "../transaction/session_observer.ts";
 import { isClusterAdapter } from "../sockets/adapter.ts";
 import { onServerSideEvent } from "../sockets/socket_io.ts";
 
 /** A change of a session, by the hash of its id. */
 export type ClusterMessage =
   | { readonly type: "start"; readonly hash: string }
-  | { readonly type: "end"; readonly hash: string; readonly reason: EndReason }
+  | {
+    readonly type: "end";
+    readonly hash: string;
+    readonly reason: EndReason;
+    /** Whether the sockets of its client reconnect. */
+    readonly reconnect: boolean;
+  }
   | {
     readonly type: "rotate";
     readonly hash: string;
     readonly to: string;
-    readonly sockets: "follow" | "leave";
+    readonly sockets: SocketRotation;
   }
   /** Its user or its client changed. */
-  | { readonly type: "change"; readonly hash: string };
+  | { readonly type: "change"; readonly hash: string }
+  /** A request corrected the client cookie that came with its cookie. */
+  | { readonly type: "correct"; readonly hash: string };
 
 /** Receives messages of other nodes. */
 export interface MessageReceiver {
@@ -29,6 +38,12 @@ export interface MessageReceiver {
 }
 
 const EVENT = "koa-io-session";
+
+const ROTATIONS: ReadonlySet<unknown> = new Set<SocketRotation>([
+  "follow",
+  "leave",
+  "reconnect",
+]);
 
 /** Sends and receives the messages of the bridge. */
 export class ClusterMessenger {
@@ -71,7 +86,7 @@ export class ClusterMessenger {
 /** Rejects messages of other versions of this package, and foreign ones. */
 function isMessage(message: unknown): message is ClusterMessage {
   if (typeof message !== "object" || message === null) return false;
-  const { type, hash, reason, to, sockets } = message as Record<
+  const { type, hash, reason, to, sockets, reconnect } = message as Record<
     string,
     unknown
   >;
@@ -79,12 +94,13 @@ function isMessage(message: unknown): message is ClusterMessage {
   switch (type) {
     case "start":
     case "change":
+    case "correct":
       return true;
     case "end":
-      return END_REASONS.has(reason);
+      return END_REASONS.has(reason) && typeof reconnect === "boolean";
     case "rotate":
       return typeof to === "string" &&
-        (sockets === "follow" || sockets === "leave");
+        ROTATIONS.has(sockets);
     default:
       return false;
   }

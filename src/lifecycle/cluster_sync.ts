@@ -9,7 +9,11 @@ import type { EndReason, StartCause } from "../api/events.ts";
 import { isAlive, type StoredRecord } from "../api/store.ts";
 import type { TrackedClient, TrackedSession } from "../identity/registry.ts";
 import type { Found } from "../transaction/lookup.ts";
-import type { SocketRotation } from "../transaction/session_observer.ts";
+import type {
+  RotatedSession,
+  SocketRotation,
+} from "../transaction/session_observer.ts";
+import { stricter } from "../transaction/user_policy.ts";
 import type { ClusterMessage } from "./cluster_messenger.ts";
 import type { LifecycleDeps } from "./deps.ts";
 
@@ -21,35 +25,49 @@ const MAX_WAITS = 20;
 
 /** Receives what happened on other nodes. */
 export interface RemoteObserver {
-  /** @param local left out for a session that was only unknown here */
   started(
     sid: string,
     record: StoredRecord,
     cause: StartCause,
-    local?: false,
+    occasion?: Remote,
   ): void;
   changed(sid: string, record: StoredRecord, before: undefined): void;
   rebound(
     from: string,
     sid: string,
     record: StoredRecord,
-    local: false,
+    occasion: Remote,
   ): void;
-  ended(sid: string, record: undefined, reason: EndReason, local: false): void;
-  rotated(
-    from: string,
-    to: string,
-    record: StoredRecord,
-    before: undefined,
-    how: SocketRotation,
-    local: false,
+  corrected(sid: string, occasion: Remote): void;
+  ended(
+    sid: string,
+    record: undefined,
+    reason: EndReason,
+    occasion: Remote & { readonly reconnect?: boolean },
   ): void;
+  rotated(rotation: RotatedSession, occasion: Remote): void;
+}
+
+/** The occasion of everything that is received. */
+type Remote = { readonly remote: true };
+
+const REMOTE: Remote = { remote: true };
+
+/** A session that was moved, with the strictest of the rotations that led there. */
+interface Moved extends Found {
+  readonly sockets: SocketRotation;
+}
+
+/** A look at a session, and whether another one is owed after it. */
+interface Look {
+  readonly done: Promise<void>;
+  again: boolean;
 }
 
 /** Brings this node in step with the store. */
 export class ClusterSync {
   readonly #lifecycle: RemoteObserver;
-  readonly #running = new Map<TrackedSession, Promise<void>>();
+  readonly #looks = new Map<TrackedSession, Look>();
   #deps!: LifecycleDeps;
 
   constructor(lifecycle: RemoteObserver) {
@@ -73,9 +91,12 @@ export class ClusterSync {
         return session
           ? await this.resync(session)
           : await this.#discover(message.hash, "rebuilt");
+      case "correct":
+        if (session) this.#lifecycle.corrected(session.sid, REMOTE);
+        return;
       case "end":
         return session
-          ? await this.#confirmEnd(session, message.reason)
+          ? await this.#confirmEnd(session, message.reason, message.reconnect)
           : undefined;
       case "rotate":
         return await this.#rotated(session, message.to, message.sockets);
@@ -84,12 +105,24 @@ export class ClusterSync {
 
   /** Reads a tracked session again, and applies its change, rotation or end. */
   resync(session: TrackedSession): Promise<void> {
-    const running = this.#running.get(session);
-    if (running) return running;
-    const resync = this.#resync(session)
-      .finally(() => this.#running.delete(session));
-    this.#running.set(session, resync);
-    return resync;
+    const look = this.#looks.get(session);
+    if (look) {
+      // what it has read may be older than this call
+      look.again = true;
+      return look.done;
+    }
+    const done = Promise.resolve().then(() => this.#repeat(session))
+      .finally(() => this.#looks.delete(session));
+    this.#looks.set(session, { done, again: false });
+    return done;
+  }
+
+  async #repeat(session: TrackedSession): Promise<void> {
+    const look = this.#looks.get(session)!;
+    do {
+      look.again = false;
+      await this.#resync(session);
+    } while (look.again);
   }
 
   /** Looks up the session of a client that has sockets and no session here. */
@@ -100,7 +133,7 @@ export class ClusterSync {
       return;
     }
     const session = registry.isSeen(own.sid) && registry.track(own.sid);
-    if (session) sockets.onStart(session);
+    if (session) sockets.onFound(session, own.record);
     else this.#lifecycle.started(own.sid, own.record, "rebuilt");
   }
 
@@ -112,17 +145,24 @@ export class ClusterSync {
     if (isAlive(record)) return this.#apply(session, record);
     const moved = await this.#findMoved(sid);
     if (registry.tracked(sid) !== session) return;
-    if (moved) {
-      const { sid: now, record } = moved;
-      const how = record.clientId === session.clientId ? "follow" : "leave";
-      this.#lifecycle.rotated(sid, now, record, undefined, how, false);
-      return;
-    }
+    if (moved) return this.#applyMove(session, moved);
     const reason = session.expires <= Date.now() ? "expired" : "revoked";
     transactions.revoke(sid, reason);
-    this.#lifecycle.ended(sid, undefined, reason, false);
+    this.#lifecycle.ended(sid, undefined, reason, REMOTE);
     const client = registry.client(session.clientId);
     if (client) await this.resyncClient(client);
+  }
+
+  #applyMove(session: TrackedSession, { sid, record, sockets }: Moved): void {
+    const { sid: from } = session;
+    if (this.#deps.transactions.tombstones.has(sid)) {
+      // it ended here since it was read
+      return this.#lifecycle.ended(from, undefined, "revoked", REMOTE);
+    }
+    this.#lifecycle.rotated(
+      { from, to: sid, record, before: undefined, sockets },
+      REMOTE,
+    );
   }
 
   /** Reads a record; waits for a termination or rotation in progress here. */
@@ -139,14 +179,16 @@ export class ClusterSync {
   }
 
   /** The session under its current id, after any number of rotations. */
-  async #findMoved(sid: string): Promise<Found | undefined> {
+  async #findMoved(sid: string): Promise<Moved | undefined> {
     const { lookup } = this.#deps.transactions;
+    let sockets: SocketRotation = "follow";
     for (let moves = 0; moves < MAX_MOVES; moves++) {
-      const to = await lookup.movedTo(sid);
-      if (to === undefined) return undefined;
-      const record = await lookup.readSilently(to);
-      if (isAlive(record)) return { sid: to, record };
-      sid = to;
+      const former = await lookup.former(sid);
+      if (former?.to === undefined) return undefined;
+      sockets = stricter(sockets, former.note as SocketRotation);
+      const record = await lookup.readSilently(former.to);
+      if (isAlive(record)) return { sid: former.to, record, sockets };
+      sid = former.to;
     }
     return undefined;
   }
@@ -155,7 +197,7 @@ export class ClusterSync {
     const before = session.clientId;
     this.#lifecycle.changed(session.sid, record, undefined);
     if (record.clientId !== before) {
-      this.#lifecycle.rebound(before, session.sid, record, false);
+      this.#lifecycle.rebound(before, session.sid, record, REMOTE);
     }
   }
 
@@ -170,21 +212,26 @@ export class ClusterSync {
   async #discover(hash: string, cause: StartCause): Promise<void> {
     const found = await this.#find(hash);
     if (!found || this.#deps.registry.tracked(found.sid)) return;
-    this.#lifecycle.started(found.sid, found.record, cause, false);
+    this.#lifecycle.started(found.sid, found.record, cause, REMOTE);
   }
 
-  async #confirmEnd(session: TrackedSession, reason: EndReason): Promise<void> {
+  async #confirmEnd(
+    session: TrackedSession,
+    reason: EndReason,
+    reconnect: boolean,
+  ): Promise<void> {
     const { registry, transactions } = this.#deps;
     const record = await this.#read(session);
     if (isAlive(record) || registry.tracked(session.sid) !== session) return;
     transactions.revoke(session.sid, reason);
-    this.#lifecycle.ended(session.sid, undefined, reason, false);
+    const occasion = { ...REMOTE, reconnect };
+    this.#lifecycle.ended(session.sid, undefined, reason, occasion);
   }
 
   async #rotated(
     session: TrackedSession | undefined,
     to: string,
-    how: SocketRotation,
+    sockets: SocketRotation,
   ): Promise<void> {
     const found = await this.#find(to);
     const { registry } = this.#deps;
@@ -196,16 +243,11 @@ export class ClusterSync {
     }
     if (!stands) {
       if (registry.tracked(found.sid)) return;
-      this.#lifecycle.started(found.sid, found.record, "rotated", false);
+      this.#lifecycle.started(found.sid, found.record, "rotated", REMOTE);
       return;
     }
-    const { sid } = session;
-    if (
-      isAlive(await this.#read(session)) || registry.tracked(sid) !== session
-    ) {
-      return;
-    }
-    const { sid: now, record } = found;
-    this.#lifecycle.rotated(sid, now, record, undefined, how, false);
+    if (isAlive(await this.#read(session))) return;
+    if (registry.tracked(session.sid) !== session) return;
+    this.#applyMove(session, { ...found, sockets });
   }
 }

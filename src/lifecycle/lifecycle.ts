@@ -7,7 +7,6 @@
 import type { Server } from "socket.io";
 import type { BridgeEvents, EndReason, StartCause } from "../api/events.ts";
 import { isAlive, type SessionRecord } from "../api/store.ts";
-import { hashId } from "../base/ids.ts";
 import { RETRY } from "../base/timers.ts";
 import {
   type ExpiryListener,
@@ -16,13 +15,23 @@ import {
 } from "../identity/registry.ts";
 import type { StoreListener } from "../stores/open_store.ts";
 import type {
+  Occasion,
+  RotatedSession,
   SessionObserver,
-  SocketRotation,
+  UserChange,
 } from "../transaction/session_observer.ts";
+import { type Announcement, Announcements } from "./announcements.ts";
 import { ClusterMessenger } from "./cluster_messenger.ts";
 import { ClusterSync, type RemoteObserver } from "./cluster_sync.ts";
 import type { LifecycleDeps } from "./deps.ts";
 import type { Emit } from "./emit.ts";
+
+/** The occasion of what happened on another node. */
+export interface NodeOccasion extends Occasion {
+  readonly remote?: boolean;
+  /** Whether the sockets of a session that ended reconnect. */
+  readonly reconnect?: boolean;
+}
 
 /** The one observer of transactions, of the store and of the cluster. */
 export class SessionLifecycle
@@ -44,6 +53,9 @@ export class SessionLifecycle
   /** The session that a client's sockets were in before its latest one. */
   readonly #previous = new WeakMap<TrackedClient, TrackedSession>();
   readonly #cluster: ClusterMessenger;
+  readonly #announcements = new Announcements((announcement) =>
+    this.#announce(announcement, true)
+  );
 
   constructor(io: Server, emit: Emit, failed: (error: unknown) => void) {
     this.#emit = emit;
@@ -66,30 +78,45 @@ export class SessionLifecycle
     sid: string,
     record: SessionRecord,
     cause: StartCause,
-    local = true,
+    occasion: NodeOccasion = {},
   ): void {
-    const { registry, sockets, transactions } = this.#deps;
+    const { registry, sockets, transactions, userFacts } = this.#deps;
     const { tombstones } = transactions;
-    if (cause === "created") tombstones.clear(sid);
+    const begins = cause === "created";
+    if (begins) tombstones.clear(sid);
     // the record was read before the session ended
     else if (tombstones.has(sid)) return;
     const { clientId } = record;
     if (clientId === undefined) return;
+    userFacts.sessionSeen(record.data);
     registry.register(sid, record);
     const client = registry.client(clientId);
     const before = client?.session;
-    if (before) {
+    if (begins && before) {
       // its end has not been reported yet
       sockets.onEnd(before, "rotated");
       this.#previous.set(client, before);
       this.#resync(before);
     }
     const session = client ? registry.track(sid) : registry.tracked(sid);
-    if (session) sockets.onStart(session, record);
-    if (local && cause === "created") {
-      this.#cluster.publish({ type: "start", hash: hashId(sid) });
+    if (session) {
+      if (begins) sockets.onBegin(session, record, occasion);
+      else sockets.onFound(session, record);
     }
+    if (begins && !occasion.remote) {
+      return this.#announcements.add({
+        previous: undefined,
+        session: session ?? new TrackedSession(sid, record),
+        sockets: "follow",
+        userChange: occasion.userChange,
+      }, this.#deferred(occasion));
+    }
+    const local = !occasion.remote;
     this.#emit("sessionStart", { clientId, sessionId: sid, cause, local });
+    if (occasion.remote && begins && record.user !== undefined) {
+      const userChange = { from: undefined, to: record.user };
+      this.#emitUserChange(clientId, sid, userChange, "new", false);
+    }
   }
 
   /** @param before `undefined` for a write of another node */
@@ -97,45 +124,62 @@ export class SessionLifecycle
     sid: string,
     record: SessionRecord,
     before: SessionRecord | undefined,
+    { userChange }: Occasion = {},
   ): void {
-    const { registry, views } = this.#deps;
+    const { registry, views, userFacts } = this.#deps;
+    this.#announcements.flush(sid);
     const local = before !== undefined && before.data !== record.data;
+    if (local) userFacts.sessionSeen(record.data);
     const session = registry.tracked(sid);
-    const userChanged = session !== undefined &&
-      this.#update(session, record, before !== undefined);
+    const remoteChange = session && this.#update(session, record, before);
     if (local) views?.onChange(sid, before, record);
     const { clientId } = session ?? record;
-    if (clientId === undefined || !(local || !before && userChanged)) return;
-    this.#emit("sessionChange", { clientId, sessionId: sid, local });
+    if (clientId === undefined) return;
+    if (local || remoteChange) {
+      this.#emit("sessionChange", { clientId, sessionId: sid, local });
+    }
+    const change = before ? userChange : remoteChange;
+    if (change) this.#emitUserChange(clientId, sid, change, "kept", local);
   }
 
-  /** @returns whether the session belongs to another user now */
+  /** @returns the change of user that another node made */
   #update(
     session: TrackedSession,
     record: SessionRecord,
-    local: boolean,
-  ): boolean {
+    before: SessionRecord | undefined,
+  ): UserChange | undefined {
     const { registry, sockets } = this.#deps;
-    const before = session.user;
+    const from = session.user;
+    const to = record.user;
     registry.update(session, record);
-    if (before === record.user) return false;
-    sockets.onUserChange(session, before);
-    if (local) this.#cluster.publish({ type: "change", hash: session.hash });
-    return true;
+    if (from === to) return undefined;
+    sockets.onUserChange(session, from);
+    if (!before) return { from, to };
+    this.#cluster.publish({ type: "change", hash: session.hash });
   }
 
   rebound(
     from: string,
     sid: string,
     record: SessionRecord,
-    local = true,
+    { remote }: NodeOccasion = {},
   ): void {
     const { registry, sockets } = this.#deps;
+    this.#announcements.flush(sid);
     const session = registry.track(sid);
     if (!session || record.clientId === undefined) return;
     session.clientId = record.clientId;
-    sockets.onRebind(from, session, record);
-    if (local) this.#cluster.publish({ type: "change", hash: session.hash });
+    sockets.onRebind(from, session);
+    if (!remote) this.#cluster.publish({ type: "change", hash: session.hash });
+  }
+
+  corrected(sid: string, occasion: NodeOccasion): void {
+    const { registry, sockets } = this.#deps;
+    sockets.onCorrected(sid, occasion);
+    const session = registry.tracked(sid);
+    if (session && !occasion.remote) {
+      this.#cluster.publish({ type: "correct", hash: session.hash });
+    }
   }
 
   /** When this returns, the session's rooms are empty on this node. */
@@ -143,10 +187,12 @@ export class SessionLifecycle
     sid: string,
     record: SessionRecord | undefined,
     reason: EndReason,
-    local = true,
+    occasion: NodeOccasion = {},
   ): void {
     const { registry, sockets, views, transactions } = this.#deps;
     const { tombstones } = transactions;
+    const { request, remote } = occasion;
+    this.#announcements.flush(sid);
     const reported = tombstones.has(sid);
     tombstones.add(sid);
     const removed = registry.remove(sid);
@@ -158,26 +204,27 @@ export class SessionLifecycle
         : new TrackedSession(sid, record));
     if (!session || (!seen && (reported || reason === "expired"))) return;
     this.endCounts[reason]++;
-    sockets.onEnd(session, reason);
+    const isUserLogout = reason === "logout" && session.user !== undefined;
+    const reconnect = occasion.reconnect ??
+      (transactions.reconnects && isUserLogout && request !== undefined);
+    sockets.onEnd(session, reason, reconnect ? occasion : undefined);
     this.#reinstate(session.clientId);
-    // expiry needs no message: every node has timers of its own
-    if (local && reason !== "expired") {
-      this.#cluster.publish({ type: "end", hash: session.hash, reason });
+    const { clientId, hash } = session;
+    // each node times expiry by itself
+    if (!remote && reason !== "expired") {
+      this.#cluster.publish({ type: "end", hash, reason, reconnect });
     }
-    const { clientId } = session;
+    const local = !remote;
     this.#emit("sessionEnd", { clientId, sessionId: sid, reason, local });
+    if (isUserLogout) {
+      const userChange = { from: session.user, to: undefined };
+      this.#emitUserChange(clientId, sid, userChange, "new", local);
+    }
   }
 
-  /** @param before `undefined` for a rotation on another node */
-  rotated(
-    from: string,
-    to: string,
-    record: SessionRecord,
-    before: SessionRecord | undefined,
-    how: SocketRotation,
-    local = true,
-  ): void {
+  rotated(rotation: RotatedSession, { remote }: NodeOccasion = {}): void {
     const { registry, sockets, views, transactions } = this.#deps;
+    const { from, to, record, before, sockets: how } = rotation;
     transactions.tombstones.add(from);
     transactions.tombstones.clear(to);
     const old = registry.remove(from).session ??
@@ -187,34 +234,24 @@ export class SessionLifecycle
     const seen = registry.isSeen(to);
     if (!seen && record.clientId !== undefined) registry.register(to, record);
     if (!old || record.clientId === undefined) return;
-    const hasSockets = registry.client(old.clientId)?.session === old;
-    const session = (hasSockets ? registry.track(to) : registry.tracked(to)) ??
+    const client = registry.client(old.clientId);
+    const session = (client ? registry.track(to) : registry.tracked(to)) ??
       new TrackedSession(to, record);
-    sockets.onRotate(old, session, how);
+    const userChange = remote ? changed(old, record) : rotation.userChange;
+    sockets.onRotate(old, session, how, { ...rotation, userChange });
     if (how === "follow") views?.onRotate(old, session, before, record);
     else views?.onLeave(old);
-    this.endCounts.rotated++;
-    if (local) {
-      this.#cluster.publish({
-        type: "rotate",
-        hash: old.hash,
-        to: session.hash,
-        sockets: how,
-      });
+    if (remote && seen) {
+      return this.#announceEnd(old, userChange, false);
     }
-    this.#emit("sessionEnd", {
-      clientId: old.clientId,
-      sessionId: from,
-      reason: "rotated",
-      local,
-    });
-    if (seen) return;
-    this.#emit("sessionStart", {
-      clientId: session.clientId,
-      sessionId: to,
-      cause: "rotated",
-      local,
-    });
+    const announcement = {
+      previous: old,
+      session,
+      sockets: how,
+      userChange,
+    };
+    if (remote) this.#announce(announcement, false);
+    else this.#announcements.add(announcement, this.#deferred(rotation));
   }
 
   /** The store removed a session without a call of the bridge. */
@@ -270,13 +307,79 @@ export class SessionLifecycle
     }
   }
 
+  /** The request whose end an announcement waits for: only where the user decides about ids. */
+  #deferred({ request }: Occasion): Occasion["request"] {
+    return this.#deps.transactions.rotatesUsers ? request : undefined;
+  }
+
+  #announce(announcement: Announcement, local: boolean): void {
+    const { previous, session, sockets, userChange } = announcement;
+    const { clientId, hash, sid: sessionId } = session;
+    if (!previous) {
+      if (local) this.#cluster.publish({ type: "start", hash });
+      const cause = "created";
+      this.#emit("sessionStart", { clientId, sessionId, cause, local });
+    } else {
+      if (local) {
+        const message = { hash: previous.hash, to: hash, sockets };
+        this.#cluster.publish({ type: "rotate", ...message });
+      }
+      this.#announceEnd(previous, userChange, local);
+      const cause = "rotated";
+      this.#emit("sessionStart", { clientId, sessionId, cause, local });
+    }
+    if (!userChange) return;
+    const change = userChange;
+    this.#emitUserChange(
+      clientId,
+      sessionId,
+      change,
+      "new",
+      local,
+      previous?.sid,
+    );
+  }
+
+  /** Reports the end of a session's former id. */
+  #announceEnd(
+    { clientId, sid: sessionId }: TrackedSession,
+    userChange: UserChange | undefined,
+    local: boolean,
+  ): void {
+    const reason = userChange?.from === undefined ? "rotated" : "logout";
+    this.endCounts[reason]++;
+    this.#emit("sessionEnd", { clientId, sessionId, reason, local });
+  }
+
+  #emitUserChange(
+    clientId: string,
+    sessionId: string,
+    { from, to }: UserChange,
+    ids: "new" | "kept",
+    local: boolean,
+    previousSessionId?: string,
+  ): void {
+    this.#deps.userFacts.userChanged(clientId);
+    this.#emit("userChange", {
+      sessionId,
+      clientId,
+      ...previousSessionId === undefined ? {} : { previousSessionId },
+      from,
+      to,
+      ids,
+      local,
+    });
+  }
+
   /** Of two sessions created at once for a client, the one that was left stands. */
   #reinstate(clientId: string): void {
     const { registry, sockets } = this.#deps;
     const client = registry.client(clientId);
     const before = client && this.#previous.get(client);
     if (!before || client.session) return;
-    if (registry.tracked(before.sid) === before) sockets.onStart(before);
+    if (registry.tracked(before.sid) === before) {
+      sockets.onBegin(before, undefined);
+    }
   }
 
   /** The Koa context of a socket's handshake, for a store that needs one. */
@@ -290,4 +393,12 @@ export class SessionLifecycle
   #resync(session: TrackedSession): void {
     this.sync.resync(session).catch(this.#failed);
   }
+}
+
+/** The change of user between a session and its record on another node. */
+function changed(
+  { user: from }: TrackedSession,
+  { user: to }: SessionRecord,
+): UserChange | undefined {
+  return from === to ? undefined : { from, to };
 }

@@ -102,7 +102,7 @@ export class ExpiryNotices {
     }
     if (notice.notified !== record.expires) {
       notice.notified = record.expires;
-      for (const socket of client.sockets) {
+      for (const socket of client.members) {
         emitTo(socket, "session:expiring", { inMs });
       }
     }

@@ -82,9 +82,9 @@ function identify(deps: HandshakeDeps, socket: Socket): Awaitable<void> {
   // the socket replaces a context that is not read: a trace only checks for a member `handshake`
   const ctx = deps.wantsContext ? extension.contextOf(socket) : socket;
   return chain(bindings.forHandshake(sid, client, ctx), (bound) => {
-    const { sid } = bound;
+    const { sid, clientId, mismatched } = bound;
     const session = sid === undefined ? undefined : registry.track(sid);
-    extension.extend(socket, bound.clientId, session);
+    extension.extend(socket, clientId, session, mismatched);
   });
 }
 

@@ -38,8 +38,8 @@ export class SessionRooms {
     if (this.#enabled) return;
     this.#enabled = true;
     this.#registry.indexByHash();
-    for (const { session, sockets } of this.#registry.allClients()) {
-      if (session) this.join(sockets, session);
+    for (const { session, members } of this.#registry.allClients()) {
+      if (session) this.join(members, session);
     }
   }
 

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import type { TrackedClient } from "../identity/registry.ts";
 import type { EndReason } from "../api/events.ts";
 import type { OnSessionEnd } from "../api/options.ts";
 import { unref } from "../base/expiry_heap.ts";
@@ -13,26 +12,33 @@ import type { Socket } from "socket.io";
 /** Reports the end of a session to its sockets, and disconnects them if the option says so. */
 export class SessionEndPolicy {
   readonly #option: OnSessionEnd;
-  /** Timers of `disconnectAfter`. */
-  readonly #timers = new Set<ReturnType<typeof setTimeout>>();
+  readonly #isMember: (socket: Socket) => boolean;
+  /** The timer of `disconnectAfter` for the latest end, by socket. */
+  readonly #timers = new Map<Socket, ReturnType<typeof setTimeout>>();
 
-  /** @param option the option `onSessionEnd` */
-  constructor(option: OnSessionEnd) {
+  /**
+   * @param option the option `onSessionEnd`
+   * @param isMember whether a socket is in a session
+   */
+  constructor(option: OnSessionEnd, isMember: (socket: Socket) => boolean) {
     this.#option = option;
+    this.#isMember = isMember;
   }
 
-  /** The session of a client ended: applies the option to one of its sockets. */
-  apply(socket: Socket, client: TrackedClient, reason: EndReason): void {
+  /** The session of a socket ended. */
+  apply(socket: Socket, reason: EndReason): void {
     sendSessionEnd(socket, reason, this.#option);
     if (this.#option === "keep") return;
     // the end of a namespace, unlike that of a connection, cannot be recovered from
     if (this.#option === "disconnect") return void socket.disconnect();
+    // an earlier end does not cut this one's grace short
+    this.forget(socket);
     const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      if (!client.session) socket.disconnect();
+      this.#timers.delete(socket);
+      if (!this.#isMember(socket)) socket.disconnect();
     }, this.#option.disconnectAfter);
     unref(timer);
-    this.#timers.add(timer);
+    this.#timers.set(socket, timer);
   }
 
   /** The session of a socket that is being recovered ended: there is no delay to wait for. */
@@ -41,8 +47,14 @@ export class SessionEndPolicy {
     if (this.#option !== "keep") socket.disconnect();
   }
 
+  /** A socket disconnected. */
+  forget(socket: Socket): void {
+    clearTimeout(this.#timers.get(socket));
+    this.#timers.delete(socket);
+  }
+
   close(): void {
-    for (const timer of this.#timers) clearTimeout(timer);
+    for (const timer of this.#timers.values()) clearTimeout(timer);
     this.#timers.clear();
   }
 }

@@ -39,8 +39,15 @@ export class SocketExtension {
     socket: BridgedSocket,
     clientId: string | undefined,
     session: TrackedSession | undefined,
+    mismatched?: string,
   ): void {
-    socket[SOCKET_STATE] = { clientId, session, client: undefined };
+    socket[SOCKET_STATE] = {
+      clientId,
+      session,
+      client: undefined,
+      presented: session !== undefined,
+      mismatched,
+    };
     for (const [name, member] of this.#members) {
       Object.defineProperty(socket, name, member);
     }
@@ -55,7 +62,10 @@ export class SocketExtension {
   /** The present session of a socket: before, during and after its connection. */
   sessionOf(socket: BridgedSocket): TrackedSession | undefined {
     const state = socket[SOCKET_STATE];
-    const session = state?.client ? state.client.session : state?.session;
+    const client = state?.client;
+    const session = client
+      ? client.isMember(socket) ? client.session : undefined
+      : state?.session;
     const lives = session && this.#registry.tracked(session.sid) === session &&
       session.clientId === state?.clientId;
     return lives ? session : undefined;
@@ -128,11 +138,15 @@ export class SocketExtension {
 
 /** The state that the bridge keeps of a socket. */
 export interface SocketState {
-  readonly clientId: string | undefined;
+  clientId: string | undefined;
   /** Its session until it is connected. */
   session: TrackedSession | undefined;
   /** The client that it follows while it is connected. */
   client: TrackedClient | undefined;
+  /** Whether its handshake presented the cookie of its session. */
+  readonly presented: boolean;
+  /** The session whose cookie its handshake presented, with the client cookie of another client. */
+  readonly mismatched: string | undefined;
 }
 
 /** The key of this state on a socket. */

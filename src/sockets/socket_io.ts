@@ -192,3 +192,13 @@ export function hasClusterAdapter(io: Server): boolean {
 export function closeTransport({ conn }: Socket): void {
   conn.close();
 }
+
+/** `conn.close(true)`: ends a connection without waiting for its client to take what was sent. */
+export function discardTransport({ conn }: Socket): void {
+  if (conn.readyState !== "closed") conn.close(true);
+}
+
+/** `handshake.issued`, public: when a socket's handshake was made, ms since the epoch. */
+export function handshakeTime({ handshake }: Socket): number {
+  return handshake.issued;
+}

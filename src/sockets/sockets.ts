@@ -1,53 +1,48 @@
 /**
- * The Socket.IO side: connects sockets with the sessions of their registry, and
- * reacts when a session starts, rotates, moves to another client or ends.
+ * The Socket.IO side: reacts when a session starts, rotates, moves to another
+ * client or ends, and keeps the sockets of each client in step.
  *
  * @module
  */
 import type { Server, Socket } from "socket.io";
-import { ActivityMonitor } from "./activity.ts";
-import { Admission } from "./admission.ts";
-import type {
-  SessionRegistry,
-  TrackedClient,
-  TrackedSession,
-} from "../identity/registry.ts";
 import type { EndReason } from "../api/events.ts";
-import type { ViewPublisher } from "./view_publisher.ts";
-import { emitTo, sendSessionNone, sendSessionStart } from "./client_events.ts";
-import {
-  type HandshakeDeps,
-  handshakeIds,
-  handshakeMiddleware,
-} from "./handshake.ts";
-import { NamespaceHooks } from "./namespaces.ts";
-import type { SessionRooms } from "./rooms.ts";
 import type { OnSessionEnd } from "../api/options.ts";
-import { type RecoveryDeps, RecoveryGate } from "./recovery.ts";
-import { SessionEndPolicy } from "./session_end.ts";
 import {
   isAlive,
   type SessionRecord,
   type StoredRecord,
 } from "../api/store.ts";
+import type { TrackedClient, TrackedSession } from "../identity/registry.ts";
+import type {
+  Occasion,
+  SocketRotation,
+} from "../transaction/session_observer.ts";
+import { ActivityMonitor } from "./activity.ts";
+import { Admission } from "./admission.ts";
+import { emitTo } from "./client_events.ts";
+import { type ConnectionDeps, Connections } from "./connections.ts";
+import { handshakeMiddleware } from "./handshake.ts";
+import { Membership } from "./membership.ts";
+import { NamespaceHooks } from "./namespaces.ts";
+import { Reconnects } from "./reconnects.ts";
+import { type RecoveryDeps, RecoveryGate } from "./recovery.ts";
+import { SessionEndPolicy } from "./session_end.ts";
 import { type BridgedSocket, SOCKET_STATE } from "./socket_extension.ts";
 
 /** What the socket side needs. */
-export interface SocketDeps extends HandshakeDeps, RecoveryDeps {
-  readonly rooms: SessionRooms;
+export interface SocketDeps extends ConnectionDeps, RecoveryDeps {
   readonly onSessionEnd: OnSessionEnd;
   readonly touchInterval: number | false;
-  /** There only with the option `view` or `expiringNotice`. */
-  readonly views: ViewPublisher | undefined;
-  failed(error: unknown): void;
 }
 
-/** Keeps the sockets of each client in the session of that client. */
+/** Keeps sockets in step with the sessions of their clients. */
 export class SocketSessions {
   readonly #deps: SocketDeps;
-  readonly #recovery: RecoveryGate;
   readonly #hooks: NamespaceHooks;
   readonly #activity: ActivityMonitor;
+  readonly #membership: Membership;
+  readonly #reconnects: Reconnects;
+  readonly #connections: Connections;
   /** There only with the option `valid`. */
   readonly #admission: Admission | undefined;
   readonly #endPolicy: SessionEndPolicy;
@@ -55,7 +50,10 @@ export class SocketSessions {
   constructor(io: Server, deps: SocketDeps) {
     this.#deps = deps;
     this.#activity = new ActivityMonitor(deps);
-    this.#endPolicy = new SessionEndPolicy(deps.onSessionEnd);
+    this.#endPolicy = new SessionEndPolicy(
+      deps.onSessionEnd,
+      (socket) => deps.extension.sessionOf(socket) !== undefined,
+    );
     const { validity } = deps.bindings;
     this.#admission = validity && new Admission(
       deps.registry,
@@ -63,74 +61,138 @@ export class SocketSessions {
         validity.check(deps.extension.contextOf(socket), record),
       deps.failed,
     );
-    this.#recovery = new RecoveryGate(deps);
+    const recovery = new RecoveryGate(deps);
+    this.#membership = new Membership(deps);
+    this.#reconnects = new Reconnects(recovery);
+    this.#connections = new Connections(deps, {
+      membership: this.#membership,
+      reconnects: this.#reconnects,
+      recovery,
+      endPolicy: this.#endPolicy,
+      admission: this.#admission,
+      found: (session, record) => this.onFound(session, record),
+    });
     this.#hooks = new NamespaceHooks(io, {
       handshake: handshakeMiddleware(deps),
-      onConnect: (socket) => this.#connected(socket),
-      onGone: (socket) => this.#disconnected(socket),
+      onConnect: (socket) => {
+        this.#activity.watch(socket);
+        this.#connections.connected(socket);
+      },
+      onGone: (socket) => this.#connections.disconnected(socket),
       release: (socket) => this.#activity.release(socket),
       extension: deps.extension,
       rooms: deps.rooms,
-      recovery: this.#recovery,
+      recovery,
     });
   }
 
-  /** A session began: the sockets of its client are in it from now on. */
-  onStart(session: TrackedSession, record?: SessionRecord): void {
-    const { registry } = this.#deps;
-    const { clientId } = session;
-    if (this.#admission && registry.client(clientId)?.session !== session) {
-      if (!record) return this.#startWithoutRecord(session);
-      const before = registry.client(clientId);
-      if (before?.session) this.#leave(before, before.session);
-      this.#admission.admitAll(clientId, record);
-    }
-    const client = registry.client(clientId);
+  /**
+   * A session began. The sockets of its client enter it; with `onUserChange:
+   * "reconnect"` they reconnect, and enter it by the session cookie.
+   */
+  onBegin(
+    session: TrackedSession,
+    record: SessionRecord | undefined,
+    { request }: Occasion = {},
+  ): void {
+    const { registry, transactions } = this.#deps;
+    const client = registry.client(session.clientId);
     if (!client || client.session === session) return;
-    this.#join(client, session);
-    for (const socket of client.sockets) emitTo(socket, "session:start");
-    this.#joined(session, [...client.sockets]);
+    if (transactions.reconnects) {
+      const guests = client.session
+        ? client.sockets.filter((socket) => !client.isMember(socket))
+        : [...client.sockets];
+      for (const socket of guests) {
+        emitTo(socket, "session:rotated", { sockets: "reconnect" });
+      }
+      this.#reconnect(guests, request);
+      return;
+    }
+    this.#enter(session, record, () => true);
+  }
+
+  /**
+   * A session was found that began earlier. Of the sockets of its client those
+   * enter it whose handshake was before its beginning; the others reconnect.
+   */
+  onFound(session: TrackedSession, record?: SessionRecord): void {
+    this.#enter(
+      session,
+      record,
+      (socket) => this.#membership.mayFollow(socket, session),
+    );
   }
 
   /** A session ended: its rooms are empty when this returns. */
-  onEnd(session: TrackedSession, reason: EndReason): void {
+  onEnd(
+    session: TrackedSession,
+    reason: EndReason,
+    reconnect?: Occasion,
+  ): void {
     const client = this.#deps.registry.client(session.clientId);
-    if (client?.session !== session) return;
-    this.#leave(client, session);
-    if (reason === "rotated") return;
-    for (const socket of [...client.sockets]) {
-      this.#endPolicy.apply(socket, client, reason);
+    if (!client) return;
+    if (client.session === session) {
+      const members = this.#membership.leave(client, session);
+      if (reason === "rotated") return;
+      for (const socket of members) this.#endPolicy.apply(socket, reason);
     }
+    if (reconnect) this.#reconnect([...client.sockets], reconnect.request);
   }
 
   /** A session continues under a new id. */
   onRotate(
     from: TrackedSession,
     to: TrackedSession,
-    sockets: "follow" | "leave",
+    sockets: SocketRotation,
+    { userChange, request }: Occasion = {},
   ): void {
     const client = this.#deps.registry.client(from.clientId);
-    if (client?.session !== from) return;
-    if (sockets === "leave") this.#leave(client, from);
-    else {
-      client.session = undefined;
-      this.#deps.rooms.leaveSessionRoom(client.sockets, from);
-      this.#join(client, to);
+    if (!client) return;
+    const isCurrent = client.session === from;
+    if (sockets === "follow") {
+      if (isCurrent) this.#follow(client, from, to);
+      return;
     }
-    for (const socket of client.sockets) {
-      emitTo(socket, "session:rotated", { sockets });
+    const members = isCurrent ? this.#membership.leave(client, from) : [];
+    const isLogout = userChange?.from !== undefined;
+    for (const socket of members) {
+      if (isLogout) this.#endPolicy.apply(socket, "logout");
+      else emitTo(socket, "session:rotated", { sockets });
+    }
+    if (sockets === "reconnect") {
+      this.#reconnect([...client.sockets], request);
     }
   }
 
-  /** A session was bound to another client. */
-  onRebind(
-    fromClient: string,
-    session: TrackedSession,
-    record: SessionRecord,
-  ): void {
-    const client = this.#deps.registry.client(fromClient);
-    if (client?.session === session) this.#leave(client, session);
-    this.onStart(session, record);
+  /** A session was bound to another client: the sockets that presented its cookie move along. */
+  onRebind(fromClient: string, session: TrackedSession): void {
+    const { registry } = this.#deps;
+    const before = registry.client(fromClient);
+    const members = before?.session === session
+      ? this.#membership.leave(before, session)
+      : [];
+    const moving = members.filter((socket: BridgedSocket) =>
+      socket[SOCKET_STATE]!.presented
+    );
+    const others = registry.client(session.clientId)?.sockets ?? [];
+    const guests = [...others];
+    if (moving.length > 0) {
+      for (const socket of moving) {
+        this.#membership.follow(socket, session.clientId);
+      }
+      const client = registry.client(session.clientId)!;
+      if (client.session) this.#membership.leave(client, client.session);
+      this.#membership.enter(client, session, guests);
+    }
+    for (const guest of guests) {
+      this.#connections.heal(registry.client(session.clientId)!, guest);
+    }
+  }
+
+  /** A request corrects the client cookie of a browser, one of whose sockets was refused by it. */
+  onCorrected(sid: string, { request }: Occasion): void {
+    const sockets = this.#connections.takeMismatched(sid);
+    if (sockets.length > 0) this.#reconnect(sockets, request);
   }
 
   /** The user of a session changed. */
@@ -138,162 +200,77 @@ export class SocketSessions {
     const { registry, rooms } = this.#deps;
     const client = registry.client(session.clientId);
     if (client?.session !== session) return;
-    rooms.changeUser(client.sockets, before, session.user);
+    rooms.changeUser(client.members, before, session.user);
   }
 
   close(): void {
     this.#hooks.close();
     this.#activity.close();
     this.#endPolicy.close();
+    this.#reconnects.stop();
   }
 
-  #connected(socket: BridgedSocket): void {
-    const endSent = !socket[SOCKET_STATE] && this.#extendRecovered(socket);
-    // its session ended before it was connected, and it was disconnected
-    if (!socket.connected) return;
-    const state = socket[SOCKET_STATE];
-    if (state?.clientId === undefined) return sendSessionNone(socket, false);
-    const { registry, rooms, extension } = this.#deps;
-    const { clientId } = state;
-    const session = extension.sessionOf(socket);
-    this.#activity.watch(socket);
-    let suspended: readonly Socket[] = [];
-    if (this.#admission) {
-      const current = registry.client(clientId)?.session;
-      // not the session that `valid` was asked about for this socket
-      if (current && current !== session) {
-        this.#admission.suspend(socket);
-        if (!endSent) sendSessionNone(socket, true);
-        return this.#resume(current, [socket]);
-      }
-      if (session && !current) {
-        suspended = this.#admission.suspendAll(clientId);
-      }
+  #follow(
+    client: TrackedClient,
+    from: TrackedSession,
+    to: TrackedSession,
+  ): void {
+    const { registry, rooms } = this.#deps;
+    const guests = [...client.guests ?? []];
+    rooms.leaveSessionRoom(client.members, from);
+    registry.leaveSession(client);
+    this.#membership.enter(client, to, guests);
+    for (const socket of client.members) {
+      emitTo(socket, "session:rotated", { sockets: "follow" });
     }
-    const client = registry.addSocket(clientId, socket);
-    state.client = client;
-    if (!client.session && !session) {
-      if (!endSent) sendSessionNone(socket, true);
-      return this.#checkForLogin(client, socket);
-    }
-    // guests until now, that join the session together with this socket
-    const guests = client.session ? [] : [...client.sockets];
-    if (client.session) rooms.join([socket], client.session);
-    else this.#join(client, session!);
-    for (const guest of guests) {
-      if (guest !== socket) emitTo(guest, "session:start");
-    }
-    sendSessionStart(socket);
-    this.#joined(client.session!, guests.length > 0 ? guests : [socket]);
-    if (suspended.length > 0) this.#resume(client.session!, suspended);
   }
 
-  /** Asks `valid` about suspended sockets, and lets those join that it accepts. */
-  #resume(session: TrackedSession, sockets: readonly Socket[]): void {
-    const { registry, rooms, failed } = this.#deps;
-    this.#read(session).then((record) => {
-      const current = registry.client(session.clientId)?.session;
-      if (current && current !== session) return this.#resume(current, sockets);
-      if (!record) return;
-      // the sockets that were in the session have disconnected
-      if (!current) return this.onStart(session, record);
-      const admitted = this.#admission!.resume(sockets, record);
-      rooms.join(admitted, session);
-      for (const socket of admitted) emitTo(socket, "session:start");
-      this.#joined(session, admitted);
+  /** Lets the sockets of a client into a session, except those that have to reconnect. */
+  #enter(
+    session: TrackedSession,
+    record: SessionRecord | undefined,
+    mayEnter: (socket: Socket) => boolean,
+  ): void {
+    const { registry } = this.#deps;
+    const { clientId } = session;
+    if (this.#admission && registry.client(clientId)) {
+      if (!record) return this.#enterWithRecord(session, mayEnter);
+      this.#admission.admitAll(clientId, record);
+    }
+    const client = registry.client(clientId);
+    if (!client || client.session) return;
+    const guests = client.sockets.filter((socket) => !mayEnter(socket));
+    if (guests.length < client.sockets.length) {
+      this.#membership.enter(client, session, guests);
+      for (const socket of client.members) emitTo(socket, "session:start");
+      this.#membership.entered(session, [...client.members]);
+    }
+    for (const guest of guests) this.#connections.heal(client, guest);
+  }
+
+  /** As `#enter`, for a session whose record has to be read first. */
+  #enterWithRecord(
+    session: TrackedSession,
+    mayEnter: (socket: Socket) => boolean,
+  ): void {
+    const { registry, transactions, failed } = this.#deps;
+    const read = async (): Promise<StoredRecord | undefined> =>
+      await transactions.lookup.load(session.sid);
+    read().then((record) => {
+      if (!isAlive(record) || registry.tracked(session.sid) !== session) return;
+      this.#enter(session, record, mayEnter);
     }).catch(failed);
   }
 
-  /** As `onStart`, for a session whose record has to be read first. */
-  #startWithoutRecord(session: TrackedSession): void {
-    const { registry, failed } = this.#deps;
-    this.#read(session).then((record) => {
-      if (record && !registry.client(session.clientId)?.session) {
-        this.onStart(session, record);
-      }
-    }).catch(failed);
-  }
-
-  async #read(session: TrackedSession): Promise<StoredRecord | undefined> {
-    const { registry, transactions } = this.#deps;
-    const record = await transactions.lookup.load(session.sid);
-    const lives = isAlive(record) && registry.tracked(session.sid) === session;
-    return lives ? record : undefined;
-  }
-
-  #joined(session: TrackedSession, sockets: readonly Socket[]): void {
-    const { views, extension } = this.#deps;
-    if (!views || sockets.length === 0) return;
-    views.onJoin(session, sockets, extension.contextIfNeeded(sockets[0]!));
-  }
-
-  /**
-   * Extends a recovered socket, as recovery bypasses the handshake.
-   *
-   * @returns whether `session:end` was sent to it
-   */
-  #extendRecovered(socket: Socket): boolean {
-    const { extension, rooms } = this.#deps;
-    const session = this.#recovery.admitted(socket.id);
-    if (session) {
-      extension.extend(socket, session.clientId, session);
-      // it may have ended since the gate admitted the socket
-      if (extension.sessionOf(socket)) return false;
-      rooms.leave([socket], session);
-      this.#endPolicy.applyAtOnce(socket, "revoked");
-      return true;
-    }
-    extension.extend(socket, this.#clientIdOf(socket), undefined);
-    return false;
-  }
-
-  /** Where `externalKey.get` fails the socket is a guest: no caller could receive the error. */
-  #clientIdOf(socket: Socket): string | undefined {
-    try {
-      return handshakeIds(this.#deps, socket).client.verified();
-    } catch (error) {
-      this.#deps.failed(error);
-      return undefined;
-    }
-  }
-
-  /** Reads the client's session once more: it may have logged in between the handshake and the connection. */
-  #checkForLogin(client: TrackedClient, socket: Socket): void {
-    const { transactions, registry, extension, bindings } = this.#deps;
-    transactions.lookup.ofClient(client.id).then((own) => {
-      if (!own || client.session || registry.client(client.id) !== client) {
-        return;
-      }
-      const { validity } = bindings;
-      if (validity?.check(extension.contextOf(socket), own.record) === false) {
-        return;
-      }
-      const session = bindings.track(own.sid, own.record);
-      if (session && !client.session) this.onStart(session, own.record);
-    }).catch(() => {
-      // it stays a guest: its next event, or a login, asks the store again
-    });
-  }
-
-  /** Puts all sockets of a client into a session. */
-  #join(client: TrackedClient, session: TrackedSession): void {
-    this.#deps.registry.joinSession(client, session);
-    this.#deps.rooms.join(client.sockets, session);
-  }
-
-  /** Takes all sockets of a client out of its session. */
-  #leave(client: TrackedClient, session: TrackedSession): void {
-    client.session = undefined;
-    this.#deps.rooms.leave(client.sockets, session, client.id);
-  }
-
-  #disconnected(socket: BridgedSocket): void {
-    const { registry, views } = this.#deps;
-    const client = socket[SOCKET_STATE]?.client;
-    if (!client) return this.#admission?.forget(socket);
-    registry.removeSocket(client, socket);
-    if (client.session && client.sockets.length === 0) {
-      views?.onLeave(client.session);
-    }
+  /** Takes sockets from their client at once, and closes their connections once the response has its headers. */
+  #reconnect(
+    sockets: readonly Socket[],
+    request: Occasion["request"],
+  ): void {
+    if (sockets.length === 0) return;
+    for (const socket of sockets) this.#membership.detach(socket);
+    const close = () => this.#reconnects.close(sockets);
+    if (request) request.afterHeaders(close);
+    else close();
   }
 }

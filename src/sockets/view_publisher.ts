@@ -139,7 +139,7 @@ export class ViewPublisher {
     const { value } = this.#viewOf(record);
     for (const socket of sockets) {
       // it may have been suspended, or have disconnected
-      const stays = registry.client(session.clientId)?.sockets.includes(socket);
+      const stays = registry.client(session.clientId)?.members.includes(socket);
       if (stays) emitTo(socket, "session:view", value);
     }
   }

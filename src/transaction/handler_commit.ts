@@ -21,7 +21,7 @@ import type { RequestOrigin } from "./request_origin.ts";
 import { type RootScope, serializeSession } from "./scope.ts";
 import type { CloseResult, HeldSession } from "./session_lock.ts";
 import type { SessionMove } from "./session_move.ts";
-import type { UserChange } from "./session_observer.ts";
+import type { SocketRotation, UserChange } from "./session_observer.ts";
 
 /** What the caller of a transaction asks of its commit. */
 export interface CommitSource {
@@ -34,7 +34,11 @@ export interface CommitSource {
   readonly request?: RequestOrigin;
   /** The request that carried its pending changes in, and shows the result. */
   readonly carry?: {
-    leave(sid: string, record: StoredRecord | undefined): void;
+    leave(
+      sid: string,
+      record: StoredRecord | undefined,
+      rotated?: SocketRotation,
+    ): void;
   };
 }
 
@@ -129,7 +133,7 @@ export class HandlerCommits {
         if (moved.status === "lost") throw this.#holdTimeout();
         moved.held.release();
         if (source.span) source.span.outcome = "written";
-        source.carry?.leave(to, moved.held.record);
+        source.carry?.leave(to, moved.held.record, sockets);
       });
     } finally {
       held.release();

@@ -21,7 +21,7 @@ import type { RequestOrigin } from "./request_origin.ts";
 import type { SessionMove } from "./session_move.ts";
 import type { TransactionScope } from "./scope.ts";
 import type { HeldSession } from "./session_lock.ts";
-import type { UserChange } from "./session_observer.ts";
+import type { SocketRotation, UserChange } from "./session_observer.ts";
 
 /** How long a request with a rotated or replaced id begins no session, in ms. */
 const RECENT_MS = 10_000;
@@ -35,6 +35,8 @@ export type CommitOutcome =
     readonly status: "done";
     readonly sid: string;
     readonly record: StoredRecord;
+    /** Set where this write has given the session its new id. */
+    readonly rotated?: SocketRotation;
   }
   /** The session has ended; `left`: it was rotated, and the request did not follow. */
   | { readonly status: "ended"; readonly left?: boolean };
@@ -362,7 +364,7 @@ export class RequestCommits {
         if (moved.status !== "done") return undefined;
         moved.held.release();
         const { sid, record } = moved.held;
-        return { status: "done", sid, record };
+        return { status: "done", sid, record, rotated: sockets };
       }
       const closed = await held.close(next, before.version);
       if (closed.status !== "done") return undefined;

@@ -16,6 +16,8 @@ export interface RequestOrigin {
   newSid(): string;
   /** JSON text of the option `meta`'s result; `undefined` without the option. */
   meta(): string | undefined;
+  /** Calls back at the end of the request's middleware; at once after it. */
+  atEnd(callback: () => void): void;
   /** Calls back once the response has its headers, or can have none any more. */
   afterHeaders(callback: () => void): void;
 }

@@ -117,7 +117,8 @@ export class SessionRotation {
         const moved = await this.#move.move(held, move);
         if (moved.status !== "done") return undefined;
         moved.held.release();
-        return { status: "done", sid: to, record: moved.held.record };
+        const { record } = moved.held;
+        return { status: "done", sid: to, record, rotated: sockets };
       });
     } finally {
       held.release();
@@ -163,6 +164,7 @@ export class SessionRotation {
       status: "done",
       sid: to,
       record: { ...next, data, version: baseVersion },
+      rotated: how.sockets,
     };
   }
 }

@@ -65,6 +65,8 @@ export interface SessionObserver {
   rotated(rotation: RotatedSession): void;
   /** A session was bound to another client than `from`, its former one. */
   rebound(from: string, sid: string, record: SessionRecord): void;
+  /** A request with the session cookie and the client cookie of another client corrects the latter. */
+  corrected(sid: string, occasion: Occasion): void;
   /** The store has no live session of an id that was used. */
   missed(sid: string): void;
   /** A write was refused, or changed keys that another write had changed to other values. */

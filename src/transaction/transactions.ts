@@ -28,7 +28,7 @@ import { SchemaGuard } from "./schema_guard.ts";
 import { findScope, type Frame, RootScope } from "./scope.ts";
 import type { SessionCall } from "./session_call.ts";
 import type { HeldSession, LockCounts, SessionLocks } from "./session_lock.ts";
-import type { SessionObserver } from "./session_observer.ts";
+import type { SessionObserver, SocketRotation } from "./session_observer.ts";
 import { SessionMove } from "./session_move.ts";
 import { StoreAccess } from "./store_access.ts";
 import { type EndOptions, SessionTermination } from "./termination.ts";
@@ -48,7 +48,11 @@ export interface TransactionCaller extends NestedCaller, CommitSource {
   /** Carries the pending changes of a request in, and the result out. */
   readonly carry?: {
     enter(scope: RootScope): void;
-    leave(sid: string, record: StoredRecord | undefined): void;
+    leave(
+      sid: string,
+      record: StoredRecord | undefined,
+      rotated?: SocketRotation,
+    ): void;
   };
 }
 
@@ -122,6 +126,11 @@ export class Transactions {
     return this.#users.reconnects;
   }
 
+  /** Whether a change of user may give a session a new id. */
+  get rotatesUsers(): boolean {
+    return this.#users.rotates;
+  }
+
   /** Whether no session can be reached without a Koa context. */
   get needsContext(): boolean {
     return this.#store.needsContext;
@@ -193,6 +202,15 @@ export class Transactions {
     const scope = this.#opener.scopeOf(sid);
     if (scope) scope.top.ended = true;
     return await this.#termination.end(sid, reason, options);
+  }
+
+  /** Reports a write that was dropped, as a later request of its client prevails. */
+  reportRefusal(sid: string): void {
+    this.#observer.conflict({
+      sessionId: sid,
+      keys: [],
+      resolution: "refused",
+    });
   }
 
   /** Whether a termination or a rotation of the session is in progress in this process. */

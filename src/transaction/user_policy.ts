@@ -66,6 +66,12 @@ export class UserPolicy {
     return this.#options.onUserChange === "reconnect";
   }
 
+  /** Whether a change of user may give a session a new id. */
+  get rotates(): boolean {
+    const { onUserChange } = this.#options;
+    return onUserChange !== undefined && onUserChange !== "keep";
+  }
+
   /** Whether the number of a user's sessions is limited. */
   get limits(): boolean {
     return this.#options.maxSessions !== undefined;

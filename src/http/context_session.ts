@@ -1,0 +1,125 @@
+/**
+ * Keeping `ctx.session` in step with what is stored.
+ *
+ * @module
+ */
+import type { KoaContext } from "../api/koa.ts";
+import type { SessionData, StoredRecord } from "../api/store.ts";
+import { assignDeep, diff, merge } from "../transaction/patch.ts";
+import type { RootScope } from "../transaction/scope.ts";
+import type { SocketRotation } from "../transaction/session_observer.ts";
+import type {
+  TransactionCaller,
+  Transactions,
+} from "../transaction/transactions.ts";
+import {
+  type Context,
+  isLive,
+  type RequestState,
+  STATE,
+} from "./request_state.ts";
+
+/** The id of `ctx.session` once it is stored. */
+export function sessionIdOf(ctx: Context): string | undefined {
+  const state = ctx[STATE];
+  if (!state?.record || !isLive(state)) return undefined;
+  const { session } = ctx;
+  return session && session.externalKey === state.sid ? state.sid : undefined;
+}
+
+/** Sets the id on koa-session's object, which keeps the one it was made with. */
+export function setExternalKey(session: object | null, sid: string): void {
+  if (!session || (session as { externalKey?: string }).externalKey === sid) {
+    return;
+  }
+  Object.defineProperty(session, "externalKey", {
+    value: sid,
+    configurable: true,
+    writable: true,
+  });
+}
+
+/**
+ * Carries the request's pending changes into a transaction, and its result out
+ * into `ctx.session`.
+ *
+ * @param rotated is called when the transaction has given the session a new id
+ */
+export function requestChanges(
+  ctx: Context,
+  state: RequestState,
+  transactions: Transactions,
+  rotated: () => void,
+): NonNullable<TransactionCaller["carry"]> {
+  let before = "";
+  return {
+    enter(scope: RootScope): void {
+      before = JSON.stringify(ctx.session);
+      const { held } = scope;
+      const data = transactions.records.rebased(
+        held.sid,
+        state.record!,
+        before,
+        held.record,
+      );
+      if (data !== held.record.data) scope.session = JSON.parse(data);
+    },
+    leave(
+      sid: string,
+      record: StoredRecord | undefined,
+      sockets?: SocketRotation,
+    ): void {
+      if (!record) {
+        state.phase = "endedHere";
+        state.record = undefined;
+        ctx.session = null;
+        return;
+      }
+      state.sid = sid;
+      state.record = record;
+      syncSession(ctx, before, record.data);
+      setExternalKey(ctx.session, sid);
+      if (sockets === undefined) return;
+      state.noteRotation(sockets);
+      rotated();
+    },
+  };
+}
+
+/**
+ * Makes `ctx.session` show what is stored, so that a key which another writer
+ * added does not count as deleted by this request. Later changes of this
+ * request stay pending.
+ *
+ * @param before the JSON text of `ctx.session` that was merged into what is stored
+ */
+export function syncSession(
+  ctx: KoaContext,
+  before: string,
+  stored: string,
+): void {
+  const { session } = ctx;
+  if (!session || before === stored) return;
+  const now = JSON.stringify(session);
+  const data = JSON.parse(stored) as SessionData;
+  const shown = now === before ? data : merge(
+    JSON.parse(before),
+    diff(JSON.parse(before), JSON.parse(now)),
+    data,
+    ({ mine }) => mine,
+  ).data;
+  show(session, shown);
+}
+
+/** Replaces the data of koa-session's object in place; its own members stay. */
+function show(
+  session: SessionData & { toJSON(): SessionData },
+  data: SessionData,
+): void {
+  const held = session.toJSON();
+  assignDeep(held, data);
+  for (const key of Object.keys(session.toJSON())) {
+    if (!Object.hasOwn(held, key)) Reflect.deleteProperty(session, key);
+  }
+  Object.assign(session, held);
+}
