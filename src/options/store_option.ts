@@ -16,11 +16,20 @@ const ATOMIC = [
   "begin",
   "extend",
   "destroy",
-  "movedTo",
+  "move",
+  "former",
   "byClient",
   "byUser",
 ];
-const SHARED = ["acquire", "commit", "byHash", "versions", "close"];
+const SHARED = [
+  "acquire",
+  "commit",
+  "tryLock",
+  "unlock",
+  "byHash",
+  "versions",
+  "close",
+];
 
 /** The store that was given, or the class whose instances are the store of each Koa context. */
 export function readStores(o: OptionReader): {

@@ -1,9 +1,9 @@
 /**
- * Indexes of a store in memory: sessions by client and by user, and moved ids.
+ * Indexes of a store in memory: sessions by client and by user, and former ids.
  *
  * @module
  */
-import { MOVED_FOR, type SessionRecord } from "../api/store.ts";
+import { type FormerId, MOVED_FOR, type SessionRecord } from "../api/store.ts";
 import { TtlMap } from "../base/ttl_map.ts";
 
 /** The client and the user that a session belongs to. */
@@ -40,6 +40,24 @@ export class OwnerIndex {
     }
   }
 
+  /** Updates the index after a session has changed its id. A session that its client has replaced leaves the client's index as it is. */
+  move(from: string, to: string, old: Owners, now: Owners): void {
+    const { clientId } = now;
+    if (clientId !== undefined) {
+      const last = this.#byClient.get(clientId);
+      if (clientId !== old.clientId || last === undefined || last === from) {
+        this.#byClient.set(clientId, to);
+      }
+    }
+    this.remove(from, old);
+    this.#addUser(to, now.user);
+  }
+
+  /** Makes a session the last one of a client. */
+  point(clientId: string, sid: string): void {
+    this.#byClient.set(clientId, sid);
+  }
+
   #addUser(sid: string, user: string | undefined): void {
     if (user === undefined) return;
     const sids = this.#byUser.get(user);
@@ -65,20 +83,32 @@ export class OwnerIndex {
   }
 }
 
-/** The new ids of recently regenerated sessions, for requests already sent with the old ones. */
-export class MovedIds {
-  readonly #ids = new TtlMap<{ readonly to: string; readonly until: number }>(
-    ({ until }) => until,
-  );
+/** How many former ids are kept at most. */
+const MAX_FORMER = 10_000;
 
-  /** Records that the session `from` has the new id `to`. */
-  set(from: string, to: string): void {
-    this.#ids.set(from, { to, until: Date.now() + MOVED_FOR });
+/** The notes on ids whose sessions were moved, or ended with a note. */
+export class FormerIds {
+  readonly #ids = new TtlMap<FormerId>(({ at }) => at + MOVED_FOR, MAX_FORMER);
+
+  /** Records that the session `sid` was moved to another id, or ended (`undefined`). */
+  set(sid: string, to: string | undefined, note: string): void {
+    // a map keeps the order of insertion, and drops from its old end
+    this.#ids.delete(sid);
+    this.#ids.set(sid, { to, at: Date.now(), note });
   }
 
-  /** The new id of `from`, within {@linkcode MOVED_FOR} ms. */
-  get(from: string): string | undefined {
-    const moved = this.#ids.get(from);
-    return moved && moved.until > Date.now() ? moved.to : undefined;
+  /** The note, within {@linkcode MOVED_FOR} ms. */
+  get(sid: string): FormerId | undefined {
+    const former = this.#ids.get(sid);
+    return former && isRecent(former, Date.now()) ? former : undefined;
   }
+
+  delete(sid: string): void {
+    this.#ids.delete(sid);
+  }
+}
+
+/** Whether a former id is still to be found. */
+export function isRecent({ at }: FormerId, now: number): boolean {
+  return at + MOVED_FOR > now;
 }

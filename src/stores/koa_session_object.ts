@@ -17,7 +17,17 @@ interface Attached {
   /** For a session without `_expire`. */
   readonly expires?: number;
   readonly user?: string;
+  readonly created?: number;
+  readonly authenticatedAt?: number;
+  readonly lastUsed?: number;
+  readonly arrived?: number;
+  readonly meta?: string;
+  readonly handle?: string;
 }
+
+/** The fields that are copied to and from a stored object as they are. */
+const NUMBERS = ["created", "authenticatedAt", "lastUsed", "arrived"] as const;
+const TEXTS = ["meta", "handle"] as const;
 
 /** Whether a store returned a session: one that looks ids up in a plain object may return its methods. */
 export function isSession(found: unknown): found is SessionData {
@@ -30,7 +40,7 @@ export function toSession(record: SessionRecord): SessionData {
   return addBookkeeping(session, record.cookie, record.maxAge);
 }
 
-/** A record from koa-session's object; client, user and absolute end are those of the old record. */
+/** A record from koa-session's object; what is not in it is that of the old record. */
 export function fromSession(
   session: SessionData,
   ttl: number,
@@ -38,15 +48,22 @@ export function fromSession(
 ): SessionRecord {
   const { _expire, _maxAge, _session, ...data } = session;
   const absoluteEnd = old?.absoluteEnd;
+  const now = Date.now();
   return {
     data: JSON.stringify(data),
     maxAge: numberOf(_maxAge) ?? ttl,
-    expires: Math.min(Date.now() + ttl, absoluteEnd ?? Infinity),
+    expires: Math.min(now + ttl, absoluteEnd ?? Infinity),
     absoluteEnd,
     cookie: _session === true ? "session" : numberOf(_expire),
     clientId: old?.clientId,
     settled: old?.settled ?? false,
     user: old?.user,
+    created: old?.created,
+    authenticatedAt: old?.authenticatedAt,
+    lastUsed: now,
+    arrived: old?.arrived,
+    meta: old?.meta,
+    handle: old?.handle,
   };
 }
 
@@ -67,6 +84,14 @@ export function toStoredObject(record: SessionRecord): SessionData {
   if (browser) attached.expires = record.expires;
   else if (record.cookie !== undefined) attached.cookie = record.cookie;
   if (record.user !== undefined) attached.user = record.user;
+  for (const name of NUMBERS) {
+    const value = record[name];
+    if (value !== undefined) attached[name] = value;
+  }
+  for (const name of TEXTS) {
+    const value = record[name];
+    if (value !== undefined) attached[name] = value;
+  }
   object._bridge = attached;
   return object;
 }
@@ -96,6 +121,12 @@ export function fromStoredObject(
     clientId: attached.clientId,
     settled: attached.settled === true,
     user: attached.user,
+    created: numberOf(attached.created),
+    authenticatedAt: numberOf(attached.authenticatedAt),
+    lastUsed: numberOf(attached.lastUsed),
+    arrived: numberOf(attached.arrived),
+    meta: textOf(attached.meta),
+    handle: textOf(attached.handle),
   };
 }
 
@@ -115,6 +146,10 @@ function addBookkeeping(
 
 function numberOf(value: unknown): number | undefined {
   return typeof value === "number" ? value : undefined;
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
 }
 
 /** The fields of a session that a request writes. */

@@ -8,6 +8,7 @@ import { EventEmitter } from "node:events";
 import { refuse } from "../base/arguments.ts";
 import { type Entry, MemoryEntries } from "./memory/entries.ts";
 import { Cleanup } from "./memory/cleanup.ts";
+import type { SessionStoreEvents } from "./memory/events.ts";
 import {
   checkOptions,
   life,
@@ -16,27 +17,23 @@ import {
 } from "./memory/options.ts";
 import type {
   AtomicStore,
+  BeginOptions,
   BeginResult,
+  FormerId,
+  MoveCondition,
+  MoveResult,
   RemovalReason,
   SessionData,
   SessionRecord,
+  StoreCall,
   StoredRecord,
   Version,
 } from "../api/store.ts";
 import { fromSession, isSession, toSession } from "./koa_session_object.ts";
-import { MovedIds } from "./indexes.ts";
+import { refusalOf } from "./conditions.ts";
+import { FormerIds } from "./indexes.ts";
 
-/** The listeners of {@linkcode SessionStore}. */
-export interface SessionStoreEvents {
-  /** A session was written; `isNew` when there was none before. */
-  set: [store: SessionStore, sid: string, isNew: boolean];
-  /** A session was removed, for any reason. */
-  destroy: [store: SessionStore, sid: string];
-  /** A clean-up removed this many sessions. */
-  cleanup: [store: SessionStore, cleared: number];
-  /** A session was removed, and why. */
-  removed: [sid: string, reason: RemovalReason, record: SessionRecord];
-}
+export type { SessionStoreEvents };
 
 /**
  * Sessions in this process's memory, with a time to live. They are held as
@@ -66,7 +63,7 @@ export class SessionStore implements AtomicStore {
   readonly maxEntries: number;
 
   readonly #entries: MemoryEntries;
-  readonly #moved = new MovedIds();
+  readonly #former = new FormerIds();
   readonly #events = new EventEmitter();
   readonly #cleanup: Cleanup | undefined;
 
@@ -153,15 +150,14 @@ export class SessionStore implements AtomicStore {
    * Ends a session, with a `destroy` event.
    *
    * @param sid the session's id
-   * @param options `movedTo`: its new id
+   * @param note see {@linkcode AtomicStore.destroy}; koa-session's object is ignored
    * @returns whether there was a live one
    */
-  destroy(sid: string, options?: { readonly movedTo?: string }): boolean {
+  destroy(sid: string, note?: string | StoreCall): boolean {
     const entry = this.#entries.alive(sid);
-    const to = options?.movedTo;
     if (!entry) return false;
-    if (to !== undefined) this.#moved.set(sid, to);
-    this.#entries.remove(entry, to === undefined ? "destroyed" : "moved");
+    if (typeof note === "string") this.#former.set(sid, undefined, note);
+    this.#entries.remove(entry, "destroyed");
     return true;
   }
 
@@ -275,25 +271,53 @@ export class SessionStore implements AtomicStore {
   }
 
   /** See {@linkcode AtomicStore.begin}. */
-  begin(sid: string, record: SessionRecord): BeginResult | undefined {
+  begin(
+    sid: string,
+    record: SessionRecord,
+    options: BeginOptions = {},
+  ): BeginResult {
+    if (this.#entries.alive(sid)) return { status: "taken" };
     const { clientId } = record;
-    const before = clientId === undefined ? undefined : this.byClient(clientId);
-    const version = this.write(sid, record, null);
-    return version === undefined ? undefined : { version, before };
+    const last = clientId === undefined ? undefined : this.byClient(clientId);
+    const live = last === undefined ? undefined : this.#entries.alive(last);
+    const refusal = live && refusalOf(record, options, live.sid, live.arrived);
+    if (refusal) return refusal;
+    const { version } = this.#put(sid, record);
+    return { status: "begun", version, before: live?.sid };
   }
 
   /** See {@linkcode AtomicStore.extend}. */
-  extend(sid: string, expires: number): boolean {
+  extend(sid: string, expires: number, lastUsed?: number): boolean {
     const entry = this.#entries.alive(sid);
-    if (!entry) return false;
-    const end = Math.min(expires, entry.absoluteEnd ?? Infinity);
-    if (end > entry.expires) entry.expires = end;
-    return true;
+    entry?.extend(expires, lastUsed);
+    return entry !== undefined;
   }
 
-  /** See {@linkcode AtomicStore.movedTo}. */
-  movedTo(sid: string): string | undefined {
-    return this.#moved.get(sid);
+  /** See {@linkcode AtomicStore.move}; there are no leases, so a token is `"lost"`. */
+  move(
+    from: string,
+    to: string,
+    record: SessionRecord,
+    condition: MoveCondition,
+    note: string,
+  ): MoveResult {
+    const old = this.#entries.alive(from);
+    if (!old) return { status: "missing" };
+    if (!("expected" in condition) || old.version !== condition.expected) {
+      return { status: "lost" };
+    }
+    if (this.#entries.alive(to)) return { status: "taken" };
+    this.#former.set(from, to, note);
+    const { version } = this.#entries.move(old, to, record);
+    this.#cleanup?.schedule();
+    this.#events.emit("set", this, to, true);
+    this.#removed(old, "moved");
+    return { status: "done", version };
+  }
+
+  /** See {@linkcode AtomicStore.former}. */
+  former(sid: string): FormerId | undefined {
+    return this.#former.get(sid);
   }
 
   /** See {@linkcode AtomicStore.byClient}. */

@@ -6,7 +6,10 @@
 import type {
   AtomicStore,
   Awaitable,
+  BeginOptions,
   BeginResult,
+  MoveCondition,
+  MoveResult,
   SessionRecord,
   StoredRecord,
   Version,
@@ -34,12 +37,22 @@ export interface RecordStore extends AtomicStore {
   begin(
     sid: string,
     record: SessionRecord,
+    options?: BeginOptions,
     ctx?: unknown,
-  ): Awaitable<BeginResult | undefined>;
-  extend(sid: string, expires: number, ctx?: unknown): Awaitable<boolean>;
-  destroy(
+  ): Awaitable<BeginResult>;
+  extend(
     sid: string,
-    options?: { readonly movedTo?: string },
+    expires: number,
+    lastUsed?: number,
     ctx?: unknown,
   ): Awaitable<boolean>;
+  destroy(sid: string, note?: string, ctx?: unknown): Awaitable<boolean>;
+  move(
+    from: string,
+    to: string,
+    record: SessionRecord,
+    condition: MoveCondition,
+    note: string,
+    ctx?: unknown,
+  ): Awaitable<MoveResult>;
 }

@@ -6,6 +6,7 @@
  */
 import { ExpiryHeap, type Scheduled } from "../../base/expiry_heap.ts";
 import { OwnerIndex } from "../indexes.ts";
+import { type Origin, originOf, pack, type Packed, unpack } from "./origin.ts";
 import { TtlMap } from "../../base/ttl_map.ts";
 import {
   EXPIRED_GRACE,
@@ -22,7 +23,7 @@ const AS_WRITTEN = true;
 
 /**
  * A stored record, laid out to take little memory: a number beyond 2³¹ in a
- * field costs three times as much. Only its end ever changes.
+ * field costs three times as much. Only its end and its last use ever change.
  */
 export class Entry implements StoredRecord, Scheduled {
   slot = -1;
@@ -32,11 +33,14 @@ export class Entry implements StoredRecord, Scheduled {
   readonly clientId: string | undefined;
   readonly user: string | undefined;
   readonly terms: Terms;
+  readonly origin: Origin;
   #expires: number;
+  /** As a rule the end is `maxAge` after the last use. */
+  #lastUsed: Packed;
   #cookie: number | "session" | typeof AS_WRITTEN | undefined;
 
   /**
-   * @param old the entry that this one replaces: equal ids share their string
+   * @param old the entry that this one replaces: equal fields are shared
    * @param terms the record's terms
    */
   constructor(
@@ -46,7 +50,7 @@ export class Entry implements StoredRecord, Scheduled {
     old: Entry | undefined,
     terms: Terms,
   ) {
-    this.sid = old?.sid ?? sid;
+    this.sid = old !== undefined && old.sid === sid ? old.sid : sid;
     this.data = record.data;
     this.version = version;
     this.clientId = old !== undefined && old.clientId === record.clientId
@@ -54,7 +58,9 @@ export class Entry implements StoredRecord, Scheduled {
       : record.clientId;
     this.user = record.user;
     this.terms = terms;
+    this.origin = originOf(record, old?.origin);
     this.#expires = record.expires;
+    this.#lastUsed = pack(record.lastUsed, record.expires - terms.maxAge);
     this.#cookie = record.cookie === record.expires
       ? AS_WRITTEN
       : record.cookie;
@@ -64,9 +70,8 @@ export class Entry implements StoredRecord, Scheduled {
     return this.#expires;
   }
 
-  set expires(at: number) {
-    this.#cookie = this.cookie;
-    this.#expires = at;
+  get lastUsed(): number | undefined {
+    return unpack(this.#lastUsed, this.#expires - this.maxAge);
   }
 
   get cookie(): number | "session" | undefined {
@@ -85,6 +90,40 @@ export class Entry implements StoredRecord, Scheduled {
     return this.terms.settled;
   }
 
+  get created(): number | undefined {
+    return this.origin.created;
+  }
+
+  get authenticatedAt(): number | undefined {
+    return this.origin.authenticatedAt;
+  }
+
+  get arrived(): number | undefined {
+    return this.origin.arrived;
+  }
+
+  get meta(): string | undefined {
+    return this.origin.meta;
+  }
+
+  get handle(): string | undefined {
+    return this.origin.handle;
+  }
+
+  /** Moves the end, within `absoluteEnd`, and the last use; earlier ones are ignored. */
+  extend(expires: number, lastUsed: number | undefined): void {
+    const end = Math.min(expires, this.absoluteEnd ?? Infinity);
+    const used = Math.max(lastUsed ?? -Infinity, this.lastUsed ?? -Infinity);
+    if (end > this.#expires) {
+      this.#cookie = this.cookie;
+      this.#expires = end;
+    }
+    this.#lastUsed = pack(
+      used === -Infinity ? undefined : used,
+      this.#expires - this.maxAge,
+    );
+  }
+
   /** A copy for a reader, which later changes do not affect. */
   snapshot(): StoredRecord {
     return {
@@ -97,6 +136,12 @@ export class Entry implements StoredRecord, Scheduled {
       clientId: this.clientId,
       settled: this.settled,
       user: this.user,
+      created: this.created,
+      authenticatedAt: this.authenticatedAt,
+      lastUsed: this.lastUsed,
+      arrived: this.arrived,
+      meta: this.meta,
+      handle: this.handle,
     };
   }
 }
@@ -174,6 +219,18 @@ export class MemoryEntries {
     this.#entries.set(sid, entry);
     if (old) this.owners.replace(entry.sid, old, entry);
     else this.owners.add(sid, entry);
+    return entry;
+  }
+
+  /** Replaces an entry by one of another id, which must be free. It is not reported. */
+  move(old: Entry, to: string, record: SessionRecord): Entry {
+    const terms = this.#termsOf(record, old);
+    const entry = new Entry(to, record, ++this.#version, old, terms);
+    this.#entries.delete(old.sid);
+    this.#expired.delete(to);
+    this.#ends.replace(old, entry);
+    this.#entries.set(entry.sid, entry);
+    this.owners.move(old.sid, entry.sid, old, entry);
     return entry;
   }
 
