@@ -2,59 +2,38 @@
  * The adapter of basic stores: koa-session's objects in a store that has only
  * `get`, `set` and `destroy`, with the rest of a record under one `_bridge`
  * key. Writes are exclusive within this process; two processes on one such
- * store are not safe from each other.
+ * store are not safe from each other. Client, user and former ids are indexed
+ * in this process.
  *
  * @module
  */
-import { MovedIds, OwnerIndex, type Owners } from "./indexes.ts";
 import {
   type Awaitable,
   type BasicStore,
+  type BeginOptions,
   type BeginResult,
   EXPIRED_GRACE,
+  type FormerId,
+  isAlive,
+  type MoveCondition,
+  type MoveResult,
   type SessionData,
   type SessionRecord,
   type StoreCall,
   type StoredRecord,
   type Version,
 } from "../api/store.ts";
-import { chain } from "../base/async.ts";
+import { chain, onFailure } from "../base/async.ts";
+import { BoundSessions } from "./basic/bound_sessions.ts";
+import { Retries } from "./basic/retries.ts";
+import { WriteClock } from "./basic/write_clock.ts";
+import { FormerIds } from "./indexes.ts";
 import {
   fromStoredObject,
   isSession,
   toStoredObject,
 } from "./koa_session_object.ts";
 import type { RecordStore } from "./record_store.ts";
-
-/** Limit of ids with a time of their last write. */
-const MAX_TRACKED = 10_000;
-
-/**
- * The logical times of recent writes in this process. An id that was dropped
- * counts as written since.
- */
-class WriteClock {
-  readonly #last = new Map<string, number>();
-  #floor = 0;
-  #now = 0;
-
-  get now(): number {
-    return this.#now;
-  }
-
-  note(sid: string): void {
-    this.#last.delete(sid);
-    this.#last.set(sid, ++this.#now);
-    if (this.#last.size <= MAX_TRACKED) return;
-    const [oldest, at] = this.#last.entries().next().value!;
-    this.#floor = at;
-    this.#last.delete(oldest);
-  }
-
-  since(sid: string, moment: number): boolean {
-    return (this.#last.get(sid) ?? this.#floor) > moment;
-  }
-}
 
 /** What the adapter is constructed with. */
 export interface BasicAdapterOptions {
@@ -66,6 +45,9 @@ export interface BasicAdapterOptions {
   readonly maxAge: number | "session";
 }
 
+/** Whether a session still has an expected version. */
+type Currency = "current" | "missing" | "lost";
+
 /** A basic store as a store of records. */
 export class BasicStoreAdapter implements RecordStore {
   readonly scope = "process";
@@ -76,10 +58,9 @@ export class BasicStoreAdapter implements RecordStore {
   readonly #pick: (ctx: unknown) => BasicStore;
   readonly #options: BasicAdapterOptions;
   readonly #writes = new WriteClock();
-  readonly #moved = new MovedIds();
-  readonly #owners = new OwnerIndex();
-  /** Owners of each session, as a removed one cannot be read any more. */
-  readonly #bound = new Map<string, Owners>();
+  readonly #former = new FormerIds();
+  readonly #bound = new BoundSessions();
+  readonly #undoing = new Retries();
 
   /** @param pick returns the store for a Koa context */
   constructor(
@@ -93,20 +74,17 @@ export class BasicStoreAdapter implements RecordStore {
 
   read(sid: string, ctx?: unknown): Awaitable<StoredRecord | undefined> {
     const moment = this.#writes.now;
-    return chain(
-      this.#pick(ctx).get(sid, this.#options.maxAge, this.#call(ctx)),
-      (found) => {
-        // a read that began before a write or removal must not update the index
-        const outdated = this.#writes.since(sid, moment);
-        if (!isSession(found)) {
-          if (!outdated) this.#unindex(sid);
-          return undefined;
-        }
-        const record = fromStoredObject(found, this.#options.maxAge);
-        if (!outdated) this.#index(sid, record);
-        return { ...record, version: `${moment} ${JSON.stringify(found)}` };
-      },
-    );
+    return chain(this.#get(sid, ctx), (found) => {
+      // a read that began before a write or removal must not update the index
+      const outdated = this.#writes.since(sid, moment);
+      if (!isSession(found)) {
+        if (!outdated && !this.#bound.isReserved(sid)) this.#bound.remove(sid);
+        return undefined;
+      }
+      const record = fromStoredObject(found, this.#options.maxAge);
+      if (!outdated) this.#bound.set(sid, record);
+      return { ...record, version: `${moment} ${JSON.stringify(found)}` };
+    });
   }
 
   write(
@@ -116,127 +94,230 @@ export class BasicStoreAdapter implements RecordStore {
     ctx?: unknown,
     changed = true,
   ): Awaitable<Version | undefined> {
-    const store = this.#pick(ctx);
-    const put = () => {
-      const object = toStoredObject(record);
-      const text = JSON.stringify(object);
-      this.#writes.note(sid);
-      const moment = this.#writes.now;
-      const ttl = record.cookie === "session"
-        ? "session"
-        : Math.max(record.expires - Date.now(), 0) + EXPIRED_GRACE;
-      const call = { ...this.#call(ctx), changed };
-      // a copy of its own: store and caller may both keep the object
-      return chain(
-        store.set(sid, JSON.parse(text) as SessionData, ttl, call),
-        () => {
-          this.#index(sid, record);
-          return `${moment} ${text}`;
-        },
-      );
-    };
+    const write = () =>
+      chain(this.#put(sid, record, ctx, changed), (version) => {
+        this.#bound.set(sid, record);
+        return version;
+      });
     // a fresh random id is free: koa-session does not check either
-    if (expected === null) return put();
-    const version = String(expected);
-    const gap = version.indexOf(" ");
-    if (
-      this.#options.reportsRemovals &&
-      !this.#writes.since(sid, Number(version.slice(0, gap)))
-    ) {
-      return put();
-    }
+    if (expected === null) return write();
     return chain(
-      store.get(sid, this.#options.maxAge, this.#call(ctx)),
-      (found) =>
-        isSession(found) && JSON.stringify(found) === version.slice(gap + 1)
-          ? put()
-          : undefined,
+      this.#compare(sid, expected, ctx),
+      (found) => found === "current" ? write() : undefined,
     );
   }
 
   begin(
     sid: string,
     record: SessionRecord,
+    options: BeginOptions = {},
     ctx?: unknown,
-  ): Awaitable<BeginResult | undefined> {
+  ): Awaitable<BeginResult> {
     const { clientId } = record;
     const before = clientId === undefined ? undefined : this.byClient(clientId);
-    return chain(
-      this.write(sid, record, null, ctx),
-      (version) => version === undefined ? undefined : { version, before },
+    const refusal = this.#bound.refusal(record, options);
+    if (refusal && before !== undefined && !this.#bound.isReserved(before)) {
+      return chain(this.read(before, ctx), (found) => {
+        if (isAlive(found) && found.clientId === clientId) {
+          // by now another session may be the client's, or the record another
+          const still = this.#bound.refusal(record, options);
+          if (still && this.byClient(clientId!) === before) return still;
+        } else if (this.byClient(clientId!) === before) {
+          this.#bound.remove(before);
+        }
+        return this.begin(sid, record, options, ctx);
+      });
+    }
+    if (refusal) return refusal;
+    // at once: of begins that overlap, each is to see the one before
+    const reservation = this.#bound.reserve(sid, record, before);
+    return onFailure(
+      () =>
+        chain(this.#put(sid, record, ctx, true), (version): BeginResult => {
+          reservation.confirm();
+          return { status: "begun", version, before };
+        }),
+      reservation.cancel,
     );
   }
 
-  extend(sid: string, expires: number, ctx?: unknown): Awaitable<boolean> {
+  extend(
+    sid: string,
+    expires: number,
+    lastUsed?: number,
+    ctx?: unknown,
+  ): Awaitable<boolean> {
     return chain(this.read(sid, ctx), (record) => {
-      if (!record || record.expires <= Date.now()) return false;
-      const end = Math.min(expires, record.absoluteEnd ?? Infinity);
-      if (end <= record.expires) return true;
+      if (!isAlive(record)) return false;
+      const end = Math.max(
+        Math.min(expires, record.absoluteEnd ?? Infinity),
+        record.expires,
+      );
+      const used = lastUsed !== undefined &&
+          lastUsed > (record.lastUsed ?? -Infinity)
+        ? lastUsed
+        : record.lastUsed;
+      if (end === record.expires && used === record.lastUsed) return true;
+      const next = { ...record, expires: end, lastUsed: used };
       return chain(
-        this.write(
-          sid,
-          { ...record, expires: end },
-          record.version,
-          ctx,
-          false,
-        ),
+        this.write(sid, next, record.version, ctx, false),
         (version) => version !== undefined,
       );
     });
   }
 
-  destroy(
-    sid: string,
-    options?: { readonly movedTo?: string },
-    ctx?: unknown,
-  ): Awaitable<boolean> {
+  destroy(sid: string, note?: string, ctx?: unknown): Awaitable<boolean> {
     this.#writes.note(sid);
-    if (options?.movedTo !== undefined) this.#moved.set(sid, options.movedTo);
+    // a store cannot report whether there was one: the note of a move stays
+    if (note !== undefined && !this.#former.get(sid)) {
+      this.#former.set(sid, undefined, note);
+    }
     return chain(this.#pick(ctx).destroy(sid, this.#call(ctx)), () => {
       this.#writes.note(sid);
-      this.#unindex(sid);
+      this.#bound.remove(sid);
       return true;
     });
   }
 
-  movedTo(sid: string): string | undefined {
-    return this.#moved.get(sid);
+  /**
+   * Writes the session under the new id, then destroys the old one: for that
+   * time it is under both. Where the latter fails, the new one is destroyed
+   * again, in the background until that has succeeded, and the call rejects.
+   */
+  move(
+    from: string,
+    to: string,
+    record: SessionRecord,
+    condition: MoveCondition,
+    note: string,
+    ctx?: unknown,
+  ): Awaitable<MoveResult> {
+    // there are no leases, so no token is valid
+    if (!("expected" in condition)) return { status: "lost" };
+    const { expected } = condition;
+    const moment = this.#writes.now;
+    return chain(this.#compare(from, expected, ctx), (found) => {
+      if (found !== "current") return { status: found };
+      return chain(this.#get(to, ctx), (other): Awaitable<MoveResult> => {
+        if (to === from || isSession(other)) return { status: "taken" };
+        const undo = () => this.#undo(to, record, ctx);
+        return chain(
+          onFailure(() => this.#put(to, record, ctx, true), undo),
+          (version) => {
+            if (!this.#writes.since(from, moment)) {
+              return this.#leave(from, to, record, version, note, ctx);
+            }
+            // it was written, or destroyed, in between
+            undo();
+            return chain(this.#compare(from, expected, ctx), (found) => ({
+              status: found === "missing" ? found : "lost",
+            }));
+          },
+        );
+      });
+    });
+  }
+
+  former(sid: string): FormerId | undefined {
+    return this.#former.get(sid);
   }
 
   byClient(clientId: string): string | undefined {
-    return this.#owners.byClient(clientId);
+    return this.#bound.byClient(clientId);
   }
 
   byUser(user: string): readonly string[] {
-    return this.#owners.byUser(user);
+    return this.#bound.byUser(user);
   }
 
   /** Records that the store reported a removal. */
   removed(sid: string): void {
     this.#writes.note(sid);
-    this.#unindex(sid);
+    this.#bound.remove(sid);
+  }
+
+  /** Stops what runs in the background. */
+  stop(): void {
+    this.#undoing.stop();
+  }
+
+  /** The second step of a move: destroys the former id. */
+  #leave(
+    from: string,
+    to: string,
+    record: SessionRecord,
+    version: Version,
+    note: string,
+    ctx: unknown,
+  ): Awaitable<MoveResult> {
+    this.#writes.note(from);
+    this.#former.set(from, to, note);
+    return onFailure(
+      () =>
+        chain(this.#pick(ctx).destroy(from, this.#call(ctx)), () => {
+          this.#writes.note(from);
+          this.#bound.move(from, to, record);
+          return { status: "done", version };
+        }),
+      () => {
+        this.#former.delete(from);
+        this.#undo(to, record, ctx);
+      },
+    );
+  }
+
+  /** Destroys a session that was written by a move which failed. */
+  #undo(sid: string, record: SessionRecord, ctx: unknown): void {
+    this.#undoing.run(() => {
+      this.#writes.note(sid);
+      return this.#pick(ctx).destroy(sid, this.#call(ctx));
+    }, record.expires);
+  }
+
+  #get(sid: string, ctx: unknown): Awaitable<unknown> {
+    return this.#pick(ctx).get(sid, this.#options.maxAge, this.#call(ctx));
+  }
+
+  #put(
+    sid: string,
+    record: SessionRecord,
+    ctx: unknown,
+    changed: boolean,
+  ): Awaitable<Version> {
+    const text = JSON.stringify(toStoredObject(record));
+    this.#writes.note(sid);
+    const moment = this.#writes.now;
+    const ttl = record.cookie === "session"
+      ? "session"
+      : Math.max(record.expires - Date.now(), 0) + EXPIRED_GRACE;
+    const call = { ...this.#call(ctx), changed };
+    // a copy of its own: store and caller may both keep the object
+    const object = JSON.parse(text) as SessionData;
+    return chain(
+      this.#pick(ctx).set(sid, object, ttl, call),
+      () => `${moment} ${text}`,
+    );
+  }
+
+  /** Compares a session with a version that `read` or `write` returned. */
+  #compare(sid: string, expected: Version, ctx: unknown): Awaitable<Currency> {
+    const version = String(expected);
+    const gap = version.indexOf(" ");
+    if (
+      this.#options.reportsRemovals &&
+      !this.#writes.since(sid, Number(version.slice(0, gap)))
+    ) return "current";
+    return chain(this.#get(sid, ctx), (found) => {
+      if (!isSession(found)) return "missing";
+      return JSON.stringify(found) === version.slice(gap + 1)
+        ? "current"
+        : "lost";
+    });
   }
 
   #call(ctx: unknown): StoreCall {
     return ctx === undefined
       ? { rolling: this.#options.rolling }
       : { ctx, rolling: this.#options.rolling };
-  }
-
-  #index(sid: string, record: SessionRecord): void {
-    const { clientId, user } = record;
-    const old = this.#bound.get(sid);
-    if (old?.clientId === clientId && old?.user === user) return;
-    this.#unindex(sid);
-    if (clientId === undefined && user === undefined) return;
-    this.#bound.set(sid, { clientId, user });
-    this.#owners.add(sid, record);
-  }
-
-  #unindex(sid: string): void {
-    const old = this.#bound.get(sid);
-    if (!old) return;
-    this.#bound.delete(sid);
-    this.#owners.remove(sid, old);
   }
 }

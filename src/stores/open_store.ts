@@ -78,7 +78,8 @@ function openContextStore(
     needsContext: true,
   });
   const store = ContextStore.prototype as BasicStore;
-  return { records, store, reportsRemovals: false, unsubscribe: () => {} };
+  const unsubscribe = () => records.stop();
+  return { records, store, reportsRemovals: false, unsubscribe };
 }
 
 function openSessionStore(
@@ -110,6 +111,7 @@ function openBasic(
   if (reportsRemovals) store.on!("destroy", removed);
   const unsubscribe = () => {
     if (reportsRemovals) store.off?.("destroy", removed);
+    records.stop();
   };
   return { records, store, reportsRemovals: false, unsubscribe };
 }
