@@ -8,10 +8,13 @@ import { EventEmitter } from "node:events";
 import { Alarm } from "../base/expiry_heap.ts";
 import {
   type AcquireResult,
+  type BeginOptions,
   type BeginResult,
   type CommitResult,
   EXPIRED_GRACE,
-  MOVED_FOR,
+  type FormerId,
+  type MoveCondition,
+  type MoveResult,
   type RemovalReason,
   type SessionRecord,
   type SharedStore,
@@ -20,8 +23,10 @@ import {
 } from "../api/store.ts";
 import { fromColumn, SqliteFile } from "./sqlite/file.ts";
 import { SqliteLeases } from "./sqlite/leases.ts";
+import { SqliteLocks } from "./sqlite/locks.ts";
 import { checkOptions, type SqliteStoreOptions } from "./sqlite/options.ts";
 import { type Row, SqliteSessions, toRecord } from "./sqlite/sessions.ts";
+import { SqliteWrites } from "./sqlite/writes.ts";
 
 // the types of the store contract, so that users of this module need no other
 export type * from "../api/store_contract.ts";
@@ -65,6 +70,12 @@ const CLEANUP_BATCH = 500;
  *   clientId: undefined,
  *   settled: false,
  *   user: "ada",
+ *   created: Date.now(),
+ *   authenticatedAt: undefined,
+ *   lastUsed: undefined,
+ *   arrived: undefined,
+ *   meta: undefined,
+ *   handle: undefined,
  * };
  * const version = await store.write("sid", record, null);
  * assertEquals(await store.read("sid"), { ...record, version: version! });
@@ -85,6 +96,8 @@ export class SqliteStore implements SharedStore {
   readonly #file: SqliteFile;
   readonly #sessions: SqliteSessions;
   readonly #leases: SqliteLeases;
+  readonly #locks: SqliteLocks;
+  readonly #writes: SqliteWrites;
   readonly #events = new EventEmitter().setMaxListeners(0);
   readonly #alarm: Alarm | undefined;
   readonly #cleanupMs: number;
@@ -104,6 +117,8 @@ export class SqliteStore implements SharedStore {
     this.#cleanupMs = autoCleanupMs;
     this.#sessions = new SqliteSessions(this.#file);
     this.#leases = new SqliteLeases(this.#file, this.#sessions);
+    this.#locks = new SqliteLocks(this.#file);
+    this.#writes = new SqliteWrites(this.#sessions, this.#leases);
     if (autoCleanup) {
       this.#alarm = new Alarm(() => void this.#sweep());
       this.#alarm.set(Date.now() + this.#cleanupMs);
@@ -124,67 +139,51 @@ export class SqliteStore implements SharedStore {
     record: SessionRecord,
     expected: Version | null,
   ): Promise<Version | undefined> {
-    return this.#file.run(() =>
-      this.#file.transaction(() => {
-        const row = this.#sessions.find(sid, Date.now());
-        if (expected === null) {
-          return row ? undefined : this.#sessions.put(sid, record);
-        }
-        if (row?.version !== expected || this.#leases.isHeld(row)) {
-          return undefined;
-        }
-        // an overdue holder loses its lease: it must not overwrite this
-        this.#leases.release(sid);
-        return this.#sessions.put(sid, record, row);
-      })
-    );
+    return this.#write((writes) => writes.write(sid, record, expected));
   }
 
   /** See {@linkcode AtomicStore.begin}. */
-  begin(sid: string, record: SessionRecord): Promise<BeginResult | undefined> {
-    return this.#file.run(() =>
-      this.#file.transaction(() => {
-        if (this.#sessions.find(sid, Date.now())) return undefined;
-        const { clientId } = record;
-        const before = clientId === undefined
-          ? undefined
-          : this.#sessions.byClient(clientId);
-        return { version: this.#sessions.put(sid, record), before };
-      })
-    );
+  begin(
+    sid: string,
+    record: SessionRecord,
+    options: BeginOptions = {},
+  ): Promise<BeginResult> {
+    return this.#write((writes) => writes.begin(sid, record, options));
   }
 
   /** See {@linkcode AtomicStore.extend}. */
-  extend(sid: string, expires: number): Promise<boolean> {
-    return this.#file.run(() => this.#sessions.extend(sid, expires));
+  extend(sid: string, expires: number, lastUsed?: number): Promise<boolean> {
+    return this.#file.run(() => this.#sessions.extend(sid, expires, lastUsed));
   }
 
   /** See {@linkcode AtomicStore.destroy}. */
-  async destroy(
-    sid: string,
-    options?: { readonly movedTo?: string },
-  ): Promise<boolean> {
-    const movedTo = options?.movedTo;
-    const row = await this.#file.run(() =>
-      this.#file.transaction(() => {
-        const row = this.#sessions.find(sid, Date.now());
-        if (!row) return undefined;
-        this.#sessions.remove(sid);
-        if (movedTo !== undefined) {
-          this.#sessions.move(sid, movedTo, Date.now() + MOVED_FOR);
-        }
-        return row;
-      })
-    );
+  async destroy(sid: string, note?: string): Promise<boolean> {
+    const row = await this.#write((writes) => writes.destroy(sid, note));
     if (!row) return false;
-    this.#removed(row, movedTo === undefined ? "destroyed" : "moved");
+    this.#removed(row, "destroyed");
     this.#leases.wake(sid);
     return true;
   }
 
-  /** See {@linkcode AtomicStore.movedTo}. */
-  movedTo(sid: string): Promise<string | undefined> {
-    return this.#file.run(() => this.#sessions.movedTo(sid));
+  /** See {@linkcode AtomicStore.move}. */
+  async move(
+    from: string,
+    to: string,
+    record: SessionRecord,
+    condition: MoveCondition,
+    note: string,
+  ): Promise<MoveResult> {
+    const { old, ...result } = await this.#write((writes) =>
+      writes.move(from, to, record, condition, note)
+    );
+    if (old) this.#removed(old, "moved");
+    this.#leases.wake(from);
+    return result;
+  }
+
+  /** See {@linkcode AtomicStore.former}. */
+  former(sid: string): Promise<FormerId | undefined> {
+    return this.#file.run(() => this.#sessions.former(sid));
   }
 
   /** See {@linkcode AtomicStore.byClient}. */
@@ -213,22 +212,21 @@ export class SqliteStore implements SharedStore {
     token: string,
     record: SessionRecord | undefined,
   ): Promise<CommitResult> {
-    const committed = await this.#file.run(() =>
-      this.#file.transaction((): CommitResult => {
-        const row = this.#sessions.find(sid, Date.now());
-        const lease = this.#leases.find(sid);
-        if (lease?.token === token) this.#leases.release(sid);
-        if (!row) return { status: "missing" };
-        if (lease?.token !== token) return { status: "lost" };
-        if (lease.birth !== row.birth) return { status: "missing" };
-        const version = record
-          ? this.#sessions.put(sid, record, row)
-          : row.version;
-        return { status: "done", version };
-      })
+    const committed = await this.#write((writes) =>
+      writes.commit(sid, token, record)
     );
     this.#leases.wake(sid);
     return committed;
+  }
+
+  /** See {@linkcode SharedStore.tryLock}. */
+  tryLock(name: string, token: string, holdMs: number): Promise<boolean> {
+    return this.#file.run(() => this.#locks.take(name, token, holdMs));
+  }
+
+  /** See {@linkcode SharedStore.unlock}. */
+  unlock(name: string, token: string): Promise<void> {
+    return this.#file.run(() => this.#locks.release(name, token));
   }
 
   /** See {@linkcode SharedStore.byHash}. */
@@ -255,6 +253,7 @@ export class SqliteStore implements SharedStore {
       const batch = await this.#file.run(() =>
         this.#file.transaction(() => {
           this.#leases.purge(CLEANUP_BATCH);
+          this.#locks.purge(CLEANUP_BATCH);
           return this.#sessions.purge(CLEANUP_BATCH);
         })
       );
@@ -312,6 +311,12 @@ export class SqliteStore implements SharedStore {
   [Symbol.asyncDispose](): Promise<void> {
     this.close();
     return Promise.resolve();
+  }
+
+  #write<T>(body: (writes: SqliteWrites) => T): Promise<T> {
+    return this.#file.run(() =>
+      this.#file.transaction(() => body(this.#writes))
+    );
   }
 
   #removed(row: Row, reason: RemovalReason): void {

@@ -37,7 +37,23 @@ if (sqlite === undefined) {
 const { DatabaseSync } = sqlite;
 
 /** The version of the schema, stored in the file as `user_version`. */
-const FORMAT = 1;
+const FORMAT = 2;
+
+const FORMER_AND_LOCKS = `
+  CREATE TABLE former (
+    sid TEXT NOT NULL PRIMARY KEY,
+    moved_to TEXT,
+    at REAL NOT NULL,
+    note TEXT NOT NULL
+  ) WITHOUT ROWID;
+  CREATE INDEX former_by_at ON former (at);
+  CREATE TABLE locks (
+    name TEXT NOT NULL PRIMARY KEY,
+    token TEXT NOT NULL,
+    until REAL NOT NULL
+  ) WITHOUT ROWID;
+  PRAGMA user_version = ${FORMAT};
+`;
 
 // `birth` distinguishes a session from an earlier one of the same id: leases and
 // waiters refer to it, so that none outlives its session.
@@ -56,7 +72,13 @@ const SCHEMA = `
     bound INTEGER NOT NULL,
     settled INTEGER NOT NULL,
     user TEXT,
-    data TEXT NOT NULL
+    data TEXT NOT NULL,
+    created REAL,
+    authenticated_at REAL,
+    last_used REAL,
+    arrived REAL,
+    meta TEXT,
+    handle TEXT
   );
   CREATE INDEX sessions_by_hash ON sessions (hash);
   CREATE INDEX sessions_by_expires ON sessions (expires);
@@ -77,14 +99,18 @@ const SCHEMA = `
     alive_until REAL NOT NULL
   );
   CREATE INDEX waiters_by_sid ON waiters (sid, birth, turn);
-  CREATE TABLE moved (
-    sid TEXT NOT NULL PRIMARY KEY,
-    moved_to TEXT NOT NULL,
-    until REAL NOT NULL
-  ) WITHOUT ROWID;
-  CREATE INDEX moved_by_until ON moved (until);
-  PRAGMA user_version = ${FORMAT};
-`;
+${FORMER_AND_LOCKS}`;
+
+// A process of the former version that still has the file open can go on: its
+// statements name their columns, and its table `moved` stays.
+const UPGRADE = `
+  ALTER TABLE sessions ADD COLUMN created REAL;
+  ALTER TABLE sessions ADD COLUMN authenticated_at REAL;
+  ALTER TABLE sessions ADD COLUMN last_used REAL;
+  ALTER TABLE sessions ADD COLUMN arrived REAL;
+  ALTER TABLE sessions ADD COLUMN meta TEXT;
+  ALTER TABLE sessions ADD COLUMN handle TEXT;
+${FORMER_AND_LOCKS}`;
 
 /** How long SQLite itself may block this process for another one's transaction, in ms. */
 const BLOCKING = 20;
@@ -203,6 +229,7 @@ export class SqliteFile {
     const { user_version: format } = this.#db.prepare("PRAGMA user_version")
       .get() as { user_version: number };
     if (format === FORMAT) return;
+    if (format === 1) return this.#db.exec(UPGRADE);
     const { n: tables } = this.#db.prepare(
       "SELECT count(*) AS n FROM sqlite_schema",
     ).get() as { n: number };

@@ -100,6 +100,11 @@ export class SqliteLeases {
     return lease?.birth === row.birth && lease.until > Date.now();
   }
 
+  /** Puts a lease on another session. */
+  take(sid: string, { birth, token, until }: Lease): void {
+    this.#take.run(toColumn(sid), birth, token, until);
+  }
+
   release(sid: string): void {
     this.#release.run(toColumn(sid));
   }

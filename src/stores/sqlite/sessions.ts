@@ -7,6 +7,8 @@
 import { generateUid, hashId } from "../../base/ids.ts";
 import {
   EXPIRED_GRACE,
+  type FormerId,
+  MOVED_FOR,
   type SessionRecord,
   type StoredRecord,
 } from "../../api/store.ts";
@@ -35,12 +37,19 @@ export interface Row extends Identity {
   readonly settled: number;
   readonly user: string | null;
   readonly data: string;
+  readonly created: number | null;
+  readonly authenticated_at: number | null;
+  readonly last_used: number | null;
+  readonly arrived: number | null;
+  readonly meta: string | null;
+  readonly handle: string | null;
 }
 
 const COLUMNS =
-  "sid, birth, version, max_age, expires, absolute_end, cookie, client_id, bound, settled, user, data";
+  "sid, birth, version, max_age, expires, absolute_end, cookie, client_id, bound, settled, user, data, " +
+  "created, authenticated_at, last_used, arrived, meta, handle";
 
-/** The statements on the tables `sessions` and `moved`. */
+/** The statements on the tables `sessions` and `former`. */
 export class SqliteSessions {
   readonly #find: Statement;
   readonly #peek: Statement;
@@ -53,9 +62,9 @@ export class SqliteSessions {
   readonly #byUser: Statement;
   readonly #byHash: Statement;
   readonly #versions: Statement;
-  readonly #move: Statement;
-  readonly #movedTo: Statement;
-  readonly #purgeMoved: Statement;
+  readonly #note: Statement;
+  readonly #former: Statement;
+  readonly #purgeFormer: Statement;
 
   constructor(file: SqliteFile) {
     this.#find = file.prepare(
@@ -66,10 +75,11 @@ export class SqliteSessions {
     );
     this.#put = file.prepare(
       `INSERT OR REPLACE INTO sessions (hash, ${COLUMNS})
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     );
     this.#extend = file.prepare(
-      `UPDATE sessions SET expires = max(expires, min(?, coalesce(absolute_end, ?)))
+      `UPDATE sessions SET expires = max(expires, min(?, coalesce(absolute_end, ?))),
+         last_used = coalesce(max(last_used, ?), last_used, ?)
        WHERE sid = ? AND expires > ?`,
     );
     this.#remove = file.prepare("DELETE FROM sessions WHERE sid = ?");
@@ -82,7 +92,7 @@ export class SqliteSessions {
       "SELECT max(bound) AS bound FROM sessions WHERE client_id = ?",
     );
     this.#byClient = file.prepare(
-      `SELECT sid FROM sessions WHERE client_id = ? AND expires > ?
+      `SELECT sid, arrived FROM sessions WHERE client_id = ? AND expires > ?
        ORDER BY bound DESC LIMIT 1`,
     );
     this.#byUser = file.prepare(
@@ -95,12 +105,14 @@ export class SqliteSessions {
       `SELECT sid, version FROM sessions
        WHERE sid IN (SELECT value FROM json_each(?)) AND expires > ?`,
     );
-    this.#move = file.prepare("INSERT OR REPLACE INTO moved VALUES (?, ?, ?)");
-    this.#movedTo = file.prepare(
-      "SELECT moved_to FROM moved WHERE sid = ? AND until > ?",
+    this.#note = file.prepare(
+      "INSERT OR REPLACE INTO former VALUES (?, ?, ?, ?)",
     );
-    this.#purgeMoved = file.prepare(
-      "DELETE FROM moved WHERE sid IN (SELECT sid FROM moved WHERE until <= ? LIMIT ?)",
+    this.#former = file.prepare(
+      "SELECT moved_to, at, note FROM former WHERE sid = ? AND at > ?",
+    );
+    this.#purgeFormer = file.prepare(
+      "DELETE FROM former WHERE sid IN (SELECT sid FROM former WHERE at <= ? LIMIT ?)",
     );
   }
 
@@ -114,7 +126,7 @@ export class SqliteSessions {
     return this.#peek.get(toColumn(sid), after) as Identity | undefined;
   }
 
-  /** Replaces `old`, or inserts a new session; returns the version. */
+  /** Replaces `old`, or gives it another id, or inserts a new session; returns the version. */
   put(sid: string, record: SessionRecord, old?: Row): string {
     const version = generateUid();
     const client = nullable(record.clientId);
@@ -132,34 +144,54 @@ export class SqliteSessions {
       record.settled ? 1 : 0,
       nullable(record.user),
       record.data,
+      record.created ?? null,
+      record.authenticatedAt ?? null,
+      record.lastUsed ?? null,
+      record.arrived ?? null,
+      nullable(record.meta),
+      nullable(record.handle),
     );
     return version;
   }
 
-  /** Moves the end, never to an earlier time; returns whether there is a live session. */
-  extend(sid: string, expires: number): boolean {
+  /** Moves the end and the last use, never to an earlier time; returns whether there is a live session. */
+  extend(sid: string, expires: number, lastUsed: number | undefined): boolean {
     const now = Date.now();
     const row = this.find(sid, now);
     if (!row) return false;
     const end = Math.min(expires, row.absolute_end ?? Infinity);
     // avoid the write lock if nothing changes; the row may have changed since it was read
-    return end <= row.expires ||
-      this.#extend.run(end, end, row.sid, now).changes > 0;
+    const isUsedLater = lastUsed !== undefined &&
+      lastUsed > (row.last_used ?? -Infinity);
+    if (end <= row.expires && !isUsedLater) return true;
+    const used = lastUsed ?? null;
+    return this.#extend.run(end, end, used, used, row.sid, now).changes > 0;
   }
 
   remove(sid: string): void {
     this.#remove.run(toColumn(sid));
   }
 
-  /** Removes at most `limit` expired sessions, and as many expired moved ids. */
+  /** Removes at most `limit` expired sessions, and as many expired former ids. */
   purge(limit: number): Row[] {
     const now = Date.now();
-    this.#purgeMoved.run(now, limit);
+    this.#purgeFormer.run(now - MOVED_FOR, limit);
     return this.#purge.all(now - EXPIRED_GRACE, limit) as Row[];
   }
 
   byClient(clientId: string): string | undefined {
-    return sidOf(this.#byClient.get(toColumn(clientId), Date.now()));
+    return this.lastOf(clientId)?.sid;
+  }
+
+  /** The live session that was last bound to a client, and when the request arrived that began it. */
+  lastOf(
+    clientId: string,
+  ): { sid: string; arrived: number | undefined } | undefined {
+    const row = this.#byClient.get(toColumn(clientId), Date.now()) as
+      | Row
+      | undefined;
+    return row &&
+      { sid: fromColumn(row.sid), arrived: row.arrived ?? undefined };
   }
 
   byUser(user: string): string[] {
@@ -184,15 +216,20 @@ export class SqliteSessions {
     return keys.map((key) => found.get(key));
   }
 
-  move(sid: string, to: string, until: number): void {
-    this.#move.run(toColumn(sid), toColumn(to), until);
+  /** Keeps a note on an id whose session was moved, or ended (`undefined`). */
+  note(sid: string, to: string | undefined, note: string): void {
+    this.#note.run(toColumn(sid), nullable(to), Date.now(), toColumn(note));
   }
 
-  movedTo(sid: string): string | undefined {
-    const row = this.#movedTo.get(toColumn(sid), Date.now()) as
-      | { moved_to: string }
+  former(sid: string): FormerId | undefined {
+    const row = this.#former.get(toColumn(sid), Date.now() - MOVED_FOR) as
+      | { moved_to: string | null; at: number; note: string }
       | undefined;
-    return row && fromColumn(row.moved_to);
+    return row && {
+      to: textOf(row.moved_to),
+      at: row.at,
+      note: fromColumn(row.note),
+    };
   }
 
   #nextBound(client: string | null): number {
@@ -211,10 +248,20 @@ export function toRecord(row: Row): StoredRecord {
     expires: row.expires,
     absoluteEnd: row.absolute_end ?? undefined,
     cookie: row.cookie ?? undefined,
-    clientId: row.client_id === null ? undefined : fromColumn(row.client_id),
+    clientId: textOf(row.client_id),
     settled: row.settled === 1,
-    user: row.user === null ? undefined : fromColumn(row.user),
+    user: textOf(row.user),
+    created: row.created ?? undefined,
+    authenticatedAt: row.authenticated_at ?? undefined,
+    lastUsed: row.last_used ?? undefined,
+    arrived: row.arrived ?? undefined,
+    meta: textOf(row.meta),
+    handle: textOf(row.handle),
   };
+}
+
+function textOf(column: string | null): string | undefined {
+  return column === null ? undefined : fromColumn(column);
 }
 
 function nullable(text: string | undefined): string | null {
