@@ -4,6 +4,7 @@
  * @module
  */
 import { type FormerId, MOVED_FOR, type SessionRecord } from "../api/store.ts";
+import { isRecent } from "../base/store_conditions.ts";
 import { TtlMap } from "../base/ttl_map.ts";
 
 /** The client and the user that a session belongs to. */
@@ -106,9 +107,4 @@ export class FormerIds {
   delete(sid: string): void {
     this.#ids.delete(sid);
   }
-}
-
-/** Whether a former id is still to be found. */
-export function isRecent({ at }: FormerId, now: number): boolean {
-  return at + MOVED_FOR > now;
 }

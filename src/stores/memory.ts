@@ -8,7 +8,6 @@ import { EventEmitter } from "node:events";
 import { refuse } from "../base/arguments.ts";
 import { type Entry, MemoryEntries } from "./memory/entries.ts";
 import { Cleanup } from "./memory/cleanup.ts";
-import type { SessionStoreEvents } from "./memory/events.ts";
 import {
   checkOptions,
   life,
@@ -30,10 +29,23 @@ import type {
   Version,
 } from "../api/store.ts";
 import { fromSession, isSession, toSession } from "./koa_session_object.ts";
-import { refusalOf } from "./conditions.ts";
+import { refusalOf } from "../base/store_conditions.ts";
 import { FormerIds } from "./indexes.ts";
 
-export type { SessionStoreEvents };
+/** The listeners of {@linkcode SessionStore}. */
+export interface SessionStoreEvents {
+  /** A session was written; `isNew` when there was none before. */
+  set: [store: SessionStore, sid: string, isNew: boolean];
+  /** A session was removed, for any reason. */
+  destroy: [store: SessionStore, sid: string];
+  /** A clean-up removed this many sessions. */
+  cleanup: [store: SessionStore, cleared: number];
+  /** A session was removed, and why. */
+  removed: [sid: string, reason: RemovalReason, record: SessionRecord];
+}
+
+/** The action in messages that refuse an argument. */
+const SETTING = "set a session";
 
 /**
  * Sessions in this process's memory, with a time to live. They are held as
@@ -130,16 +142,12 @@ export class SessionStore implements AtomicStore {
     session: SessionData | null | undefined,
     maxAge?: number | "session" | null,
   ): true {
-    if (typeof sid !== "string") {
-      refuse("set a session", "its id", "a string", sid);
-    }
+    if (typeof sid !== "string") refuse(SETTING, "its id", "a string", sid);
     if (session == null) {
       this.destroy(sid);
       return true;
     }
-    if (!isSession(session)) {
-      refuse("set a session", "it", "an object", session);
-    }
+    if (!isSession(session)) refuse(SETTING, "it", "an object", session);
     const old = this.#entries.alive(sid);
     const ttl = life("maxAge", maxAge) ?? old?.maxAge ?? this.maxAge;
     this.#put(sid, fromSession(session, ttl, old));
@@ -277,9 +285,7 @@ export class SessionStore implements AtomicStore {
     options: BeginOptions = {},
   ): BeginResult {
     if (this.#entries.alive(sid)) return { status: "taken" };
-    const { clientId } = record;
-    const last = clientId === undefined ? undefined : this.byClient(clientId);
-    const live = last === undefined ? undefined : this.#entries.alive(last);
+    const live = this.#entries.aliveOf(record.clientId);
     const refusal = live && refusalOf(record, options, live.sid, live.arrived);
     if (refusal) return refusal;
     const { version } = this.#put(sid, record);
@@ -301,18 +307,13 @@ export class SessionStore implements AtomicStore {
     condition: MoveCondition,
     note: string,
   ): MoveResult {
-    const old = this.#entries.alive(from);
-    if (!old) return { status: "missing" };
-    if (!("expected" in condition) || old.version !== condition.expected) {
-      return { status: "lost" };
-    }
-    if (this.#entries.alive(to)) return { status: "taken" };
+    const { old, ...result } = this.#entries.move(from, to, record, condition);
+    if (!old) return result;
     this.#former.set(from, to, note);
-    const { version } = this.#entries.move(old, to, record);
     this.#cleanup?.schedule();
     this.#events.emit("set", this, to, true);
     this.#removed(old, "moved");
-    return { status: "done", version };
+    return result;
   }
 
   /** See {@linkcode AtomicStore.former}. */

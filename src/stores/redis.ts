@@ -13,22 +13,29 @@
  */
 import {
   type AcquireResult,
+  type BeginOptions,
   type BeginResult,
   type CommitResult,
-  EXPIRED_GRACE,
-  MOVED_FOR,
+  type FormerId,
+  isAlive,
+  type MoveCondition,
+  type MoveResult,
   type SessionRecord,
   type SharedStore,
   type StoredRecord,
   type Version,
 } from "../api/store.ts";
 import { connection } from "./redis/client.ts";
-import { Index, indexedUntil } from "./redis/index.ts";
+import { LOCK } from "./redis/begin_scripts.ts";
+import { Begins } from "./redis/begins.ts";
+import { Index } from "./redis/index.ts";
+import { Moves } from "./redis/moves.ts";
 import { checkOptions, type RedisStoreOptions } from "./redis/options.ts";
 import { Queue } from "./redis/queue.ts";
-import { decode, decodeBinding, encode, whole } from "./redis/record.ts";
+import { decode, whole } from "./redis/record.ts";
 import * as scripts from "./redis/scripts.ts";
 import { Keyspace } from "./redis/keys.ts";
+import { Writes } from "./redis/writes.ts";
 
 // the types of the store contract, so that users of this module need no other
 export type * from "../api/store_contract.ts";
@@ -43,9 +50,6 @@ export type {
 } from "./redis/client.ts";
 
 export type { RedisStoreOptions };
-
-/** For how many leases the user is recorded, which spares their commits an index entry. */
-const MAX_USERS = 10_000;
 
 /** How many keys one command may have, so that it does not block Redis for long. */
 const MAX_KEYS = 500;
@@ -86,9 +90,10 @@ export class RedisStore implements SharedStore {
   readonly #keyspace: Keyspace;
   readonly #index: Index;
   readonly #queue: Queue;
-  /** The user of each leased session: an existing index entry need not be written again. */
-  readonly #users = new Map<string, string | undefined>();
-  #writes = 0;
+  readonly #moves: Moves;
+  readonly #begins: Begins;
+  readonly #writes: Writes;
+  #versions = 0;
 
   /**
    * Creates a store; it sends nothing to Redis yet.
@@ -103,112 +108,107 @@ export class RedisStore implements SharedStore {
     this.#keyspace = new Keyspace(connection(client), prefix);
     this.#index = new Index(this.#keyspace);
     this.#queue = new Queue(this.#keyspace);
+    this.#writes = new Writes(this.#keyspace, this.#index);
+    this.#moves = new Moves(this.#keyspace, this.#index);
+    this.#begins = new Begins({
+      keyspace: this.#keyspace,
+      index: this.#index,
+      moves: this.#moves,
+      writes: this.#writes,
+      read: (sid) => this.read(sid),
+      destroy: (sid) => this.destroy(sid),
+    });
   }
 
   /** See {@linkcode SharedStore.read}. */
   async read(sid: string): Promise<StoredRecord | undefined> {
     const key = this.#keyspace.key("s", sid);
-    return decode(await this.#keyspace.run(scripts.READ, [key], []));
+    const fields = await this.#keyspace.run(scripts.READ, [key], []);
+    const [version, from] = [fields[0], fields[6]];
+    return from != null &&
+        await this.#moves.activate(sid, String(from), String(version))
+      ? decode(await this.#keyspace.run(scripts.READ, [key], []))
+      : decode(fields);
   }
 
   /** See {@linkcode SharedStore.write}. */
-  async write(
+  write(
     sid: string,
     record: SessionRecord,
     expected: Version | null,
   ): Promise<Version | undefined> {
-    const version = this.#version();
-    // Sent before the record, in the same batch: a superfluous entry is harmless, a missing one is not.
-    const index = expected === null
-      ? this.#index.addAll(sid, record)
-      : this.#index.addToUser(sid, record);
-    const [[written, stale, old]] = await Promise.all([
-      this.#put(
-        sid,
-        record,
-        expected === null ? "" : String(expected),
-        version,
-      ),
-      ...index,
-    ]);
-    if (Number(written) === 0) return undefined;
-    if (expected !== null) {
-      await this.#index.update(
-        sid,
-        record,
-        decodeBinding(old),
-        Number(stale) === 1,
-      );
-    }
-    return version;
+    return this.#writes.write(sid, record, expected, this.#version());
   }
 
   /** See {@linkcode SharedStore.begin}. */
-  async begin(
+  begin(
     sid: string,
     record: SessionRecord,
-  ): Promise<BeginResult | undefined> {
-    const version = this.#version();
-    const writing = this.#put(sid, record, "", version);
-    // in a cluster the pointer is on another node: the session must exist before it
-    if (this.#keyspace.connection.cluster) await writing;
-    const [[written], before] = await Promise.all([
-      writing,
-      this.#index.setClient(sid, record),
-      ...this.#index.addHashAndUser(sid, record),
-    ]);
-    return Number(written) === 0 ? undefined : { version, before };
+    options: BeginOptions = {},
+  ): Promise<BeginResult> {
+    return this.#begins.begin(sid, record, options, this.#version());
   }
 
   /** See {@linkcode SharedStore.extend}. */
-  async extend(sid: string, expires: number): Promise<boolean> {
-    const [alive, stale, end, text] = await this.#keyspace.run(scripts.EXTEND, [
-      this.#keyspace.key("s", sid),
-    ], [
-      String(expires),
-      whole(expires + EXPIRED_GRACE),
-      String(EXPIRED_GRACE),
-    ]);
-    if (Number(alive) === 0) return false;
-    if (Number(stale) === 1) {
-      const binding = decodeBinding(text);
-      await this.#index.update(
-        sid,
-        { ...binding, expires: Number(end) },
-        binding,
-        true,
-      );
-    }
-    return true;
+  extend(sid: string, expires: number, lastUsed?: number): Promise<boolean> {
+    const extend = () => this.#writes.extend(sid, expires, lastUsed);
+    return this.#onceActive(sid, isFalse, extend);
   }
 
   /** See {@linkcode SharedStore.destroy}. */
-  async destroy(
-    sid: string,
-    options?: { readonly movedTo?: string },
-  ): Promise<boolean> {
-    const [alive, binding] = await this.#keyspace.run(
-      scripts.DESTROY,
-      [...this.#leaseKeys(sid), this.#keyspace.key("m", sid)],
-      [
-        ...this.#keyspace.publishArgs(sid),
-        options?.movedTo ?? "",
-        String(MOVED_FOR),
-      ],
-    );
-    if (Number(alive) === 0) return false;
-    await this.#index.removeAll(sid, decodeBinding(binding));
-    return true;
+  destroy(sid: string, note?: string): Promise<boolean> {
+    const destroy = () => this.#writes.destroy(sid, note);
+    return this.#onceActive(sid, isFalse, destroy);
   }
 
-  /** See {@linkcode SharedStore.movedTo}. */
-  movedTo(sid: string): Promise<string | undefined> {
-    return this.#keyspace.target(this.#keyspace.key("m", sid));
+  /**
+   * See {@linkcode SharedStore.move}. In a Redis Cluster it takes three steps,
+   * and the second decides: until then the session is under its former id,
+   * from then on under the new one, whoever reads it first and even if this
+   * process ends in between.
+   */
+  move(
+    from: string,
+    to: string,
+    record: SessionRecord,
+    condition: MoveCondition,
+    note: string,
+  ): Promise<MoveResult> {
+    const version = this.#version();
+    const move = { from, to, record, condition, note, version };
+    return this.#onceActive(
+      from,
+      isMissing,
+      () => this.#moves.move(move),
+    );
+  }
+
+  /** See {@linkcode SharedStore.former}. */
+  former(sid: string): Promise<FormerId | undefined> {
+    return this.#moves.former(sid);
   }
 
   /** See {@linkcode SharedStore.byClient}. */
   byClient(clientId: string): Promise<string | undefined> {
     return this.#keyspace.target(this.#keyspace.named("c", clientId));
+  }
+
+  /** See {@linkcode SharedStore.tryLock}. */
+  async tryLock(
+    name: string,
+    token: string,
+    holdMs: number,
+  ): Promise<boolean> {
+    const key = this.#keyspace.named("l", name);
+    const args = [token, whole(Math.max(holdMs, 1))];
+    const taken: unknown = await this.#keyspace.run(LOCK, [key], args);
+    return Number(taken) === 1;
+  }
+
+  /** See {@linkcode SharedStore.unlock}. */
+  async unlock(name: string, token: string): Promise<void> {
+    const key = this.#keyspace.named("l", name);
+    await this.#keyspace.run(scripts.DELETE_POINTER, [key], [token]);
   }
 
   /** See {@linkcode SharedStore.byHash}. */
@@ -251,47 +251,25 @@ export class RedisStore implements SharedStore {
     waitMs: number,
   ): Promise<AcquireResult> {
     const holder = encodeURIComponent(token);
-    const acquired = await this.#queue.acquire(sid, holder, holdMs, waitMs);
+    const acquired = await this.#onceActive(
+      sid,
+      (result) => result.status === "missing" && !result.waited,
+      () => this.#queue.acquire(sid, holder, holdMs, waitMs),
+    );
     if (acquired.status === "granted") {
-      this.#users.set(holder, acquired.record.user);
-      if (this.#users.size > MAX_USERS) {
-        this.#users.delete(this.#users.keys().next().value!);
-      }
+      this.#writes.granted(holder, acquired.record);
     }
     return acquired;
   }
 
   /** See {@linkcode SharedStore.commit}. */
-  async commit(
+  commit(
     sid: string,
     token: string,
     record: SessionRecord | undefined,
   ): Promise<CommitResult> {
     const holder = encodeURIComponent(token);
-    const args = [...this.#keyspace.publishArgs(sid), holder];
-    const index: Promise<unknown>[] = [];
-    if (record) {
-      args.push(this.#version(), ...encode(record));
-      if (!this.#users.has(holder) || this.#users.get(holder) !== record.user) {
-        index.push(...this.#index.addToUser(sid, record));
-      }
-    }
-    this.#users.delete(holder);
-    const [[status, version, stale, old]] = await Promise.all([
-      this.#keyspace.run(scripts.COMMIT, this.#leaseKeys(sid), args),
-      ...index,
-    ]);
-    if (String(status) === "m") return { status: "missing" };
-    if (String(status) === "l") return { status: "lost" };
-    if (record) {
-      await this.#index.update(
-        sid,
-        record,
-        decodeBinding(old),
-        Number(stale) === 1,
-      );
-    }
-    return { status: "done", version: String(version) };
+    return this.#writes.commit(sid, holder, record, this.#version());
   }
 
   /**
@@ -307,25 +285,25 @@ export class RedisStore implements SharedStore {
     return this.close();
   }
 
-  #put(
+  /** Repeats a call that found no session, if that was because a move in a cluster was not completed. */
+  async #onceActive<T>(
     sid: string,
-    record: SessionRecord,
-    expected: string,
-    version: Version,
-  ): Promise<readonly unknown[]> {
-    const args = [expected, String(version), ...encode(record)];
-    return this.#keyspace.run(scripts.WRITE, [this.#keyspace.key("s", sid)], [
-      ...args,
-      indexedUntil(record),
-    ]);
+    isMissing: (result: T) => boolean,
+    call: () => Promise<T>,
+  ): Promise<T> {
+    const result = await call();
+    const isFinal = !this.#keyspace.connection.cluster || !isMissing(result) ||
+      !isAlive(await this.read(sid));
+    return isFinal ? result : await call();
   }
 
   /** Unique: a random name of this queue, and a counter. */
   #version(): string {
-    return `${this.#queue.node}.${++this.#writes}`;
-  }
-
-  #leaseKeys(sid: string): readonly string[] {
-    return [this.#keyspace.key("s", sid), this.#keyspace.key("w", sid)];
+    return `${this.#queue.node}.${++this.#versions}`;
   }
 }
+
+const isFalse = (result: boolean) => !result;
+
+const isMissing = ({ status }: { readonly status: string }) =>
+  status === "missing";

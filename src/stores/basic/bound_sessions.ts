@@ -5,7 +5,7 @@
  * @module
  */
 import type { BeginOptions, SessionRecord } from "../../api/store.ts";
-import { type Refusal, refusalOf } from "../conditions.ts";
+import { type Refusal, refusalOf } from "../../base/store_conditions.ts";
 import { OwnerIndex } from "../indexes.ts";
 
 /** What is kept of a session, as a removed one cannot be read any more. */

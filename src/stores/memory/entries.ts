@@ -10,6 +10,8 @@ import { type Origin, originOf, pack, type Packed, unpack } from "./origin.ts";
 import { TtlMap } from "../../base/ttl_map.ts";
 import {
   EXPIRED_GRACE,
+  type MoveCondition,
+  type MoveResult,
   type RemovalReason,
   type SessionRecord,
   type StoredRecord,
@@ -206,6 +208,14 @@ export class MemoryEntries {
     return entry !== undefined && this.#use(entry) ? entry : undefined;
   }
 
+  /** The live entry that was last bound to a client. */
+  aliveOf(clientId: string | undefined): Entry | undefined {
+    const sid = clientId === undefined
+      ? undefined
+      : this.owners.byClient(clientId);
+    return sid === undefined ? undefined : this.alive(sid);
+  }
+
   /** Writes an entry. The limit is only enforced by {@linkcode MemoryEntries.trim}. */
   put(sid: string, record: SessionRecord): Entry {
     const old = this.#entries.get(sid);
@@ -222,8 +232,23 @@ export class MemoryEntries {
     return entry;
   }
 
-  /** Replaces an entry by one of another id, which must be free. It is not reported. */
-  move(old: Entry, to: string, record: SessionRecord): Entry {
+  /**
+   * Replaces an entry by one of another id. The removal is not reported.
+   *
+   * @returns the result, and the entry that was replaced
+   */
+  move(
+    from: string,
+    to: string,
+    record: SessionRecord,
+    condition: MoveCondition,
+  ): MoveResult & { readonly old?: Entry } {
+    const old = this.alive(from);
+    if (!old) return { status: "missing" };
+    if (!("expected" in condition) || old.version !== condition.expected) {
+      return { status: "lost" };
+    }
+    if (this.alive(to)) return { status: "taken" };
     const terms = this.#termsOf(record, old);
     const entry = new Entry(to, record, ++this.#version, old, terms);
     this.#entries.delete(old.sid);
@@ -231,7 +256,7 @@ export class MemoryEntries {
     this.#ends.replace(old, entry);
     this.#entries.set(entry.sid, entry);
     this.owners.move(old.sid, entry.sid, old, entry);
-    return entry;
+    return { status: "done", version: entry.version, old };
   }
 
   /** Removes an entry and reports it. */

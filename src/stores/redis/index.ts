@@ -6,16 +6,15 @@
  *
  * @module
  */
-import { EXPIRED_GRACE, type SessionRecord } from "../../api/store.ts";
-import { type Binding, whole } from "./record.ts";
+import { EXPIRED_GRACE } from "../../api/store.ts";
+import { type Indexed, whole } from "./record.ts";
 import * as scripts from "./scripts.ts";
 import type { Keyspace } from "./keys.ts";
 
-/** The fields of a record that the index uses. */
-type Entry = Binding & Pick<SessionRecord, "expires">;
+type Owner = Pick<Indexed, "clientId" | "user">;
 
 /** The end of the session up to which its entries need not be renewed. */
-export function indexedUntil({ expires, maxAge }: Entry): string {
+export function indexedUntil({ expires, maxAge }: Indexed): string {
   return whole(expires + maxAge / 2);
 }
 
@@ -28,23 +27,17 @@ export class Index {
   }
 
   /** Adds all entries of a new session. */
-  addAll(sid: string, entry: Entry): Promise<unknown>[] {
+  addAll(sid: string, entry: Indexed): Promise<unknown>[] {
     return this.#addEntries(sid, entry, false);
   }
 
-  /** Sets the client's pointer to a new session; returns the previous target. */
-  async setClient(sid: string, entry: Entry): Promise<string | undefined> {
-    const [old] = await Promise.all(this.#setClient(sid, entry, false));
-    return old == null || old === sid ? undefined : String(old);
-  }
-
   /** Adds the other entries of a new session. */
-  addHashAndUser(sid: string, entry: Entry): Promise<unknown>[] {
+  addHashAndUser(sid: string, entry: Indexed): Promise<unknown>[] {
     return [this.#setHash(sid, entry), ...this.addToUser(sid, entry)];
   }
 
   /** Adds the session to those of its user. */
-  addToUser(sid: string, entry: Entry): Promise<unknown>[] {
+  addToUser(sid: string, entry: Indexed): Promise<unknown>[] {
     return entry.user === undefined ? [] : [
       this.#keyspace.run(scripts.ADD_MEMBER, [
         this.#keyspace.named("u", entry.user),
@@ -58,8 +51,8 @@ export class Index {
   /** After a write: updates the entries of a changed client or user, and renews entries that would expire too early. Usually there are none. */
   async update(
     sid: string,
-    entry: Entry,
-    old: Binding,
+    entry: Indexed,
+    old: Owner,
     stale: boolean,
   ): Promise<void> {
     const clientChanged = old.clientId !== entry.clientId;
@@ -79,7 +72,7 @@ export class Index {
   }
 
   /** Removes the entries of a session that has ended. Errors are ignored: left entries expire. */
-  async removeAll(sid: string, old: Binding): Promise<void> {
+  async removeAll(sid: string, old: Owner): Promise<void> {
     await Promise.allSettled([
       this.#keyspace.run(scripts.DELETE_POINTER, [
         this.#keyspace.named("h", sid),
@@ -92,7 +85,7 @@ export class Index {
   /** @param onlyIfOwn keeps a client's pointer to another session */
   #addEntries(
     sid: string,
-    entry: Entry,
+    entry: Indexed,
     onlyIfOwn: boolean,
   ): Promise<unknown>[] {
     return [
@@ -101,7 +94,7 @@ export class Index {
     ];
   }
 
-  #setHash(sid: string, entry: Entry): Promise<unknown> {
+  #setHash(sid: string, entry: Indexed): Promise<unknown> {
     const hash = this.#keyspace.named("h", sid);
     return this.#keyspace.run(scripts.SET_POINTER, [hash], [
       sid,
@@ -112,7 +105,7 @@ export class Index {
 
   #setClient(
     sid: string,
-    entry: Entry,
+    entry: Indexed,
     onlyIfOwn: boolean,
   ): Promise<unknown>[] {
     return entry.clientId === undefined ? [] : [
@@ -126,7 +119,7 @@ export class Index {
     ];
   }
 
-  #removeFromClient(sid: string, { clientId }: Binding): Promise<unknown>[] {
+  #removeFromClient(sid: string, { clientId }: Owner): Promise<unknown>[] {
     return clientId === undefined ? [] : [
       this.#keyspace.run(scripts.DELETE_POINTER, [
         this.#keyspace.named("c", clientId),
@@ -136,7 +129,7 @@ export class Index {
     ];
   }
 
-  #removeFromUser(sid: string, { user }: Binding): Promise<unknown>[] {
+  #removeFromUser(sid: string, { user }: Owner): Promise<unknown>[] {
     return user === undefined ? [] : [
       this.#keyspace.run(scripts.REMOVE_MEMBER, [
         this.#keyspace.named("u", user),
@@ -145,6 +138,7 @@ export class Index {
   }
 }
 
-function expiryOf({ expires, maxAge }: Entry): string {
+/** When the entries of a session expire. */
+export function expiryOf({ expires, maxAge }: Indexed): string {
   return whole(expires + maxAge + EXPIRED_GRACE);
 }

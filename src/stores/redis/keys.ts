@@ -31,18 +31,23 @@ export class Keyspace {
     >;
   }
 
-  /** The key of a session's record (`s`), waiters (`w`) or new id (`m`): all in one slot of a Redis Cluster. */
-  key(kind: "s" | "w" | "m", sid: string): string {
-    return `${this.#prefix}${kind}:{${escapeId(sid)}}`;
+  /** The key of a session's record (`s`), waiters (`w`) or note on a former id (`f`): all in one slot of a Redis Cluster. */
+  key(kind: "s" | "w" | "f", sid: string): string {
+    return `${this.records(kind)}{${escapeId(sid)}}`;
   }
 
-  /** The key of the index entry of a client (`c`), hash (`h`) or user (`u`). It contains the hash of the id, not the id. */
-  named(kind: "c" | "h" | "u", id: string): string {
+  /** What these keys begin with. */
+  records(kind: "s" | "w" | "f"): string {
+    return `${this.#prefix}${kind}:`;
+  }
+
+  /** The key of the index entry of a client (`c`), hash (`h`) or user (`u`), or of a lock (`l`). It contains the hash of the id, not the id. */
+  named(kind: "c" | "h" | "u" | "l", id: string): string {
     return this.hashed(kind, hashId(id));
   }
 
   /** The same, where only the hash is known. */
-  hashed(kind: "c" | "h" | "u", hash: string): string {
+  hashed(kind: "c" | "h" | "u" | "l", hash: string): string {
     return `${this.#prefix}${kind}:${hash}`;
   }
 

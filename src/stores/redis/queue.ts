@@ -119,7 +119,7 @@ export class Queue {
   }
 
   #deliver(message: string): void {
-    const [kind, holder = "", sid = "", ...fields] = cut(message, 8);
+    const [kind, holder = "", sid = "", ...fields] = cut(message, 9);
     const waiter = this.#waiters.get(holder);
     if (kind === "m") waiter?.deliver({ status: "missing", waited: true });
     else if (kind === "a" && waiter) waiter.askAgain();

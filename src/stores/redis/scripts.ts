@@ -2,9 +2,9 @@
  * The Lua scripts: one for each operation, so that each is atomic.
  *
  * A session is one hash: `d` data, `m` the binding (JSON), `v` version, `e` end,
- * `a` absolute end, `x` up to which `e` its index entries last; and during a
- * lease `l` the token, `u` the lease's end. Its waiters are in a list of their
- * own. Times are ms since the epoch by Redis's own clock. They are never
+ * `a` absolute end, `t` last use, `b` the session that it replaced at its begin,
+ * `x` up to which `e` its index entries last; and during a lease `l` the token,
+ * `u` the lease's end. Its waiters are in a list of their own. Times are ms since the epoch by Redis's own clock. They are never
  * formatted by Lua, which would write 1e+12.
  *
  * @module
@@ -17,12 +17,14 @@ export interface Script {
   readonly sha: string;
 }
 
-function script(...parts: readonly string[]): Script {
+/** Joins the parts of a script. */
+export function script(...parts: readonly string[]): Script {
   const lua = parts.join("\n");
   return { lua, sha: createHash("sha1").update(lua).digest("hex") };
 }
 
-const CLOCK = `
+/** `now`, and `ms`, which formats times. */
+export const CLOCK = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function ms(n) return string.format('%.0f', n) end
@@ -35,7 +37,7 @@ local function ms(n) return string.format('%.0f', n) end
  * unknown. A script cannot be rolled back, hence pcall: a missing permission to
  * publish must not leave half of a commit.
  */
-const QUEUE = `
+export const QUEUE = `
 local record, queue, channel, cluster, sid = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
 local function notify(entry, kind)
   local node, token = string.match(entry, '^%d+ %d+ (%S+) (%S*)$')
@@ -44,7 +46,7 @@ local function notify(entry, kind)
     if redis.call('HSTRLEN', record, 'd') > 1048576 then
       lines[1] = 'a'
     else
-      for _, text in ipairs(redis.call('HMGET', record, 'v', 'e', 'a', 'm', 'd')) do
+      for _, text in ipairs(redis.call('HMGET', record, 'v', 'e', 'a', 't', 'm', 'd')) do
         lines[#lines + 1] = text or ''
       end
     end
@@ -81,10 +83,11 @@ local function find_entry(token)
 end
 `;
 
-const PUT = `
-local function put(version, e, a, m, d, keep)
-  redis.call('HSET', KEYS[1], 'v', version, 'e', e, 'a', a, 'm', m, 'd', d)
-  redis.call('PEXPIREAT', KEYS[1], keep)
+/** `put(key, version, e, a, t, m, d, keep)` writes a record. */
+export const PUT = `
+local function put(key, version, e, a, t, m, d, keep)
+  redis.call('HSET', key, 'v', version, 'e', e, 'a', a, 't', t, 'm', m, 'd', d)
+  redis.call('PEXPIREAT', key, keep)
 end
 -- whether the index entries expire too early
 local function stale(e, x) return (not x or tonumber(e) > tonumber(x)) and 1 or 0 end
@@ -104,8 +107,8 @@ if holder == token then
   if l ~= token or tonumber(u) <= now then
     redis.call('HSET', record, 'l', token, 'u', ms(now + hold))
   end
-  local r = redis.call('HMGET', record, 'v', 'e', 'a', 'm', 'd')
-  return { 'g', r[1], r[2], r[3], r[4], r[5] }
+  local r = redis.call('HMGET', record, 'v', 'e', 'a', 't', 'm', 'd')
+  return { 'g', r[1], r[2], r[3], r[4], r[5], r[6] }
 end
 if holder ~= l then u = redis.call('HGET', record, 'u') end
 if wait > 0 and not (again == '1' and find_entry(token)) then
@@ -115,7 +118,7 @@ end
 return { 'w', tonumber(u) - now }`,
 );
 
-/** `channel cluster sid token` and, to write, `version e a m d keep` → status, version, stale, old `m`. */
+/** `channel cluster sid token` and, to write, `version e a t m d keep` → status, version, stale, old `m`. */
 export const COMMIT: Script = script(
   CLOCK,
   QUEUE,
@@ -129,11 +132,11 @@ if not e or tonumber(e) <= now then
 end
 if l ~= token then
   -- a client may send it again after a reconnection
-  if version and v == version then return { 'd', v, 0, ARGV[8] } end
+  if version and v == version then return { 'd', v, 0, ARGV[9] } end
   return { 'l' }
 end
 if version then
-  put(version, ARGV[6], ARGV[7], ARGV[8], ARGV[9], ARGV[10])
+  put(record, version, unpack(ARGV, 6, 11))
   e = ARGV[6]
 end
 release()
@@ -154,7 +157,7 @@ end
 return 1`,
 );
 
-/** `expected version e a m d keep x` → written, stale, old `m`. */
+/** `expected version e a t m d keep x` → written, stale, old `m`. */
 export const WRITE: Script = script(
   CLOCK,
   PUT,
@@ -166,29 +169,32 @@ local alive = e and tonumber(e) > now
 if ARGV[1] == '' then
   if alive then return { 0 } end
   redis.call('DEL', KEYS[1])
-  put(version, ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7])
-  redis.call('HSET', KEYS[1], 'x', ARGV[8])
-  return { 1, 0, ARGV[5] }
+  put(KEYS[1], version, unpack(ARGV, 3, 8))
+  redis.call('HSET', KEYS[1], 'x', ARGV[9])
+  return { 1, 0, ARGV[6] }
 end
 if not alive or v ~= ARGV[1] or (l and tonumber(u) > now) then return { 0 } end
 -- an overdue holder loses its lease
 if l then redis.call('HDEL', KEYS[1], 'l', 'u') end
-put(version, ARGV[3], ARGV[4], ARGV[5], ARGV[6], ARGV[7])
+put(KEYS[1], version, unpack(ARGV, 3, 8))
 return { 1, stale(ARGV[3], x), m }`,
 );
 
-/** → `v e a m d`, each null if there is no session. */
+/** → `v e a t m d`, each null if there is no session, and `p`. */
 export const READ: Script = script(
-  `return redis.call('HMGET', KEYS[1], 'v', 'e', 'a', 'm', 'd')`,
+  `return redis.call('HMGET', KEYS[1], 'v', 'e', 'a', 't', 'm', 'd', 'p')`,
 );
 
-/** `e keep absolute-keep` → alive, stale, `e`, `m`. */
+/** `e keep absolute-keep t` → alive, stale, `e`, `m`. */
 export const EXTEND: Script = script(
   CLOCK,
   PUT,
   `
-local e, a, m, x = unpack(redis.call('HMGET', KEYS[1], 'e', 'a', 'm', 'x'))
+local e, a, t, m, x = unpack(redis.call('HMGET', KEYS[1], 'e', 'a', 't', 'm', 'x'))
 if not e or tonumber(e) <= now then return { 0 } end
+if ARGV[4] ~= '' and tonumber(ARGV[4]) > (tonumber(t or '') or -math.huge) then
+  redis.call('HSET', KEYS[1], 't', ARGV[4])
+end
 local wanted, keep = ARGV[1], ARGV[2]
 if a ~= '' and tonumber(wanted) > tonumber(a) then
   wanted = a
@@ -202,7 +208,7 @@ end
 return { 1, stale(e, x), e, m }`,
 );
 
-/** `channel cluster sid to ttl`, keys record, queue, moved → was alive, `m`. */
+/** `channel cluster sid note ttl`, keys record, queue, former → was alive, `m`. */
 export const DESTROY: Script = script(
   CLOCK,
   QUEUE,

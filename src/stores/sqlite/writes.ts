@@ -12,7 +12,7 @@ import type {
   SessionRecord,
   Version,
 } from "../../api/store.ts";
-import { refusalOf } from "../conditions.ts";
+import { refusalOf } from "../../base/store_conditions.ts";
 import type { SqliteLeases } from "./leases.ts";
 import type { Row, SqliteSessions } from "./sessions.ts";
 

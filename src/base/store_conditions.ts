@@ -1,10 +1,15 @@
 /**
- * The conditions of `AtomicStore.begin`, for stores that check them
- * in JavaScript.
+ * Conditions of the store contract, for stores that check them in JavaScript.
  *
  * @module
  */
-import type { BeginOptions, BeginResult, SessionRecord } from "../api/store.ts";
+import {
+  type BeginOptions,
+  type BeginResult,
+  type FormerId,
+  MOVED_FOR,
+  type SessionRecord,
+} from "../api/store.ts";
 
 /** Why a session may not begin. */
 export type Refusal = Extract<
@@ -35,4 +40,9 @@ export function refusalOf(
   return replaces !== undefined && !replaces.includes(before)
     ? { status: "occupied", before }
     : undefined;
+}
+
+/** Whether a former id is still to be found. */
+export function isRecent({ at }: FormerId, now: number): boolean {
+  return at + MOVED_FOR > now;
 }
