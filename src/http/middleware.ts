@@ -173,6 +173,11 @@ export class HttpMiddleware {
     state.clientId = bound.clientId ?? generateUid(CLIENT_ID_LENGTH);
     state.sid = state.koaSid = bound.sid;
     state.record = record;
+    // rotated since the request arrived: another response has the cookie
+    if (bound.sid !== received.sid) {
+      state.cookieSuppressed = true;
+      this.#cookies.suppressSession(ctx);
+    }
     if (record) {
       this.#cookies.renewSession(ctx, record);
       if (this.#notesUse && isAlive(record)) {

@@ -77,8 +77,32 @@ export class ClientBindings {
     if (sid === undefined) return { sid, record: undefined, clientId };
     return chain(
       this.#transactions.lookup.load(sid, ctx),
-      (record) => this.#loaded(sid, record, clientId, ctx, request),
+      (record) =>
+        !isAlive(record) && this.#transactions.tombstones.has(sid)
+          ? this.#rotatedMeanwhile(sid, record, clientId, ctx, request)
+          : this.#loaded(sid, record, clientId, ctx, request),
     );
+  }
+
+  /** A session that was rotated after the request arrived: it follows as sockets do. */
+  #rotatedMeanwhile(
+    sid: string,
+    record: StoredRecord | undefined,
+    clientId: string | undefined,
+    ctx: object,
+    request: RequestOrigin,
+  ): Awaitable<BoundSession> {
+    const { lookup } = this.#transactions;
+    return chain(lookup.former(sid), (former) => {
+      const to = former?.note === "follow" &&
+          former.at >= Math.floor(request.arrived)
+        ? former.to
+        : undefined;
+      return to === undefined ? { sid, record, clientId } : chain(
+        lookup.load(to, ctx),
+        (moved) => this.#loaded(to, moved, clientId, ctx, request),
+      );
+    });
   }
 
   #loaded(

@@ -5,7 +5,9 @@
  * @module
  */
 import type { IncomingMessage } from "node:http";
-import type { Verdict } from "./origin_rules.ts";
+
+/** `"guest"`: admitted, but its cookies are ignored. */
+export type Verdict = "session" | "guest" | "refused";
 
 /** The options of the npm package `cors` that concern origins. */
 interface CorsPolicy {

@@ -11,7 +11,8 @@ import type { OriginOption } from "../api/options.ts";
 import type { Awaitable } from "../api/store.ts";
 import type { Server } from "socket.io";
 import { corsHeaders } from "./cors_headers.ts";
-import { OriginRules, type Verdict } from "./origin_rules.ts";
+import type { Verdict } from "./cors_policy.ts";
+import { OriginRules } from "./origin_rules.ts";
 import { type Refusal, warnOfRefusal } from "./origin_warning.ts";
 import {
   addEngineMiddleware,

@@ -13,11 +13,8 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { KoaApplication, KoaContext } from "../api/koa.ts";
 import type { OriginOption } from "../api/options.ts";
 import type { Awaitable } from "../api/store.ts";
-import { corsVerdict } from "./cors_policy.ts";
+import { corsVerdict, type Verdict } from "./cors_policy.ts";
 import { isJsonp } from "./engine_io.ts";
-
-/** `"guest"`: admitted, but its cookies are ignored. */
-export type Verdict = "session" | "guest" | "refused";
 
 /** Judges requests by the option `origin`. */
 export class OriginRules {

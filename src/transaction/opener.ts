@@ -92,6 +92,7 @@ function withRecord(
     sid: held.sid,
     record,
     close: (next, expected) => held.close(next, expected ?? record.version),
+    move: (to, next, note) => held.move(to, next, note),
     release: () => held.release(),
     revoked: () => held.revoked(),
   };

@@ -223,7 +223,9 @@ export class RequestCommits {
     return answer.catch((error) => {
       // the store may still apply the write
       Promise.resolve(sent).then(
-        (late) => late.status === "begun" && termination.discard(sid, ctx),
+        (late) => {
+          if (late.status === "begun") return termination.discard(sid, ctx);
+        },
         () => {},
       );
       throw error;
@@ -363,8 +365,8 @@ export class RequestCommits {
         });
         if (moved.status !== "done") return undefined;
         moved.held.release();
-        const { sid, record } = moved.held;
-        return { status: "done", sid, record, rotated: sockets };
+        const { sid: to, record } = moved.held;
+        return { status: "done", sid: to, record, rotated: sockets };
       }
       const closed = await held.close(next, before.version);
       if (closed.status !== "done") return undefined;

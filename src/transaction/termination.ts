@@ -42,7 +42,7 @@ export class SessionTermination {
   readonly #lookup: SessionLookup;
   readonly #observer: Pick<SessionObserver, "ended">;
   /** Rotations in progress, by the old id. */
-  readonly #rotating = new Map<string, Promise<unknown>>();
+  readonly #rotating = new Map<string, Promise<void>>();
 
   constructor(
     store: StoreAccess,
@@ -83,7 +83,7 @@ export class SessionTermination {
   ): Promise<boolean> {
     const rotating = this.#rotating.get(sid);
     if (rotating) {
-      await rotating.catch(() => {});
+      await rotating;
       if (await this.#endMoved(sid, reason, options, moves)) return true;
     }
     const { terminating } = this.#store;
@@ -118,14 +118,15 @@ export class SessionTermination {
     const outdated = options.record !== undefined &&
       this.#store.isKnownEnded(sid);
     const record = options.record ?? await this.#lookup.find(sid, ctx);
-    const alive = !outdated && isAlive(record as StoredRecord | undefined);
+    const wasAlive = isAlive(record as StoredRecord | undefined);
+    const alive = wasAlive && !outdated;
     const note = reason === "replaced" ? reason : undefined;
     const existed = await this.#store.destroy(sid, ctx, note) && alive;
     this.#locks.revoke(sid, reason);
     if (record && (existed || reason === "expired" && !outdated)) {
       this.#observer.ended(sid, record, reason, { request });
     }
-    return existed || (alive && reason !== "expired" ? "moved" : false);
+    return existed || (wasAlive && reason !== "expired" ? "moved" : false);
   }
 
   /** Ends a session under the id that it was moved to, if it was moved and not ended. */
@@ -175,13 +176,15 @@ export class SessionTermination {
   ): Promise<T> {
     const termination = this.#store.terminating.get(sid);
     const ended = this.#store.isKnownEnded(sid);
-    const moved = move();
-    this.#rotating.set(sid, moved);
+    let settle!: () => void;
+    // before the move: a synchronous store reports the removal of the old id during it
+    this.#rotating.set(sid, new Promise<void>((resolve) => settle = resolve));
     try {
-      const result = await moved;
+      const result = await move();
       return await then(result, termination ? await termination : ended);
     } finally {
       this.#rotating.delete(sid);
+      settle();
     }
   }
 }
