@@ -27,8 +27,11 @@ import type { SharedStore } from "./api/store.ts";
 import { chain } from "./base/async.ts";
 import { ACQUIRE_RULES } from "./testing/acquire_rules.ts";
 import { basicRules } from "./testing/basic_rules.ts";
+import { BEGIN_RULES } from "./testing/begin_rules.ts";
 import { COMMIT_RULES } from "./testing/commit_rules.ts";
+import { LEASE_MOVE_RULES } from "./testing/lease_move_rules.ts";
 import { LIFE_RULES } from "./testing/life_rules.ts";
+import { MOVE_RULES } from "./testing/move_rules.ts";
 import { PEER_RULES } from "./testing/peer_rules.ts";
 import type {
   RuleContext,
@@ -103,9 +106,11 @@ export function storeRules(
 ): StoreRule[] {
   const rules: StoreRule[] = [];
   if ("get" in store && "set" in store) rules.push(...basicRules(store));
-  if ("scope" in store) rules.push(...WRITE_RULES, ...LIFE_RULES);
+  if ("scope" in store) {
+    rules.push(...WRITE_RULES, ...BEGIN_RULES, ...LIFE_RULES, ...MOVE_RULES);
+  }
   if ("scope" in store && store.scope === "shared") {
-    rules.push(...ACQUIRE_RULES, ...COMMIT_RULES);
+    rules.push(...ACQUIRE_RULES, ...COMMIT_RULES, ...LEASE_MOVE_RULES);
     if (options.peer) rules.push(...PEER_RULES);
   }
   if (rules.length === 0) {

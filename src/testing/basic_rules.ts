@@ -83,7 +83,15 @@ const RULES: readonly StoreRule[] = [
   rule("set: what the bridge and koa-session add is kept", async (store) => {
     const data = {
       _session: true,
-      _bridge: { clientId: "c", settled: true, user: "ada" },
+      _bridge: {
+        clientId: "c",
+        settled: true,
+        user: "ada",
+        created: Date.now(),
+        arrived: Date.now() - 0.25,
+        meta: '{"ip":"::1"}',
+        handle: "h",
+      },
     };
     const sid = await set(store, data, "session");
     assert.deepEqual(await store.get(sid, "session"), data);

@@ -154,14 +154,14 @@ export const COMMIT_RULES: readonly StoreRule[] = [
   rule(
     "destroy: those who wait learn that the session is missing",
     async (store) => {
-      for (const options of [undefined, { movedTo: id() }]) {
+      for (const note of [undefined, "because"]) {
         const { sid } = await begin(store);
         await hold(store, sid);
         const waiting = [1, 2].map(() =>
           background(store.acquire(sid, id(), LONG, LONG))
         );
         await pause(REACHED);
-        await store.destroy(sid, options);
+        await store.destroy(sid, note);
         assert.deepEqual(
           await within(SOON, Promise.all(waiting)),
           waiting.map(() => ({ status: "missing", waited: true })),

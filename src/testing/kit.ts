@@ -106,8 +106,28 @@ export function record(changes: Partial<SessionRecord> = {}): SessionRecord {
     clientId: undefined,
     settled: false,
     user: undefined,
+    created: undefined,
+    authenticatedAt: undefined,
+    lastUsed: undefined,
+    arrived: undefined,
+    meta: undefined,
+    handle: undefined,
     ...changes,
   };
+}
+
+/** Calls with a clock that is `ms` ahead until the call has settled. */
+export async function ahead<T>(
+  ms: number,
+  call: () => T | Promise<T>,
+): Promise<T> {
+  const { now } = Date;
+  Date.now = () => now.call(Date) + ms;
+  try {
+    return await call();
+  } finally {
+    Date.now = now;
+  }
 }
 
 /** A record that ends after `ms`. */
@@ -121,26 +141,8 @@ export function ending(
 /** The record without its version, for comparison with the one written. */
 export function written(stored: StoredRecord | undefined): unknown {
   if (!stored) return undefined;
-  const {
-    data,
-    maxAge,
-    expires,
-    absoluteEnd,
-    cookie,
-    clientId,
-    settled,
-    user,
-  } = stored;
-  return {
-    data,
-    maxAge,
-    expires,
-    absoluteEnd,
-    cookie,
-    clientId,
-    settled,
-    user,
-  };
+  const fields = Object.keys(record()) as (keyof SessionRecord)[];
+  return Object.fromEntries(fields.map((name) => [name, stored[name]]));
 }
 
 /** Begins a session; returns its id and version. */

@@ -4,8 +4,14 @@
  * @module
  */
 import assert from "node:assert/strict";
-import type { AtomicStore, SessionRecord, StoredRecord } from "../api/store.ts";
 import {
+  type AtomicStore,
+  MOVED_FOR,
+  type SessionRecord,
+  type StoredRecord,
+} from "../api/store.ts";
+import {
+  ahead,
   begin,
   ending,
   eventually,
@@ -75,23 +81,43 @@ export const LIFE_RULES: readonly StoreRule[] = [
     },
   ),
 
-  rule("destroy: movedTo is found under the old id", async (store) => {
+  rule("destroy: with a note, the note is kept on the id", async (store) => {
     const { sid } = await begin(store);
-    const to = id();
-    assert.equal(await store.movedTo(sid), undefined);
-    assert.equal(await store.destroy(sid, { movedTo: to }), true);
+    assert.equal(await store.former(sid), undefined);
+    const from = Date.now();
+    assert.equal(await store.destroy(sid, "because"), true);
     assert.equal(await store.read(sid), undefined);
-    assert.equal(await store.movedTo(sid), to);
+    const former = await store.former(sid);
+    assert.deepEqual([former?.to, former?.note], [undefined, "because"]);
+    assert(former!.at >= from && former!.at <= Date.now(), "at is no time");
   }),
 
-  rule("destroy: nothing moves where there was no session", async (store) => {
-    const sid = id();
-    assert.equal(await store.destroy(sid, { movedTo: id() }), false);
-    assert.equal(await store.movedTo(sid), undefined);
-    const ended = await begin(store);
-    await store.destroy(ended.sid);
-    await store.destroy(ended.sid, { movedTo: id() });
-    assert.equal(await store.movedTo(ended.sid), undefined);
+  rule("destroy: without a note, nothing is kept", async (store) => {
+    const { sid } = await begin(store);
+    await store.destroy(sid);
+    assert.equal(await store.former(sid), undefined);
+  }),
+
+  rule(
+    "destroy: nothing is kept where there was no session",
+    async (store) => {
+      const sid = id();
+      assert.equal(await store.destroy(sid, "none"), false);
+      assert.equal(await store.former(sid), undefined);
+      const ended = await begin(store);
+      await store.destroy(ended.sid, "first");
+      await store.destroy(ended.sid, "second");
+      assert.equal((await store.former(ended.sid))?.note, "first");
+    },
+  ),
+
+  rule("former: a note is gone after MOVED_FOR", async (store) => {
+    const { sid } = await begin(store);
+    await store.destroy(sid, "old");
+    const former = () => store.former(sid);
+    assert.equal((await ahead(MOVED_FOR - 5_000, former))?.note, "old");
+    assert.equal(await ahead(MOVED_FOR + 1_000, former), undefined);
+    assert.equal((await store.former(sid))?.note, "old");
   }),
 
   rule("extend: moves the end and nothing else", async (store) => {
@@ -117,6 +143,28 @@ export const LIFE_RULES: readonly StoreRule[] = [
     const { sid } = await begin(store, of);
     assert.equal(await store.extend(sid, Date.now() + 90_000), true);
     assert.equal((await store.read(sid))?.expires, of.absoluteEnd);
+  }),
+
+  rule("extend: sets lastUsed, and ignores an earlier one", async (store) => {
+    const of = record({ data: '{"n":1}' });
+    const { sid, version } = await begin(store, of);
+    const lastUsed = async () => (await store.read(sid))?.lastUsed;
+    const now = Date.now();
+    assert.equal(await store.extend(sid, of.expires + 1_000), true);
+    assert.equal(await lastUsed(), undefined);
+    assert.equal(await store.extend(sid, of.expires + 2_000, now), true);
+    assert.equal(await lastUsed(), now);
+    assert.equal(await store.extend(sid, 0, now + 5), true);
+    assert.equal(await store.extend(sid, 0, now + 3), true);
+    const stored = await store.read(sid);
+    assert.deepEqual(written(stored), {
+      ...of,
+      expires: of.expires + 2_000,
+      lastUsed: now + 5,
+    });
+    assert.equal(stored?.version, version);
+    await store.destroy(sid);
+    assert.equal(await store.extend(sid, 0, now + 9), false);
   }),
 
   rule("extend: a session outlives the end that it had", async (store) => {

@@ -34,9 +34,15 @@ export const PEER_RULES: readonly StoreRule[] = [
     assert.notEqual(second, undefined);
     assert.equal(await one.write(sid, of, version), undefined);
     assert.deepEqual(await one.versions([sid]), [second]);
-    assert.equal(await two.destroy(sid, { movedTo: "to" }), true);
+    const to = id();
+    const moved = await two.move(sid, to, of, { expected: second! }, "note");
+    assert.equal(moved.status, "done");
     assert.equal(await one.read(sid), undefined);
-    assert.equal(await one.movedTo(sid), "to");
+    assert.equal((await one.read(to))?.data, of.data);
+    assert.equal((await one.former(sid))?.to, to);
+    assert.equal(await one.byClient(clientId), to);
+    assert.equal(await one.destroy(to, "note"), true);
+    assert.equal((await two.former(to))?.note, "note");
   }),
 
   peerRule("peer: a lease of one keeps the other waiting", async (one, two) => {
@@ -124,6 +130,79 @@ export const PEER_RULES: readonly StoreRule[] = [
       assert.equal(committed.status, "done");
     },
   ),
+
+  peerRule(
+    "peer: a move on one tells those who wait on the other",
+    async (one, two) => {
+      const { sid } = await begin(one);
+      const { token } = await hold(one, sid);
+      const waiting = background(two.acquire(sid, id(), LONG, LONG));
+      await pause(REACHED);
+      const to = id();
+      const moved = await one.move(sid, to, record(), { token }, "note");
+      assert.equal(moved.status, "done");
+      assert.deepEqual(await within(SOON, waiting), {
+        status: "missing",
+        waited: true,
+      });
+      const next = background(two.acquire(to, id(), LONG, LONG));
+      await pause(REACHED);
+      await one.commit(to, token, record({ data: '{"n":1}' }));
+      assert.equal(count(granted(await within(SOON, next))), 1);
+    },
+  ),
+
+  peerRule(
+    "peer: of moves on both, one moves the session",
+    async (one, two) => {
+      for (let round = 0; round < 10; round++) {
+        const { sid, version } = await begin(one);
+        const sids = Array.from({ length: 4 }, () => id());
+        const moves = await Promise.all(sids.map((to, n) => {
+          const store = n % 2 ? one : two;
+          return store.move(sid, to, record(), { expected: version }, "note");
+        }));
+        const done = sids.filter((_, n) => moves[n]!.status === "done");
+        assert.equal(done.length, 1);
+        const alive = await Promise.all(sids.map((to) => one.read(to)));
+        assert.deepEqual(sids.filter((_, n) => alive[n]), done);
+        assert.equal(await two.read(sid), undefined);
+      }
+    },
+  ),
+
+  peerRule(
+    "peer: of many begins for one client on both, one is begun",
+    async (one, two) => {
+      for (let round = 0; round < 5; round++) {
+        const of = record({ clientId: id() });
+        const begun = await Promise.all(
+          Array.from({ length: 20 }, (_, n) => {
+            const store = n % 2 ? one : two;
+            return store.begin(id(), of, { replaces: [] });
+          }),
+        );
+        assert.equal(
+          begun.filter(({ status }) => status === "begun").length,
+          1,
+        );
+      }
+    },
+  ),
+
+  peerRule("peer: of many locks on both, one is taken", async (one, two) => {
+    for (let round = 0; round < 10; round++) {
+      const name = id();
+      const tokens = Array.from({ length: 10 }, () => id());
+      const taken = await Promise.all(tokens.map((token, n) => {
+        const store = n % 2 ? one : two;
+        return store.tryLock(name, token, LONG);
+      }));
+      assert.equal(taken.filter(Boolean).length, 1);
+      await two.unlock(name, tokens[taken.indexOf(true)]!);
+      assert.equal(await one.tryLock(name, id(), LONG), true);
+    }
+  }),
 
   peerRule("peer: no update is lost between the two", async (one, two) => {
     const { sid } = await begin(one, record({ data: '{"n":0}' }));

@@ -40,6 +40,12 @@ export const WRITE_RULES: readonly StoreRule[] = [
         clientId: id(),
         settled: true,
         user: id(),
+        created: Date.now() - 60_000,
+        authenticatedAt: Date.now() - 30_000,
+        lastUsed: Date.now() - 10_000,
+        arrived: Date.now() - 60_001.25,
+        meta: '{"ip":"::1"}',
+        handle: id(),
       });
       for (const each of [full, record(), record({ cookie: "session" })]) {
         const { sid, version } = await begin(store, each);
@@ -172,46 +178,6 @@ export const WRITE_RULES: readonly StoreRule[] = [
       const sid = id();
       assert.equal(await store.write(sid, record(), version), undefined);
       assert.equal(await store.read(sid), undefined);
-    },
-  ),
-
-  rule(
-    "begin: a new session, and the one that was its client's until then",
-    async (store) => {
-      const of = record({ clientId: id(), user: id(), data: '{"n":1}' });
-      const [first, second] = [id(), id()];
-      const one = await store.begin(first, of);
-      assert.equal(one?.before, undefined);
-      assert.deepEqual(await store.read(first), {
-        ...of,
-        version: one?.version,
-      });
-      assert.equal((await store.begin(second, of))?.before, first);
-      assert.equal(await store.byClient(of.clientId!), second);
-      assert.equal((await store.begin(id(), record()))?.before, undefined);
-    },
-  ),
-
-  rule("begin: refused where there is a session", async (store) => {
-    const { sid } = await begin(store, record({ data: '{"n":1}' }));
-    assert.equal(await store.begin(sid, record()), undefined);
-    assert.equal((await store.read(sid))?.data, '{"n":1}');
-  }),
-
-  rule(
-    "begin: of many for one client, each but the last is told of once",
-    async (store) => {
-      const of = record({ clientId: id() });
-      const sids = Array.from({ length: 20 }, () => id());
-      const begun = await Promise.all(
-        sids.map((sid) => store.begin(sid, of)),
-      );
-      const replaced = begun.map((each) => each?.before);
-      const last = await store.byClient(of.clientId!);
-      assert.deepEqual(
-        replaced.filter((sid) => sid !== undefined).sort(),
-        sids.filter((sid) => sid !== last).sort(),
-      );
     },
   ),
 

@@ -21,6 +21,12 @@ export function record(over: Partial<SessionRecord> = {}): SessionRecord {
     clientId: undefined,
     settled: false,
     user: undefined,
+    created: undefined,
+    authenticatedAt: undefined,
+    lastUsed: undefined,
+    arrived: undefined,
+    meta: undefined,
+    handle: undefined,
     ...over,
   };
 }
