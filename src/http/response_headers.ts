@@ -15,6 +15,10 @@ type Decide = (headers: ResponseHeaders, status: number) => void;
 
 type WriteHead = ServerResponse["writeHead"];
 
+const HEADERS: unique symbol = Symbol("koa-io-session.headers");
+
+type Watched = ServerResponse & { [HEADERS]?: ResponseHeaders };
+
 /** What is to be sent with the headers of one response. */
 export class ResponseHeaders {
   readonly ctx: Context;
@@ -24,19 +28,36 @@ export class ResponseHeaders {
   outdated: StoredRecord | undefined;
   /** Whether the option `externalKey` has put a session id into the response. */
   carriesId = false;
+  readonly #decide: Decide;
+  readonly #original: WriteHead;
+  /** Of another bridge, whose application has passed the request on. */
+  readonly #outer: ResponseHeaders | undefined;
+  #entered = false;
   #written = false;
   #callbacks: (() => void)[] | undefined;
 
   /** Replaces `writeHead` of the response, which every way to write headers calls. */
   constructor(ctx: Context, decide: Decide) {
     this.ctx = ctx;
-    const { res } = ctx;
-    const original = res.writeHead;
-    // deno-lint-ignore no-this-alias
-    const headers = this;
-    res.writeHead = function (this: ServerResponse, ...args: unknown[]) {
-      return headers.#write(original, decide, args);
-    } as WriteHead;
+    this.#decide = decide;
+    const res: Watched = ctx.res;
+    this.#original = res.writeHead;
+    this.#outer = res[HEADERS];
+    res[HEADERS] = this;
+    res.writeHead = ResponseHeaders.#writeHead as WriteHead;
+  }
+
+  /**
+   * One function for all responses: with a closure for each, Deno spends as
+   * much time on collecting garbage as on the whole request. The original of an
+   * inner bridge may lead here again, for the outer one.
+   */
+  static #writeHead(this: Watched, ...args: unknown[]): ServerResponse {
+    let headers = this[HEADERS]!;
+    while (headers.#entered && headers.#outer) headers = headers.#outer;
+    return headers.#entered
+      ? Reflect.apply(headers.#original, this, args)
+      : headers.#write(args);
   }
 
   /** Calls back once the headers are written or the connection is closed. */
@@ -53,27 +74,22 @@ export class ResponseHeaders {
     this.#callbacks.push(callback);
   }
 
-  #write(
-    original: WriteHead,
-    decide: Decide,
-    args: unknown[],
-  ): ServerResponse {
+  #write(args: unknown[]): ServerResponse {
     const { res } = this.ctx;
     // the original throws
-    if (res.headersSent || this.#written) {
-      return Reflect.apply(original, res, args);
+    if (res.headersSent) return Reflect.apply(this.#original, res, args);
+    this.#entered = true;
+    try {
+      if (args.length > 1 && setHeaders(res, args.at(-1))) args.pop();
+      this.#decide(this, args[0] as number);
+      Reflect.apply(this.#original, res, args);
+      this.#written = true;
+    } finally {
+      this.#entered = this.#written;
     }
-    const given = args.length > 1 && setHeaders(res, args.at(-1));
-    decide(this, args[0] as number);
-    const written = Reflect.apply(
-      original,
-      res,
-      given ? args.slice(0, -1) : args,
-    );
-    this.#written = true;
     // the bytes follow within this turn, from `end`, `write` or `flushHeaders`
     if (this.#callbacks) setImmediate(() => this.#callBack());
-    return written;
+    return res;
   }
 
   #callBack(): void {

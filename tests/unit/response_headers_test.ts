@@ -96,4 +96,30 @@ describe("ResponseHeaders", () => {
     });
     assertEquals(calls, 1);
   });
+
+  it("lets several decide, with a wrapper of others between them", async () => {
+    const calls: string[] = [];
+    await answering(async (_headers, res) => {
+      const { writeHead } = res;
+      res.writeHead = function (this: ServerResponse, ...args: unknown[]) {
+        calls.push("wrapper");
+        return Reflect.apply(writeHead, this, args as never);
+      } as typeof writeHead;
+      new ResponseHeaders({ res } as never, () => calls.push("inner"));
+      res.end();
+      await once(res, "close");
+    }).then((statuses) => calls.push(...statuses.map(String)));
+    assertEquals(calls, ["inner", "wrapper", "200"]);
+  });
+
+  it("decides again when writeHead refused the status", async () => {
+    const statuses = await answering(async (_headers, res) => {
+      try {
+        res.writeHead(9_999);
+      } catch { /* a RangeError */ }
+      res.writeHead(500).end();
+      await once(res, "close");
+    });
+    assertEquals(statuses, [9_999, 500]);
+  });
 });
