@@ -295,7 +295,8 @@ export class SessionBridge<S extends object = SessionData>
   /**
    * Undoes hooks and timers: requests and sockets pass untouched from now on.
    * A store that the bridge made itself is closed. Neither the application nor
-   * the server is.
+   * the server is; another bridge may be made for both, and takes the place of
+   * this one.
    */
   close(): Promise<void> {
     return this.#closed ??= this.#close();

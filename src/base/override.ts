@@ -18,8 +18,13 @@ export function override<Args extends unknown[], R>(
   make: (original: (...args: Args) => R) => (...args: Args) => R,
 ): () => void {
   const before = Object.getOwnPropertyDescriptor(target, name);
-  const method = Reflect.get(target, name);
-  const original = (...args: Args): R => Reflect.apply(method, target, args);
+  // the prototype's is looked up at each call: it may be replaced as well
+  const original = (...args: Args): R =>
+    Reflect.apply(
+      before ? before.value : Reflect.get(Object.getPrototypeOf(target), name),
+      target,
+      args,
+    );
   let current = make(original);
   const value = (...args: Args): R => current(...args);
   Object.defineProperty(target, name, {

@@ -2,8 +2,8 @@
  * A check in an adapter's `restoreSession`. Socket.IO's connection state
  * recovery bypasses every middleware and sends the missed packets before any
  * listener runs, so this is the place to check that the session is still alive.
- * Whose a persisted socket is, is written down when it is persisted: rooms are
- * the application's to leave.
+ * The session of a persisted socket is noted when it is persisted, as an
+ * application may take the socket out of its rooms.
  *
  * @module
  */
@@ -25,12 +25,12 @@ import type { SocketExtension } from "./socket_extension.ts";
 /** How many sockets may be restored and not yet connected. */
 const MAX_ADMITTED = 10_000;
 
-/** The member of a persisted socket that holds its note. */
+/** The member of a persisted socket that holds the note. */
 const NOTE = "koa-io-session";
 
-/** Whose a persisted socket is; empty for a guest. */
+/** The session of a persisted socket; empty for a guest. */
 interface Note {
-  /** The hash of its session's id. */
+  /** The hash of its id. */
   readonly session?: string;
   /** The rooms of the session's client and user: these names are keyed. */
   readonly client?: string;
@@ -117,7 +117,7 @@ export class RecoveryGate {
     const { storeTimeout } = this.#deps;
     const restored = await waitAtMost(Promise.resolve(answer), storeTimeout);
     const note = restored && Reflect.get(restored, NOTE) as Note | undefined;
-    // persisted without a bridge: it may be any session's
+    // persisted without this bridge: its session is unknown
     if (!note) return null;
     if (note.session !== undefined) {
       const session = await this.#liveSession(note.session);
