@@ -1,4 +1,4 @@
-/** The bridge's rooms, which nothing lists: as the adapter's own events tell of them. */
+/** The bridge's rooms, which nothing lists, as the adapter's events announce them. */
 import type { Server } from "socket.io";
 
 /** Follows the bridge's rooms of a namespace from now on. */
