@@ -85,6 +85,8 @@ export function extendRooms(
   refused: (room: string) => void,
 ): () => void {
   const { rooms } = adapter as { readonly rooms: Map<unknown, unknown> };
+  // not derived from the base class: it can deliver to no room by name
+  if (!(rooms instanceof Map)) return () => {};
   const { get, has } = rooms;
   // on the Map itself, as an adapter may hold on to it
   Object.defineProperties(rooms, {

@@ -181,7 +181,7 @@ export class Connections {
       extension.extend(socket, session.clientId, session);
       // it may have ended since the gate admitted the socket
       if (extension.sessionOf(socket)) return false;
-      rooms.leave([socket], session);
+      rooms.leave([socket]);
       endPolicy.applyAtOnce(socket, "revoked");
       return true;
     }

@@ -108,11 +108,6 @@ export class HiddenRooms {
     }
   }
 
-  /** A socket disconnected. */
-  leaveAll(id: string): void {
-    this.leave(id, this.of(id));
-  }
-
   #emit(event: string, room: string, id?: string): void {
     try {
       if (id === undefined) this.#events?.emit(event, room);

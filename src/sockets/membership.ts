@@ -76,10 +76,10 @@ export class Membership {
    *
    * @returns those that were in it
    */
-  leave(client: TrackedClient, session: TrackedSession): readonly Socket[] {
+  leave(client: TrackedClient): readonly Socket[] {
     const members = [...client.members];
     this.#deps.registry.leaveSession(client);
-    this.#deps.rooms.leave(members, session, client.id);
+    this.#deps.rooms.leave(members);
     return members;
   }
 
@@ -98,9 +98,7 @@ export class Membership {
     const { client } = state;
     state.client = state.session = undefined;
     if (!client) return;
-    if (client.session && client.isMember(socket)) {
-      this.#deps.rooms.leave([socket], client.session, client.id);
-    }
+    this.#deps.rooms.leave([socket]);
     this.remove(client, socket);
   }
 

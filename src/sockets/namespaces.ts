@@ -87,7 +87,7 @@ export class NamespaceHooks {
         }),
         onSocketGone(namespace, (socket) => {
           onGone(socket);
-          rooms.forget(socket);
+          rooms.leave([socket]);
         }),
         beforeEvent<Socket>(namespace, "connect", (socket) => {
           this.#connected(socket);

@@ -11,6 +11,7 @@ import type { SessionRegistry, TrackedSession } from "../identity/registry.ts";
 import { isClusterAdapter } from "./adapter.ts";
 import { HiddenRooms } from "./hidden_rooms.ts";
 import type { RoomNames } from "./room_names.ts";
+import { beforeTopics, followTopics, leaveTopics } from "./topics.ts";
 
 /** Puts sockets into the rooms of their session, client and user, once rooms are enabled. */
 export class SessionRooms {
@@ -62,21 +63,12 @@ export class SessionRooms {
   /** Puts sockets into all rooms of their session. */
   join(sockets: readonly Socket[], session: TrackedSession): void {
     if (!this.#enabled || sockets.length === 0) return;
-    this.#join(sockets, this.#all(session, session.clientId));
+    this.#join(sockets, this.#all(session));
   }
 
-  /**
-   * Takes sockets out of all rooms of their session.
-   *
-   * @param clientId the client of the sockets: the session may be bound to another by now
-   */
-  leave(
-    sockets: readonly Socket[],
-    session: TrackedSession,
-    clientId: string = session.clientId,
-  ): void {
-    if (!this.#enabled || sockets.length === 0) return;
-    this.#leave(sockets, this.#all(session, clientId));
+  /** Takes sockets out of all rooms, as their session ended or they disconnected. */
+  leave(sockets: readonly Socket[]): void {
+    for (const socket of sockets) this.#leave([socket], this.of(socket));
   }
 
   /** Takes sockets out of the room of their session's former id. */
@@ -96,12 +88,7 @@ export class SessionRooms {
     if (now !== undefined) this.#join(sockets, [this.names.user(now)]);
   }
 
-  /** A socket disconnected. */
-  forget({ nsp, id }: Socket): void {
-    this.#of(nsp).leaveAll(id);
-  }
-
-  #all({ hash, user }: TrackedSession, clientId: string): readonly string[] {
+  #all({ hash, user, clientId }: TrackedSession): readonly string[] {
     const { names } = this;
     const all = [names.session(hash), names.client(clientId)];
     return user === undefined ? all : [...all, names.user(user)];
@@ -111,12 +98,21 @@ export class SessionRooms {
     for (const socket of sockets) {
       const { nsp, id } = socket;
       // one that disconnected would never leave
-      if (nsp.sockets.get(id) === socket) this.#of(nsp).join(id, rooms);
+      if (nsp.sockets.get(id) !== socket) continue;
+      const hidden = this.#of(nsp);
+      if (hidden.of(id).length === 0) {
+        beforeTopics(socket, () => followTopics(socket, hidden.of(id)));
+      }
+      hidden.join(id, rooms);
+      followTopics(socket, rooms);
     }
   }
 
   #leave(sockets: readonly Socket[], rooms: readonly string[]): void {
-    for (const { nsp, id } of sockets) this.#of(nsp).leave(id, rooms);
+    for (const socket of sockets) {
+      this.#of(socket.nsp).leave(socket.id, rooms);
+      leaveTopics(socket, rooms);
+    }
   }
 
   #of(namespace: Namespace): HiddenRooms {

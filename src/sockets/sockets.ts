@@ -132,7 +132,7 @@ export class SocketSessions {
     const client = this.#deps.registry.client(session.clientId);
     if (!client) return;
     if (client.session === session) {
-      const members = this.#membership.leave(client, session);
+      const members = this.#membership.leave(client);
       if (reason === "rotated") return;
       for (const socket of members) this.#endPolicy.apply(socket, reason);
     }
@@ -153,7 +153,7 @@ export class SocketSessions {
       if (isCurrent) this.#follow(client, from, to);
       return;
     }
-    const members = isCurrent ? this.#membership.leave(client, from) : [];
+    const members = isCurrent ? this.#membership.leave(client) : [];
     const isLogout = userChange?.from !== undefined;
     for (const socket of members) {
       if (isLogout) this.#endPolicy.apply(socket, "logout");
@@ -169,7 +169,7 @@ export class SocketSessions {
     const { registry } = this.#deps;
     const before = registry.client(fromClient);
     const members = before?.session === session
-      ? this.#membership.leave(before, session)
+      ? this.#membership.leave(before)
       : [];
     const moving = members.filter((socket: BridgedSocket) =>
       socket[SOCKET_STATE]!.presented
@@ -181,7 +181,7 @@ export class SocketSessions {
         this.#membership.follow(socket, session.clientId);
       }
       const client = registry.client(session.clientId)!;
-      if (client.session) this.#membership.leave(client, client.session);
+      if (client.session) this.#membership.leave(client);
       this.#membership.enter(client, session, guests);
     }
     for (const guest of guests) {
