@@ -10,6 +10,7 @@ import { BridgeRooms } from "../support/bridge_rooms.ts";
 import { Browser } from "../support/browser.ts";
 import { connectedScenario } from "../support/connected_scenario.ts";
 import { KEY, SIGNING_KEY } from "../support/cookies.ts";
+import { clearingIntervals } from "../support/intervals.ts";
 import { routesAndEvents } from "../support/routes.ts";
 import {
   closeServers,
@@ -111,6 +112,37 @@ describe("a bridge that is made after another was closed", () => {
     assertEquals(typeof onevent, "function");
     assertEquals(await scene.ada.ask(scene.client, "add"), 2);
     store.close();
+  });
+
+  it("closes the sockets that it cannot adopt, and recovers none of them", async () => {
+    await clearingIntervals(async () => {
+      const scene = await connectedScenario({ n: 1 }, {}, {
+        io: { connectionStateRecovery: {} },
+      });
+      const { ada, bridge, client, io, sessionId } = scene;
+      const offset = once(client, "offset");
+      io.emit("offset");
+      await offset;
+      await bridge.close();
+      let failing = true;
+      const gone = once(client, "disconnect");
+      again(scene, {
+        store: {
+          get: (sid) => {
+            if (failing) throw new Error("down");
+            return sid === sessionId ? { n: 2 } : undefined;
+          },
+          set() {},
+          destroy() {},
+        },
+      });
+      assertEquals((await gone)[0], "transport close");
+      failing = false;
+      await ada.open(client);
+      assertEquals(client.recovered, false);
+      assertEquals(await ada.ask(client, "get"), { n: 2 });
+      await closeAll();
+    });
   });
 
   it("takes the same option appKeys again", async () => {
