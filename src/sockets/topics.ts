@@ -7,7 +7,7 @@
  * @module
  */
 import type { Socket } from "socket.io";
-import { engineOfSocket } from "./socket_io.ts";
+import { engineOfSocket } from "./engine_io.ts";
 
 /** What separates a namespace from a room in the name of a topic. */
 const SEPARATOR = "\x1f";
