@@ -85,8 +85,8 @@ describe("a bridge that is made after another was closed", () => {
     await news;
     assertEquals(rooms.of(socket).length, 3);
     const ended = once(client, "session:end");
-    await ada.post("/logout");
-    assertEquals(await ended, [{ reason: "logout" }]);
+    await next.destroy(sessionId);
+    assertEquals(await ended, [{ reason: "revoked" }]);
     assertEquals(serverSocketOf(io, guest).sessionId, undefined);
     const gone = once(socket, "disconnect");
     client.disconnect();

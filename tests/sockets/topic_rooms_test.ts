@@ -48,18 +48,17 @@ describe("rooms with topics", () => {
   for (const when of ["before", "after"] as const) {
     it(`reach their sockets, and nothing after the end (attached ${when} the bridge)`, async () => {
       let topics!: Map<string, Set<Connection>>;
-      const stand = await connectedScenario(null, {
+      const stand = await connectedScenario({ user: "ada" }, {
         user: ({ user }) => user,
       }, {
         prepare: ({ io }) => {
           if (when === "before") topics = attachTopics(io);
         },
       });
-      const { ada, bridge, io } = stand;
+      const { ada, bridge, io, sessionId } = stand;
       if (when === "after") topics = attachTopics(io);
-      await ada.post("/session", { json: { user: "ada" } });
       const client = await ada.connect();
-      const { sessionId, clientId } = (await ada.get("/")).json;
+      const { clientId } = (await ada.get("/")).json;
       const news = collect(client, "news");
       bridge.toSession(sessionId).emit("news", 1);
       bridge.toClient(clientId).emit("news", 2);
@@ -73,7 +72,7 @@ describe("rooms with topics", () => {
         size > 0 && name.includes("koa-io:")
       );
       assertEquals(followed.length, 3);
-      await ada.post("/logout");
+      await bridge.destroy(sessionId);
       bridge.toSession(sessionId).emit("news", 4);
       bridge.toUser("ada").emit("news", 5);
       const last = once(client, "last");
