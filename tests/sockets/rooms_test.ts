@@ -9,7 +9,11 @@ import { routesAndEvents } from "../support/routes.ts";
 import { closeServers, startServer } from "../support/server.ts";
 import { collect, type Deferred, deferred, once } from "../support/wait.ts";
 
-const byUser = { user: (session: { name?: string }) => session.name };
+/** The rooms by user change on the same connection. */
+const byUser = {
+  user: (session: { name?: string }) => session.name,
+  onUserChange: "keep",
+};
 
 describe("rooms", () => {
   afterEach(closeServers);

@@ -116,7 +116,7 @@ describe("a write that lands after the session ended", () => {
   afterEach(closeServers);
 
   it("is undone when no caller waits for it any more", async () => {
-    const { late, rooms, visit, bridge } = await lateScene({
+    const { late, visit, bridge } = await lateScene({
       storeTimeout: 60,
     });
     const { browser, sessionId } = await visit({ n: 1 });
@@ -135,7 +135,7 @@ describe("a write that lands after the session ended", () => {
   });
 
   it("is hidden from reads until it is undone", async () => {
-    const { late, rooms, visit, bridge } = await lateScene();
+    const { late, visit, bridge } = await lateScene();
     const { sessionId } = await visit({ n: 1 });
     const { called, gate } = late.hold("set");
     const writing = codeOf(bridge.withSession(sessionId, ({ session }) => {
@@ -160,7 +160,7 @@ describe("a write that lands after the session ended", () => {
   });
 
   it("is undone when it was answered while the end was under way", async () => {
-    const { late, rooms, visit, bridge } = await lateScene();
+    const { late, visit, bridge } = await lateScene();
     const { sessionId } = await visit({ n: 1 });
     const write = late.hold("set");
     const writing = codeOf(bridge.withSession(sessionId, ({ session }) => {
