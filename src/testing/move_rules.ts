@@ -16,6 +16,7 @@ import {
   eventually,
   id,
   isAlive,
+  pause,
   record,
   rule as anyRule,
   type StoreRule,
@@ -264,6 +265,8 @@ export const MOVE_RULES: readonly StoreRule[] = [
           const isNew = isAlive(await store.read(to));
           assert(isOld || isNew, "it is under neither");
         }
+        // a store may answer without a turn of the event loop
+        await pause(0);
       }
       assert.equal((await moving).status, "done");
       assert.equal(await isUnderOne(store, [sid, to]), to);

@@ -1,6 +1,9 @@
 /** Stores whose faults can be switched on and off. */
 import {
   type AtomicStore,
+  type BeginOptions,
+  type FormerId,
+  type MoveCondition,
   type SessionData,
   type SessionRecord,
   SessionStore,
@@ -85,20 +88,42 @@ export class FaultyAtomicStore extends FaultInjector implements AtomicStore {
     );
   }
 
-  begin(sid: string, record: SessionRecord) {
-    return this.answer("write", sid, () => this.inner.begin(sid, record));
+  begin(sid: string, record: SessionRecord, options?: BeginOptions) {
+    return this.answer(
+      "write",
+      sid,
+      () => this.inner.begin(sid, record, options),
+    );
   }
 
-  extend(sid: string, expires: number): Promise<boolean> {
-    return this.answer("extend", sid, () => this.inner.extend(sid, expires));
+  extend(sid: string, expires: number, lastUsed?: number): Promise<boolean> {
+    return this.answer(
+      "extend",
+      sid,
+      () => this.inner.extend(sid, expires, lastUsed),
+    );
   }
 
-  destroy(sid: string, options?: { readonly movedTo?: string }) {
-    return this.answer("destroy", sid, () => this.inner.destroy(sid, options));
+  destroy(sid: string, note?: string) {
+    return this.answer("destroy", sid, () => this.inner.destroy(sid, note));
   }
 
-  movedTo(sid: string): Promise<string | undefined> {
-    return this.answer("movedTo", sid, () => this.inner.movedTo(sid));
+  move(
+    from: string,
+    to: string,
+    record: SessionRecord,
+    condition: MoveCondition,
+    note: string,
+  ) {
+    return this.answer(
+      "move",
+      from,
+      () => this.inner.move(from, to, record, condition, note),
+    );
+  }
+
+  former(sid: string): Promise<FormerId | undefined> {
+    return this.answer("former", sid, () => this.inner.former(sid));
   }
 
   byClient(clientId: string): Promise<string | undefined> {

@@ -115,33 +115,20 @@ export const NONCONFORMING_ATOMIC: Readonly<Record<string, Breakage>> = {
     };
   },
   "destroy: says whether there was a session, which is gone": (good) => ({
-    async destroy(sid, options) {
-      await good.destroy(sid, options);
+    async destroy(sid, note) {
+      await good.destroy(sid, note);
       return true;
     },
   }),
   "destroy: of many at once, one ends the session": (good) => ({
-    async destroy(sid, options) {
+    async destroy(sid, note) {
       const found = await good.read(sid);
       await later();
-      await good.destroy(sid, options);
+      await good.destroy(sid, note);
       return found !== undefined;
     },
   }),
   "destroy: no write that was under way brings the session back": careless,
-  "destroy: movedTo is found under the old id": () => ({
-    movedTo: () => undefined,
-  }),
-  "destroy: nothing moves where there was no session": (good) => {
-    const moved = new Map<string, string>();
-    return {
-      destroy(sid, options) {
-        if (options?.movedTo) moved.set(sid, options.movedTo);
-        return good.destroy(sid, options);
-      },
-      movedTo: (sid) => moved.get(sid),
-    };
-  },
   "extend: moves the end and nothing else": (good) => ({
     async extend(sid, expires) {
       const record = await good.read(sid);
@@ -161,6 +148,13 @@ export const NONCONFORMING_ATOMIC: Readonly<Record<string, Breakage>> = {
       const record = await good.read(sid);
       if (record) good.force(sid, { ...record, expires });
       return record !== undefined;
+    },
+  }),
+  "extend: sets lastUsed, and ignores an earlier one": (good) => ({
+    async extend(sid, expires, lastUsed) {
+      const record = await good.read(sid);
+      if (record) good.force(sid, { ...record, lastUsed });
+      return await good.extend(sid, expires, undefined);
     },
   }),
   "extend: a session outlives the end that it had": (good) => ({
@@ -193,29 +187,6 @@ export const NONCONFORMING_ATOMIC: Readonly<Record<string, Breakage>> = {
         ),
     };
   },
-  "begin: a new session, and the one that was its client's until then": (
-    good,
-  ) => ({
-    begin: async (sid, record) => {
-      const begun = await good.begin(sid, record);
-      return begun && { ...begun, before: undefined };
-    },
-  }),
-  "begin: refused where there is a session": (good) => ({
-    begin: async (sid, record) =>
-      await good.begin(sid, record) ??
-        { version: good.force(sid, record).version, before: undefined },
-  }),
-  "begin: of many for one client, each but the last is told of once": (
-    good,
-  ) => ({
-    async begin(sid, record) {
-      const before = await good.byClient(record.clientId!);
-      await later();
-      const begun = await good.begin(sid, record);
-      return begun && { ...begun, before };
-    },
-  }),
   "byClient: the session that was last bound to the client": (good) => {
     const first = new Map<string | undefined, string>();
     return {

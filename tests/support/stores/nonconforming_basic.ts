@@ -99,9 +99,9 @@ export const NONCONFORMING_BASIC: Readonly<Record<string, Breakage>> = {
   },
   "destroy: the session is gone": () => ({ destroy: () => true }),
   "destroy: an id without a session is no error": (good) => ({
-    destroy(sid, options) {
+    destroy(sid, note) {
       if (!good.get(sid)) throw new Error("no such session");
-      return good.destroy(sid, options);
+      return good.destroy(sid, note);
     },
   }),
   "touch: brings nothing back": (good) => ({ touch: good.set }),

@@ -144,9 +144,9 @@ export const NONCONFORMING_SHARED: Readonly<Record<string, Breakage>> = {
     };
   },
   "destroy: ends a session that is held, at once and for good": (good) => ({
-    async destroy(sid, options) {
+    async destroy(sid, note) {
       await good.acquire(sid, "destroy", 1_000, 60_000);
-      return good.destroy(sid, options);
+      return good.destroy(sid, note);
     },
   }),
   "destroy: those who wait learn that the session is missing": (good) => ({

@@ -4,6 +4,7 @@
 import type {
   AcquireResult,
   BasicStore,
+  FormerId,
   SessionData,
   SessionRecord,
   SharedStore,
@@ -29,17 +30,23 @@ interface Waiter {
   settle(acquired: AcquireResult): void;
 }
 
+interface Lease {
+  readonly token: string;
+  readonly until: number;
+}
+
 interface World {
   readonly records: Map<string, StoredRecord>;
-  readonly moved: Map<string, string>;
-  readonly leases: Map<string, { token: string; until: number }>;
+  readonly former: Map<string, FormerId>;
+  readonly leases: Map<string, Lease>;
+  readonly locks: Map<string, Lease>;
   readonly lines: Map<string, Waiter[]>;
   readonly timers: Set<ReturnType<typeof setTimeout>>;
   version: number;
 }
 
 export function referenceStore(world: World = emptyWorld()): ReferenceStore {
-  const { records, moved, leases, lines, timers } = world;
+  const { records, former, leases, locks, lines, timers } = world;
   const listeners = new Set<(store: unknown, sid: string) => void>();
   const objects = new Map<string, { text: string; until: number }>();
 
@@ -129,34 +136,78 @@ export function referenceStore(world: World = emptyWorld()): ReferenceStore {
       leases.delete(sid);
       return force(sid, record).version;
     },
-    begin(sid, record) {
-      if (find(sid)) return undefined;
-      const { clientId } = record;
+    begin(sid, record, options) {
+      if (find(sid)) return { status: "taken" };
+      const { clientId, arrived } = record;
       const before = clientId === undefined ? undefined : lastOf(clientId);
-      return { version: force(sid, record).version, before };
+      if (before !== undefined) {
+        const other = find(before)!.arrived;
+        if (other !== undefined && arrived !== undefined && other > arrived) {
+          return { status: "superseded" };
+        }
+        if (options?.replaces && !options.replaces.includes(before)) {
+          return { status: "occupied", before };
+        }
+      }
+      return { status: "begun", version: force(sid, record).version, before };
     },
-    extend(sid, expires) {
+    extend(sid, expires, lastUsed) {
       const record = find(sid);
       if (!record) return false;
       const end = Math.min(expires, record.absoluteEnd ?? Infinity);
       records.set(sid, {
         ...record,
         expires: Math.max(record.expires, end),
+        lastUsed: lastUsed === undefined
+          ? record.lastUsed
+          : Math.max(record.lastUsed ?? 0, lastUsed),
       });
       return true;
     },
-    destroy(sid, options) {
+    destroy(sid, note) {
       if (objects.delete(sid)) {
         for (const listener of listeners) listener(this, sid);
       }
       if (!find(sid)) return false;
       records.delete(sid);
       leases.delete(sid);
-      if (options?.movedTo !== undefined) moved.set(sid, options.movedTo);
+      if (note !== undefined) {
+        former.set(sid, { to: undefined, at: Date.now(), note });
+      }
       serve(sid);
       return true;
     },
-    movedTo: (sid) => moved.get(sid),
+    move(from, to, record, condition, note) {
+      const old = find(from);
+      if (!old) return { status: "missing" };
+      const lease = leases.get(from);
+      const isCurrent = "expected" in condition
+        ? old.version === condition.expected && !isHeld(from)
+        : lease?.token === condition.token;
+      if (!isCurrent) return { status: "lost" };
+      if (find(to)) return { status: "taken" };
+      const { clientId } = record;
+      const last = clientId === undefined ? undefined : lastOf(clientId);
+      records.delete(from);
+      leases.delete(from);
+      former.set(from, { to, at: Date.now(), note });
+      const { version } = force(to, record);
+      if (last !== undefined && last !== from && clientId === old.clientId) {
+        const newer = records.get(last)!;
+        records.delete(last);
+        records.set(last, newer);
+      }
+      if ("token" in condition) {
+        leases.set(to, lease!);
+        later(lease!.until - Date.now() + 1, () => serve(to));
+      }
+      serve(from);
+      return { status: "done", version };
+    },
+    former(sid) {
+      const found = former.get(sid);
+      return found && found.at + 600_000 > Date.now() ? found : undefined;
+    },
     byClient: lastOf,
     byUser: (user) =>
       [...records].filter(([sid, r]) => r.user === user && find(sid))
@@ -189,6 +240,15 @@ export function referenceStore(world: World = emptyWorld()): ReferenceStore {
       serve(sid);
       return Promise.resolve({ status: "done", version });
     },
+    tryLock(name, token, holdMs) {
+      const isFree = (locks.get(name)?.until ?? 0) <= Date.now();
+      if (isFree) locks.set(name, { token, until: Date.now() + holdMs });
+      return Promise.resolve(isFree);
+    },
+    unlock(name, token) {
+      if (locks.get(name)?.token === token) locks.delete(name);
+      return Promise.resolve();
+    },
     byHash: (hash) =>
       Promise.resolve(
         [...records.keys()].find((sid) => find(sid) && hashOf(sid) === hash),
@@ -204,8 +264,9 @@ export function referenceStore(world: World = emptyWorld()): ReferenceStore {
 function emptyWorld(): World {
   return {
     records: new Map(),
-    moved: new Map(),
+    former: new Map(),
     leases: new Map(),
+    locks: new Map(),
     lines: new Map(),
     timers: new Set(),
     version: 0,
