@@ -1,5 +1,7 @@
+import type { SharedStore } from "@koa-io/session";
 import { RedisStore } from "@koa-io/session/redis";
-import { assert, assertEquals } from "@std/assert";
+import { storeRules } from "@koa-io/session/testing";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { afterAll, beforeAll, describe } from "@std/testing/bdd";
 import { createHash } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";
@@ -73,17 +75,7 @@ describe("RedisStore on a Redis Cluster", () => {
   afterAll(() => nodes.stop());
 
   itNeedsRedis("does all it does with redis", async () => {
-    const clients = [1, 2].map(() =>
-      createCluster({
-        rootNodes: nodes.servers.map(({ port }) => ({
-          url: `redis://127.0.0.1:${port}`,
-        })),
-      })
-    );
-    for (const client of clients) {
-      client.on("error", () => {});
-      await client.connect();
-    }
+    const clients = await openTwo();
     try {
       await everything(
         clients.map((client) => new RedisStore({ client, prefix: "a:" })),
@@ -114,6 +106,101 @@ describe("RedisStore on a Redis Cluster", () => {
     }
   });
 
+  itNeedsRedis("keeps the rules on begins, moves and locks", async () => {
+    const [one, two] = await openTwo();
+    try {
+      const shared = { scope: "shared" } as SharedStore;
+      const rules = storeRules(shared, { peer: true }).filter(({ name }) =>
+        /^(begin|move|destroy|former|tryLock|peer):/.test(name)
+      );
+      for (const rule of rules) {
+        const store = new RedisStore({ client: one!, prefix: "c:" });
+        const peer = () => new RedisStore({ client: two!, prefix: "c:" });
+        await rule.run(store, { peer }).catch((cause) => {
+          throw new Error(rule.name, { cause });
+        });
+        await store.close();
+      }
+    } finally {
+      for (const client of [one!, two!]) client.destroy();
+    }
+  });
+
+  itNeedsRedis(
+    "a move that is cut off is under one id: before the second step the former, then the new one",
+    async () => {
+      const [one, two] = await openTwo();
+      let isCut: (keys: string) => boolean = () => false;
+      const cut = new Proxy(one!, {
+        get(target, name) {
+          if (name !== "sendCommand") return Reflect.get(target, name);
+          return (key: string, isReadonly: boolean, args: string[]) => {
+            const keys = args.slice(3, 3 + Number(args[2])).join(" ");
+            return isCut(keys)
+              ? Promise.reject(new Error("cut off"))
+              : target.sendCommand(key, isReadonly, args);
+          };
+        },
+      });
+      const store = new RedisStore({ client: cut, prefix: "d:" });
+      const other = new RedisStore({ client: two!, prefix: "d:" });
+      try {
+        const lookUps = {
+          read: (sid: string) => other.read(sid),
+          acquire: async (sid: string) =>
+            (await other.acquire(sid, newId(), HOLD, 0)).status === "granted",
+          extend: (sid: string) => other.extend(sid, Date.now() + 9e9),
+          destroy: (sid: string) => other.destroy(sid),
+        };
+        for (const step of ["prepare", "detach", "activate"]) {
+          for (const [name, lookUp] of Object.entries(lookUps)) {
+            const [from, to, client] = [newId(), newId(), newId()];
+            const of = record({ clientId: client, user: newId() });
+            const begun = await store.begin(from, of);
+            assert(begun.status === "begun");
+            let writes = 0;
+            isCut = (keys) => {
+              if (step === "detach") return keys.includes(` d:f:{${from}}`);
+              if (keys !== `d:s:{${to}}`) return false;
+              return step === "prepare" || ++writes > 1;
+            };
+            const condition = { expected: begun.version };
+            await assertRejects(
+              async () => await store.move(from, to, of, condition, "note"),
+              Error,
+              "cut off",
+            );
+            isCut = () => false;
+            const [alive, dead] = step === "activate" ? [to, from] : [from, to];
+            assert(!await lookUp(dead), `${name} after ${step}: the other`);
+            assert(await lookUp(alive), `${name} after ${step}: the session`);
+            const free = await other.begin(newId(), of, { replaces: [] });
+            assertEquals(
+              free.status,
+              name === "destroy" ? "begun" : "occupied",
+            );
+          }
+        }
+      } finally {
+        await store.close();
+        await other.close();
+        for (const client of [one!, two!]) client.destroy();
+      }
+    },
+  );
+
+  const openTwo = () =>
+    Promise.all([1, 2].map(async () => {
+      const client = createCluster({
+        rootNodes: nodes.servers.map(({ port }) => ({
+          url: `redis://127.0.0.1:${port}`,
+        })),
+      });
+      client.on("error", () => {});
+      await client.connect();
+      return client;
+    }));
+
   async function everything(stores: readonly RedisStore[]): Promise<void> {
     const [a, b] = [stores[0]!, stores[1]!];
     try {
@@ -141,9 +228,9 @@ describe("RedisStore on a Redis Cluster", () => {
 
         const last = a.acquire(sid, "v", HOLD, HOLD);
         await until(async () => await isQueued(sid), "a waiter");
-        assert(await b.destroy(sid, { movedTo: client }));
+        assert(await b.destroy(sid, "note"));
         assertEquals((await settles(last, "the end", 1_000)).status, "missing");
-        assertEquals(await a.movedTo(sid), client);
+        assertEquals((await a.former(sid))!.note, "note");
       }
     } finally {
       for (const store of stores) await store.close();

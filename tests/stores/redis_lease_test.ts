@@ -272,14 +272,14 @@ function leases(name: typeof PACKAGES[number]) {
         a.acquire(sid, "v", HOLD, HOLD),
       ];
       await waiting(2);
-      assert(await b.destroy(sid, { movedTo: "elsewhere" }));
+      assert(await b.destroy(sid, "why"));
       for (const wait of waits) {
         assertEquals(await settles(wait, "the waiter", 1_000), {
           status: "missing",
           waited: true,
         });
       }
-      assertEquals(await a.movedTo(sid), "elsewhere");
+      assertEquals((await a.former(sid))!.note, "why");
       assertEquals(await a.commit(sid, "t", record()), { status: "missing" });
       assertEquals(await b.read(sid), undefined);
     },

@@ -20,9 +20,15 @@ import { join } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { childOf } from "../support/child_process.ts";
-import { HAS_SQLITE, type Sqlite, withSqlite } from "../support/sqlite.ts";
+import {
+  database,
+  formerFile,
+  HAS_SQLITE,
+  type Sqlite,
+  withSqlite,
+} from "../support/sqlite.ts";
 import { record } from "../support/stores/records.ts";
-import { settles, until } from "../support/wait.ts";
+import { pause, settles, until } from "../support/wait.ts";
 
 type Store = InstanceType<Sqlite["SqliteStore"]>;
 
@@ -67,14 +73,82 @@ withSqlite(({ SqliteStore }) => {
       const first = open();
       const kept = record({ user: "ada", clientId: "c", settled: true });
       const version = await first.write("sid", kept, null);
-      await first.write("old", record(), null);
-      await first.destroy("old", { movedTo: "sid" });
+      const full = record({
+        created: 1,
+        authenticatedAt: 2,
+        lastUsed: 3,
+        arrived: 4.25,
+        meta: "{}",
+        handle: "h",
+      });
+      const expected = (await first.write("old", record(), null))!;
+      await first.move("old", "new", full, { expected }, "why");
       first.close();
       const second = open();
       assertEquals(await second.read("sid"), { ...kept, version: version! });
       assertEquals(await second.byUser("ada"), ["sid"]);
       assertEquals(await second.byClient("c"), "sid");
-      assertEquals(await second.movedTo("old"), "sid");
+      const { version: _, ...moved } = (await second.read("new"))!;
+      assertEquals(moved, full);
+      const { to, note } = (await second.former("old"))!;
+      assertEquals([to, note], ["new", "why"]);
+    });
+
+    it("upgrades a file of the former layout, whose processes go on", async () => {
+      const former = formerFile(path);
+      const old = record({ clientId: "c", user: "ada" });
+      former.write("sid", old);
+      const [store, other] = [open(), open()];
+      assertEquals(await store.read("sid"), { ...old, version: "v-sid" });
+      assertEquals(await other.byClient("c"), "sid");
+      former.write("late", old);
+      former.note("gone", "late");
+      former.close();
+      assertEquals(await other.read("late"), { ...old, version: "v-late" });
+      const full = record({ created: 1, handle: "h" });
+      const condition = { expected: "v-late" };
+      const moved = await store.move("late", "to", full, condition, "why");
+      assertEquals(moved.status, "done");
+      assertEquals((await other.read("to"))!.handle, "h");
+      assertEquals((await other.former("late"))!.to, "to");
+      assert(await store.tryLock("name", "token", 1_000));
+      assertEquals(await open().read("sid"), { ...old, version: "v-sid" });
+    });
+
+    it("upgrades a file once when many processes open it at once", async () => {
+      const former = formerFile(path);
+      former.write("sid", record());
+      former.close();
+      const url = new URL(
+        "../support/programs/open_sqlite_store.ts",
+        import.meta.url,
+      );
+      const module = import.meta.resolve("@koa-io/session/sqlite");
+      const children = await Promise.all(
+        Array.from({ length: 4 }, () => childOf(url, [module, path])),
+      );
+      for (const { code, stdout } of children) {
+        assertEquals(code, 0);
+        assertStringIncludes(stdout, "v-sid");
+      }
+    });
+
+    it("cleanup removes former ids and locks whose time is over", async () => {
+      const store = open({ autoCleanup: false });
+      await store.write("sid", record(), null);
+      await store.destroy("sid", "note");
+      await store.tryLock("over", "token", 0.001);
+      await store.tryLock("held", "token", 60_000);
+      const db = database(path);
+      db.exec("UPDATE former SET at = at - 600001");
+      await pause(5);
+      await store.cleanup();
+      const count = (table: string) =>
+        (db.prepare(`SELECT count(*) AS n FROM ${table}`).get() as {
+          n: number;
+        }).n;
+      assertEquals([count("former"), count("locks")], [0, 1]);
+      db.close();
     });
 
     it("a lease outlives a restart of its holder", async () => {
@@ -110,10 +184,7 @@ withSqlite(({ SqliteStore }) => {
       writeFileSync(path, "no database at all, but long enough to be one");
       assertThrows(() => open(), Error, "sessions.db");
       const other = join(dir, "other.db");
-      const { DatabaseSync } = (process as unknown as {
-        getBuiltinModule(id: string): typeof import("node:sqlite");
-      }).getBuiltinModule("node:sqlite");
-      const db = new DatabaseSync(other);
+      const db = database(other);
       db.exec("CREATE TABLE users (name)");
       db.close();
       assertThrows(() => open({ path: other }), Error, "another database");
@@ -280,7 +351,8 @@ withSqlite(({ SqliteStore }) => {
       await store.write("b", record(), null);
       await store.destroy("a");
       await store.destroy("a");
-      await store.destroy("b", { movedTo: "c" });
+      const expected = (await store.read("b"))!.version;
+      await store.move("b", "c", record(), { expected }, "");
       assertEquals(told.map(([sid, reason]) => [sid, reason]), [
         ["a", "destroyed"],
         ["b", "moved"],
@@ -316,10 +388,7 @@ withSqlite(({ SqliteStore }) => {
 
 /** Holds SQLite's write lock, as a process in the middle of a transaction does. */
 function block(path: string): () => void {
-  const { DatabaseSync } = (process as unknown as {
-    getBuiltinModule(id: string): typeof import("node:sqlite");
-  }).getBuiltinModule("node:sqlite");
-  const db = new DatabaseSync(path);
+  const db = database(path);
   db.exec("BEGIN IMMEDIATE");
   let open = true;
   return () => {

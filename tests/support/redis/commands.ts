@@ -1,4 +1,5 @@
 /** Commands to a Redis, and a watch on the commands that it receives. */
+import { Buffer } from "node:buffer";
 import { connect } from "node:net";
 import { until } from "../wait.ts";
 
@@ -43,4 +44,13 @@ export function say(port: number, line: string): Promise<string> {
     });
     socket.write(line);
   });
+}
+
+/** Sends one command with any arguments, and resolves to the raw reply. */
+export function command(
+  port: number,
+  args: readonly string[],
+): Promise<string> {
+  const parts = args.map((arg) => `$${Buffer.byteLength(arg)}\r\n${arg}\r\n`);
+  return say(port, `*${args.length}\r\n${parts.join("")}`);
 }
