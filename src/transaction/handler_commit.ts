@@ -218,8 +218,8 @@ export class HandlerCommits {
     const { sid, record } = held;
     try {
       // destroyed before it is released: waiting calls find it missing
-      const revoked = held.revoked();
-      if (revoked) throw new SessionEndedError(revoked.why);
+      const state = held.state();
+      if (state.status === "ended") throw new SessionEndedError(state.why);
       if (
         !await this.#deps.termination.end(sid, "logout", {
           record,

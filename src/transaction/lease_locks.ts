@@ -18,6 +18,7 @@ import { generateUid } from "../base/ids.ts";
 import {
   type CloseResult,
   type HeldSession,
+  type HoldState,
   idInUse,
   type LockCounts,
   type LockLimits,
@@ -64,18 +65,36 @@ export class LeaseLocks implements SessionLocks {
     return this.#held(sid, token, acquired.record);
   }
 
-  #held(sid: string, token: string, record: StoredRecord): HeldSession {
+  #held(
+    sid: string,
+    token: string,
+    record: StoredRecord,
+    since = performance.now(),
+  ): HeldSession {
     let closed = false;
+    const state = (): HoldState =>
+      // an overdue lease may have been granted to another caller
+      performance.now() - since < this.#limits.lockTimeout
+        ? { status: "held" }
+        : { status: "lost" };
     return {
       sid,
       record,
-      revoked: () => undefined,
+      state,
+      verify: async () => {
+        const [version] = await this.#access.call(
+          "read",
+          () => this.#store.versions([sid]),
+        );
+        if (version === undefined) return { status: "ended" };
+        return version === record.version ? state() : { status: "lost" };
+      },
       close: (next) => {
         closed = true;
         return this.#commit(sid, token, next);
       },
       move: async (to, next, note) => {
-        const outcome = await this.#move(sid, token, to, next, note);
+        const outcome = await this.#move(sid, token, to, next, note, since);
         if (outcome.status !== "lost") closed = true;
         return outcome;
       },
@@ -191,6 +210,7 @@ export class LeaseLocks implements SessionLocks {
     to: string,
     record: SessionRecord,
     note: string,
+    since: number,
   ): Promise<MoveOutcome> {
     const moved = await this.#access.call(
       "write",
@@ -198,7 +218,7 @@ export class LeaseLocks implements SessionLocks {
     );
     if (moved.status === "done") {
       const stored = { ...record, version: moved.version };
-      return { status: "done", held: this.#held(to, token, stored) };
+      return { status: "done", held: this.#held(to, token, stored, since) };
     }
     if (moved.status === "taken") throw idInUse();
     if (moved.status === "missing") return { status: "ended" };

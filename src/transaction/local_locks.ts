@@ -20,6 +20,7 @@ import type { RecordStore } from "../stores/record_store.ts";
 import {
   type CloseResult,
   type HeldSession,
+  type HoldState,
   idInUse,
   type LockCounts,
   type LockLimits,
@@ -179,7 +180,8 @@ export class LocalLocks implements SessionLocks {
       sid: hold.key,
       record,
       release: () => this.#mutex.release(hold),
-      revoked: () => hold.state === "revoked" ? { why: hold.why } : undefined,
+      state: () => stateOf(hold),
+      verify: () => stateOf(hold),
       close: (next, expected = record.version) => {
         if (hold.state === "revoked") return { status: "ended", why: hold.why };
         if (hold.state === "lost") {
@@ -355,4 +357,9 @@ export class LocalLocks implements SessionLocks {
       () => this.#mutex.release(hold),
     );
   }
+}
+
+function stateOf({ state, why }: Hold<string>): HoldState {
+  if (state === "revoked") return { status: "ended", why };
+  return { status: state === "lost" ? "lost" : "held" };
 }

@@ -9,13 +9,14 @@ import { type Hold, Mutex, WaitTimeout } from "../base/mutex.ts";
 import type { Span } from "../base/tracing.ts";
 import type { TransactionDeps } from "./deps.ts";
 import {
-  type Frame,
+  Frame,
   mergeNested,
   type RootScope,
   serializeSession,
   TransactionScope,
 } from "./scope.ts";
 import type { SessionCall } from "./session_call.ts";
+import type { HoldState } from "./session_lock.ts";
 
 /** Origin of a joining call. */
 export interface NestedCaller {
@@ -52,22 +53,27 @@ export class NestedCalls {
       const hold = await this.#acquire(into);
       try {
         if (into.result === null || into.top.ended) return missing();
+        this.#check(into.top.held.state());
         const before = serializeSession(into.result);
         const scope = new TransactionScope(into.top, JSON.parse(before));
+        const frame = new Frame(scope, parent);
         let result: unknown;
         try {
           result = await opener.frames.run(
-            { scope, parent },
+            frame,
             handler,
             scope.view(caller.socket),
           );
         } finally {
           await scope.close();
+          frame.close();
         }
         if (hold.state === "lost") {
           counts.timeouts++;
           throw new SessionTimeoutError("hold", options.lockTimeout);
         }
+        // what the outer call cannot write any more must not be reported as done
+        if (!into.top.ended) this.#check(await into.top.held.verify());
         mergeNested(into, before, scope.result);
         if (scope.result === null) await this.#end(into.top);
         return result;
@@ -76,6 +82,16 @@ export class NestedCalls {
       }
     } finally {
       into.finished();
+    }
+  }
+
+  /** Throws as the outer call will, where its session has ended or was passed on. */
+  #check(state: HoldState): void {
+    const { counts, options } = this.#deps;
+    if (state.status === "ended") throw new SessionEndedError(state.why);
+    if (state.status === "lost") {
+      counts.timeouts++;
+      throw new SessionTimeoutError("hold", options.lockTimeout);
     }
   }
 

@@ -9,7 +9,7 @@ import { SessionStoreError } from "../api/errors.ts";
 import type { Awaitable, StoredRecord } from "../api/store.ts";
 import { chain, onFailure } from "../base/async.ts";
 import type { SessionLookup } from "./lookup.ts";
-import { findScope, type Frame, type TransactionScope } from "./scope.ts";
+import type { Frame, TransactionScope } from "./scope.ts";
 import type { HeldSession, OpenResult, SessionLocks } from "./session_lock.ts";
 
 /** Limit of attempts to write a patch onto a version that keeps changing. */
@@ -35,7 +35,7 @@ export class SessionOpener {
 
   /** The innermost running call up the async chain that holds this session. */
   scopeOf(sid: string): TransactionScope | undefined {
-    return findScope(this.frames.getStore(), sid);
+    return this.frames.getStore()?.find(sid);
   }
 
   /**
@@ -94,6 +94,7 @@ function withRecord(
     close: (next, expected) => held.close(next, expected ?? record.version),
     move: (to, next, note) => held.move(to, next, note),
     release: () => held.release(),
-    revoked: () => held.revoked(),
+    state: () => held.state(),
+    verify: () => held.verify(),
   };
 }

@@ -16,7 +16,7 @@ export class TransactionScope {
   /** Joined calls that are running. */
   #pending = 0;
   #drained: (() => void) | undefined;
-  /** Whether calls may join. */
+  /** Whether calls may join: while its handler runs. */
   open = true;
   /** Set when a joined call destroyed the session; later assignments have no effect. */
   destroyed = false;
@@ -42,12 +42,12 @@ export class TransactionScope {
     if (--this.#pending === 0) this.#drained?.();
   }
 
-  /** Waits for the running joined calls, then refuses others. */
+  /** The handler has returned: refuses further calls, and waits for the joined ones. */
   async close(): Promise<void> {
+    this.open = false;
     while (this.#pending > 0) {
       await new Promise<void>((resolve) => this.#drained = resolve);
     }
-    this.open = false;
   }
 
   /** Whether joined calls are running. */
@@ -103,21 +103,47 @@ class HandlerView implements SessionView<SessionData, unknown> {
   }
 }
 
-/** Position of a call in its async chain. */
-export interface Frame {
-  readonly scope: TransactionScope;
-  readonly parent: Frame | undefined;
-}
+/**
+ * Position of a call in its async chain. Timers and promises that a handler
+ * leaves behind keep its frame for as long as they live, so that a closed frame
+ * holds nothing: neither its scope nor the frames of closed calls.
+ */
+export class Frame {
+  #scope: TransactionScope | undefined;
+  #parent: Frame | undefined;
 
-/** The innermost running call up the chain that holds this session. */
-export function findScope(
-  frame: Frame | undefined,
-  sid: string,
-): TransactionScope | undefined {
-  for (; frame; frame = frame.parent) {
-    if (frame.scope.open && frame.scope.top.sid === sid) return frame.scope;
+  /** @param parent the frame that the caller runs in */
+  constructor(scope: TransactionScope, parent: Frame | undefined) {
+    this.#scope = scope;
+    this.#parent = Frame.#pruned(parent);
   }
-  return undefined;
+
+  /** The innermost running call up the chain that holds this session. */
+  find(sid: string): TransactionScope | undefined {
+    // deno-lint-ignore no-this-alias
+    for (let frame: Frame | undefined = this; frame; frame = frame.#parent) {
+      const scope = frame.#scope;
+      if (scope?.open && scope.top.sid === sid) return scope;
+    }
+    return undefined;
+  }
+
+  /** The handler of the call has returned. */
+  close(): void {
+    this.#scope = undefined;
+    this.#parent = Frame.#pruned(this.#parent);
+  }
+
+  /** The innermost open frame of a chain, with all closed ones cut out of it. */
+  static #pruned(frame: Frame | undefined): Frame | undefined {
+    while (frame && !frame.#scope) frame = frame.#parent;
+    for (let open = frame; open; open = open.#parent) {
+      let parent = open.#parent;
+      while (parent && !parent.#scope) parent = parent.#parent;
+      open.#parent = parent;
+    }
+    return frame;
+  }
 }
 
 /** Names reserved by koa-session, which drops or overwrites them without an error. */

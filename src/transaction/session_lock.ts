@@ -32,6 +32,12 @@ export type MoveOutcome =
   /** The hold was overdue, or the stored version changed without the lock; nothing was written. */
   | { readonly status: "lost" };
 
+/** Whether a held session can still be written. */
+export type HoldState =
+  | { readonly status: "held" }
+  | { readonly status: "ended"; readonly why?: string | undefined }
+  | { readonly status: "lost" };
+
 /** A session held by one caller. */
 export interface HeldSession {
   readonly sid: string;
@@ -48,8 +54,10 @@ export interface HeldSession {
   move(to: string, record: SessionRecord, note: string): Awaitable<MoveOutcome>;
   /** Releases the session without a write. A no-op once it was released. */
   release(): void;
-  /** Set once the session ended, as far as this process can say without a store call. */
-  revoked(): { readonly why: string | undefined } | undefined;
+  /** The state of the hold, as far as this process can say without a store call. */
+  state(): HoldState;
+  /** The state of the hold, by the store where it is shared. */
+  verify(): Awaitable<HoldState>;
 }
 
 /** Result of opening a session: held, or missing. */

@@ -25,7 +25,7 @@ import type { RequestOrigin } from "./request_origin.ts";
 import { type CommitOutcome, RequestCommits } from "./request_commit.ts";
 import { type Rotation, SessionRotation } from "./rotation.ts";
 import { SchemaGuard } from "./schema_guard.ts";
-import { findScope, type Frame, RootScope } from "./scope.ts";
+import { Frame, RootScope } from "./scope.ts";
 import type { SessionCall } from "./session_call.ts";
 import type { HeldSession, LockCounts, SessionLocks } from "./session_lock.ts";
 import type { SessionObserver, SocketRotation } from "./session_observer.ts";
@@ -244,7 +244,7 @@ export class Transactions {
     if (sid === undefined) return missing(call, span);
     const started = span && performance.now();
     const frame = this.#opener.frames.getStore();
-    const scope = frame && findScope(frame, sid);
+    const scope = frame?.find(sid);
     if (scope) return await this.#nested.join(scope, frame, call, caller);
     const opening = this.#opener.open(sid, caller.ctx, false);
     const opened = opening instanceof Promise ? await opening : opening;
@@ -269,7 +269,7 @@ export class Transactions {
       ? undefined
       : await this.lookup.movedTo(sid);
     if (to === undefined) return missing(call, span);
-    const scope = frame && findScope(frame, to);
+    const scope = frame?.find(to);
     if (scope) return await this.#nested.join(scope, frame, call, caller);
     const opened = await this.#opener.open(to, ctx, true);
     if ("missing" in opened) return missing(call, span);
@@ -289,21 +289,24 @@ export class Transactions {
   ): Awaitable<unknown> {
     this.count++;
     const scope = new RootScope(held, JSON.parse(held.record.data));
+    const frame = new Frame(scope, parent);
     let result: unknown;
+    let isAsync: boolean;
     try {
       caller.carry?.enter(scope);
       result = this.#opener.frames.run(
-        { scope, parent },
+        frame,
         handler,
         scope.view(caller.socket),
       );
+      // a getter `then` of the result may throw
+      isAsync = isThenable(result) || scope.busy;
     } catch (error) {
-      return this.#finish(scope, Promise.reject(error), caller);
+      return this.#finish(scope, frame, Promise.reject(error), caller);
     }
-    if (isThenable(result) || scope.busy) {
-      return this.#finish(scope, result, caller);
-    }
+    if (isAsync) return this.#finish(scope, frame, result, caller);
     scope.open = false;
+    frame.close();
     const committing = this.#commits.commit(scope, caller);
     return committing ? committing.then(() => result) : result;
   }
@@ -311,6 +314,7 @@ export class Transactions {
   /** Waits for the handler and for the calls that joined it, then commits. */
   async #finish(
     scope: RootScope,
+    frame: Frame,
     working: unknown,
     caller: TransactionCaller,
   ): Promise<unknown> {
@@ -319,10 +323,12 @@ export class Transactions {
       result = await working;
     } catch (error) {
       await scope.close();
+      frame.close();
       scope.held.release();
       throw error;
     }
     await scope.close();
+    frame.close();
     await this.#commits.commit(scope, caller);
     return result;
   }
