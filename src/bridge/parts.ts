@@ -189,6 +189,7 @@ export class BridgeParts {
     this.lifecycle.close();
     this.#views?.close();
     this.#reconciler?.close();
+    this.transactions.close();
     this.registry.close();
   }
 }

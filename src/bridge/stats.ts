@@ -20,6 +20,8 @@ export interface BridgeStats {
   readonly waits: number;
   /** Writes that changed a key which another write had changed. */
   readonly conflicts: number;
+  /** Writes that must be undone, and wait for the store to confirm it. */
+  readonly undos: number;
   /** Waits and holds that exceeded `lockTimeout`. */
   readonly timeouts: number;
   /** Sessions that ended, by reason. */
@@ -41,6 +43,7 @@ export function statsOf(
     transactions: count,
     waits: counts.waits,
     conflicts: records.conflicts,
+    undos: transactions.undos,
     timeouts: counts.timeouts,
     ended: { ...lifecycle.endCounts },
   };

@@ -11,6 +11,7 @@ import type { LockCounts, LockLimits, SessionLocks } from "./session_lock.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import type { StoreAccess } from "./store_access.ts";
 import type { SessionTermination } from "./termination.ts";
+import type { Undo } from "./undo.ts";
 import type { UserOptions, UserPolicy } from "./user_policy.ts";
 
 /** The options that concern transactions. */
@@ -28,6 +29,7 @@ export interface TransactionDeps {
   readonly opener: SessionOpener;
   readonly termination: SessionTermination;
   readonly users: UserPolicy;
+  readonly undo: Undo;
   /** Present with the option `schema`. */
   readonly guard: SchemaGuard | undefined;
   readonly observer: SessionObserver;

@@ -29,10 +29,12 @@ import {
   type SessionLocks,
 } from "./session_lock.ts";
 import type { StoreAccess } from "./store_access.ts";
+import type { Undo } from "./undo.ts";
 
 /** Locks held in this process. */
 export class LocalLocks implements SessionLocks {
   readonly #store: StoreAccess;
+  readonly #undoing: Undo;
   readonly #exclusiveWrites: boolean;
   readonly #counts: LockCounts;
   readonly #lockTimeout: number;
@@ -41,11 +43,13 @@ export class LocalLocks implements SessionLocks {
   /** @param exclusiveWrites see {@linkcode RecordStore.needsExclusiveWrites} */
   constructor(
     store: StoreAccess,
+    undo: Undo,
     exclusiveWrites: boolean,
     { lockTimeout }: LockLimits,
     counts: LockCounts,
   ) {
     this.#store = store;
+    this.#undoing = undo;
     this.#exclusiveWrites = exclusiveWrites;
     this.#counts = counts;
     this.#lockTimeout = lockTimeout;
@@ -323,7 +327,7 @@ export class LocalLocks implements SessionLocks {
     const { tombstones } = this.#store;
     try {
       await sent;
-      if (tombstones.has(sid)) await this.#destroy(sid, ctx);
+      if (tombstones.has(sid)) await this.#undoing.run(sid, ctx);
     } catch {
       // reported to the caller already
     } finally {
@@ -332,15 +336,8 @@ export class LocalLocks implements SessionLocks {
   }
 
   async #undo(hold: Hold<string>, ctx: unknown): Promise<CloseResult> {
-    await this.#destroy(hold.key, ctx);
+    await this.#undoing.run(hold.key, ctx);
     return { status: "ended", why: hold.why };
-  }
-
-  async #destroy(sid: string, ctx: unknown): Promise<void> {
-    await this.#store.destroy(sid, ctx);
-    const { tombstones } = this.#store;
-    // a newer tombstone also covers reads that began before this destroy
-    if (tombstones.has(sid)) tombstones.add(sid);
   }
 
   #refused(hold: Hold<string>, ctx: unknown): Awaitable<CloseResult> {

@@ -156,7 +156,8 @@ export class RequestCommits {
     request: RequestOrigin,
     ctx: unknown,
   ): Promise<StoredRecord> {
-    const { lookup, termination, observer } = this.#deps;
+    const { lookup, observer, undo, users } = this.#deps;
+    const mayBranch = users.reconnects && record.user !== undefined;
     for (let tries = 0; tries < MAX_TRIES; tries++) {
       const sending = this.#send(sid, record, replaces, ctx);
       // reported in the same turn where the store answers at once: another write may evict it
@@ -166,23 +167,24 @@ export class RequestCommits {
           "Cannot begin a session as genid returned an id that is in use",
         );
       }
-      if (begun.status === "superseded") throw refusedBegin();
-      if (begun.status === "occupied") {
-        const other = await lookup.find(begun.before, ctx);
-        // a client id alone ends no session: only the same user's is replaced
-        if (record.user !== undefined && other?.user === record.user) {
-          replaces = [...replaces ?? [], begun.before];
-        } else {
-          record = { ...record, clientId: generateUid(CLIENT_ID_LENGTH) };
-          replaces = undefined;
+      if (begun.status !== "begun") {
+        const other = await lookup.ofClient(record.clientId!, ctx);
+        const isOwn = record.user !== undefined &&
+          other?.record.user === record.user;
+        if (begun.status === "superseded" && !(other && !isOwn && mayBranch)) {
+          throw refusedBegin();
         }
+        // a client id alone ends no session, and refuses no login of another user
+        if (other && isOwn) replaces = [...replaces ?? [], other.sid];
+        else record = { ...record, clientId: generateUid(CLIENT_ID_LENGTH) };
         continue;
       }
       const { before, version } = begun;
       try {
         if (before !== undefined) await this.#replace(before, record, ctx);
       } catch (error) {
-        await termination.discard(sid, ctx);
+        // its beginning is not reported: it must not exist
+        undo.start(sid, ctx);
         throw error;
       }
       const userChange = changeOf({ from: undefined, to: record.user });
@@ -212,7 +214,7 @@ export class RequestCommits {
     replaces: readonly string[] | undefined,
     ctx: unknown,
   ): Awaitable<BeginResult> {
-    const { store, termination } = this.#deps;
+    const { store, undo } = this.#deps;
     const options = replaces === undefined ? {} : { replaces };
     let sent: Awaitable<BeginResult>;
     const answer = store.call(
@@ -221,13 +223,9 @@ export class RequestCommits {
     );
     if (!(answer instanceof Promise)) return answer;
     return answer.catch((error) => {
-      // the store may still apply the write
-      Promise.resolve(sent).then(
-        (late) => {
-          if (late.status === "begun") return termination.discard(sid, ctx);
-        },
-        () => {},
-      );
+      // the store may have applied the write, or may still do so
+      Promise.resolve(sent).then(({ status }) => status === "begun", () => true)
+        .then((applied) => applied && undo.start(sid, ctx));
       throw error;
     });
   }

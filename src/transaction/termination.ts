@@ -149,15 +149,6 @@ export class SessionTermination {
     return await this.#endOnce(former.to, reason, rest, moves + 1);
   }
 
-  /** Removes a session whose beginning was never reported; a failure of the store is ignored. */
-  async discard(sid: string, ctx: unknown): Promise<void> {
-    try {
-      await this.#store.destroy(sid, ctx);
-    } catch {
-      // no cookie with this id was sent, and the record expires
-    }
-  }
-
   /** Whether a termination or a rotation of the session is in progress in this process. */
   isEnding(sid: string): boolean {
     return this.#store.terminating.has(sid) || this.#rotating.has(sid);

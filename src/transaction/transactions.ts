@@ -33,6 +33,7 @@ import { SessionMove } from "./session_move.ts";
 import { StoreAccess } from "./store_access.ts";
 import { type EndOptions, SessionTermination } from "./termination.ts";
 import type { Tombstones } from "./tombstones.ts";
+import { Undo } from "./undo.ts";
 import { UserPolicy } from "./user_policy.ts";
 
 /** The options of transactions and of the schema. */
@@ -64,6 +65,7 @@ export class Transactions {
   /** Transactions that ran. */
   count = 0;
   readonly #store: StoreAccess;
+  readonly #undo: Undo;
   readonly #locks: SessionLocks;
   readonly #observer: SessionObserver;
   readonly #opener: SessionOpener;
@@ -80,7 +82,8 @@ export class Transactions {
     observer: SessionObserver,
   ) {
     const store = new StoreAccess(records, options.storeTimeout);
-    const locks = locksOf(records, store, options, this.counts);
+    const undo = this.#undo = new Undo(store);
+    const locks = locksOf(records, store, undo, options, this.counts);
     const guard = options.schema && new SchemaGuard(
       options.schema,
       options.onInvalid,
@@ -98,6 +101,7 @@ export class Transactions {
       opener: new SessionOpener(locks, lookup),
       termination,
       users: new UserPolicy(options, store, lookup, termination),
+      undo,
       guard,
       observer,
     };
@@ -134,6 +138,16 @@ export class Transactions {
   /** Whether no session can be reached without a Koa context. */
   get needsContext(): boolean {
     return this.#store.needsContext;
+  }
+
+  /** Undos of writes that the store has not confirmed yet. */
+  get undos(): number {
+    return this.#undo.pending;
+  }
+
+  /** Stops what runs in the background. */
+  close(): void {
+    this.#undo.close();
   }
 
   /** Ids of recently terminated sessions. */
@@ -338,6 +352,7 @@ export class Transactions {
 function locksOf(
   records: RecordStore,
   store: StoreAccess,
+  undo: Undo,
   options: TransactionOptions,
   counts: LockCounts,
 ): SessionLocks {
@@ -345,6 +360,7 @@ function locksOf(
     ? new LeaseLocks(store, records as SharedStore, options, counts)
     : new LocalLocks(
       store,
+      undo,
       records.needsExclusiveWrites === true,
       options,
       counts,
