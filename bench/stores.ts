@@ -180,6 +180,12 @@ async function fill(store: Store): Promise<void> {
       clientId: `c-${i}`,
       settled: true,
       user: undefined,
+      created: undefined,
+      authenticatedAt: undefined,
+      lastUsed: undefined,
+      arrived: undefined,
+      meta: undefined,
+      handle: undefined,
     }, null);
   }
 }

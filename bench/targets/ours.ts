@@ -1,6 +1,7 @@
 /** This package, with its default store. */
 import {
   bridgeSession,
+  generateUid,
   type SessionContext,
   type SessionSocket,
   type SessionStore,
@@ -42,12 +43,21 @@ export function ours(): Target {
       cookie: undefined,
       settled: true,
       user: undefined,
+      authenticatedAt: undefined,
+      meta: undefined,
     };
     for (let i = 0; i < count; i++) {
       const expires = Date.now() + 86_400_000;
-      const clientId = `client-${i}`;
-      (store as SessionStore)
-        .write(`filled-${i}`, { ...record, expires, clientId }, null);
+      const now = Date.now();
+      const own = {
+        expires,
+        clientId: `client-${i}`,
+        created: now,
+        lastUsed: now,
+        arrived: now - 1.25,
+        handle: generateUid(),
+      };
+      (store as SessionStore).write(`filled-${i}`, { ...record, ...own }, null);
     }
   };
   return { listener: app.callback(), io, fill };

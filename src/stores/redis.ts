@@ -9,6 +9,9 @@
  * needs the channels `<prefix>n:*` and the keys `<prefix>*`. With a
  * `maxmemory-policy` other than `noeviction`, Redis ends sessions to free memory.
  *
+ * A begin and a move use keys of several slots. A Redis Cluster needs the cluster
+ * client of its package, with which they are several calls.
+ *
  * @module
  */
 import {

@@ -4,7 +4,6 @@ import {
   assertGreaterOrEqual,
   assertLess,
   assertLessOrEqual,
-  assertNotEquals,
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
@@ -311,64 +310,6 @@ describe("SessionStore", () => {
       const store = new SessionStore(frozen);
       closing(store);
       assertEquals(store.maxAge, 30 * 86_400_000);
-    });
-  });
-
-  describe("as a store of the atomic tier", () => {
-    it("get and set keep what a record was bound to", () => {
-      const store = open();
-      const record = {
-        data: '{"n":1}',
-        maxAge: 60_000,
-        expires: Date.now() + 60_000,
-        absoluteEnd: Date.now() + 70_000,
-        cookie: undefined,
-        clientId: "client",
-        settled: true,
-        user: "ada",
-      };
-      store.write("a", record, null);
-      assertEquals(store.get("a"), { n: 1 });
-      store.set("a", { n: 2 }, 100_000);
-      const { clientId, settled, user, expires } = store.read("a")!;
-      assertEquals([clientId, settled, user], ["client", true, "ada"]);
-      assertEquals(expires, record.absoluteEnd);
-      assertEquals(store.byClient("client"), "a");
-      assertEquals(store.byUser("ada"), ["a"]);
-    });
-
-    it("a set changes the version that writers expect", () => {
-      const store = open();
-      store.set("a", { n: 1 });
-      const before = store.read("a")!;
-      store.set("a", { n: 2 });
-      assertEquals(store.write("a", before, before.version), undefined);
-      assertNotEquals(store.read("a")!.version, before.version);
-      assertEquals(store.get("a"), { n: 2 });
-    });
-
-    it("what was read cannot be used to change what is stored", () => {
-      const store = open();
-      store.set("a", { n: 1 });
-      const record = store.read("a") as unknown as Record<string, unknown>;
-      try {
-        record.data = '{"n":2}';
-        record.expires = 0;
-      } catch {
-        // a frozen one is as good
-      }
-      assertEquals(store.get("a"), { n: 1 });
-    });
-
-    it("the index of users does not outlive their sessions", async () => {
-      const store = open();
-      store.set("a", {}, 10);
-      const record = { ...store.read("a")!, user: "ada", clientId: "c" };
-      store.write("a", record, record.version);
-      await pause(20);
-      store.cleanup();
-      assertEquals(store.byUser("ada"), []);
-      assertEquals(store.byClient("c"), undefined);
     });
   });
 });

@@ -21,8 +21,8 @@ import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { childOf } from "../support/child_process.ts";
 import {
+  block,
   database,
-  formerFile,
   HAS_SQLITE,
   type Sqlite,
   withSqlite,
@@ -92,45 +92,6 @@ withSqlite(({ SqliteStore }) => {
       assertEquals(moved, full);
       const { to, note } = (await second.former("old"))!;
       assertEquals([to, note], ["new", "why"]);
-    });
-
-    it("upgrades a file of the former layout, whose processes go on", async () => {
-      const former = formerFile(path);
-      const old = record({ clientId: "c", user: "ada" });
-      former.write("sid", old);
-      const [store, other] = [open(), open()];
-      assertEquals(await store.read("sid"), { ...old, version: "v-sid" });
-      assertEquals(await other.byClient("c"), "sid");
-      former.write("late", old);
-      former.note("gone", "late");
-      former.close();
-      assertEquals(await other.read("late"), { ...old, version: "v-late" });
-      const full = record({ created: 1, handle: "h" });
-      const condition = { expected: "v-late" };
-      const moved = await store.move("late", "to", full, condition, "why");
-      assertEquals(moved.status, "done");
-      assertEquals((await other.read("to"))!.handle, "h");
-      assertEquals((await other.former("late"))!.to, "to");
-      assert(await store.tryLock("name", "token", 1_000));
-      assertEquals(await open().read("sid"), { ...old, version: "v-sid" });
-    });
-
-    it("upgrades a file once when many processes open it at once", async () => {
-      const former = formerFile(path);
-      former.write("sid", record());
-      former.close();
-      const url = new URL(
-        "../support/programs/open_sqlite_store.ts",
-        import.meta.url,
-      );
-      const module = import.meta.resolve("@koa-io/session/sqlite");
-      const children = await Promise.all(
-        Array.from({ length: 4 }, () => childOf(url, [module, path])),
-      );
-      for (const { code, stdout } of children) {
-        assertEquals(code, 0);
-        assertStringIncludes(stdout, "v-sid");
-      }
     });
 
     it("cleanup removes former ids and locks whose time is over", async () => {
@@ -385,14 +346,3 @@ withSqlite(({ SqliteStore }) => {
     });
   });
 });
-
-/** Holds SQLite's write lock, as a process in the middle of a transaction does. */
-function block(path: string): () => void {
-  const db = database(path);
-  db.exec("BEGIN IMMEDIATE");
-  let open = true;
-  return () => {
-    if (open) db.close();
-    open = false;
-  };
-}

@@ -30,6 +30,17 @@ export function database(path: string): import("node:sqlite").DatabaseSync {
   return new DatabaseSync(path);
 }
 
+/** Holds SQLite's write lock, as a process in the middle of a transaction does. */
+export function block(path: string): () => void {
+  const db = database(path);
+  db.exec("BEGIN IMMEDIATE");
+  let open = true;
+  return () => {
+    if (open) db.close();
+    open = false;
+  };
+}
+
 /** The layout of the files of the first version. */
 const FORMER_SCHEMA = `
   CREATE TABLE sessions (

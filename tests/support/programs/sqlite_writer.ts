@@ -22,6 +22,12 @@ const record = (n: number) => ({
   clientId: `client ${n % 10}`,
   settled: true,
   user: `user ${n % 3}`,
+  created: undefined,
+  authenticatedAt: undefined,
+  lastUsed: undefined,
+  arrived: undefined,
+  meta: undefined,
+  handle: undefined,
 });
 
 /** Writes over twenty sessions, by lease and without, and ends one now and then. */
