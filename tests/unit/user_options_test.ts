@@ -20,7 +20,7 @@ describe("resolveOptions", () => {
       "keep",
       { max: 2, exceed: "oldest" },
     ]);
-    for (const exceed of ["oldest", "refuse"]) {
+    for (const exceed of ["oldest", "refuse"] as const) {
       const maxSessions = { max: 1, exceed };
       assertEquals(of({ user, maxSessions })[1], maxSessions);
     }
