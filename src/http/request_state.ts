@@ -60,6 +60,7 @@ export class RequestState implements RequestOrigin {
   #meta: { readonly text: string | undefined } | undefined;
   #atEnd: (() => void)[] | undefined;
   #afterHeaders: (() => void)[] | undefined;
+  #headersTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(ctx: Context, received: RequestIds, host: RequestHost) {
     this.#ctx = ctx;
@@ -115,10 +116,12 @@ export class RequestState implements RequestOrigin {
   }
 
   #limitHeaders(): void {
-    unref(setTimeout(() => this.#flush(), HEADERS_TIMEOUT));
+    this.#headersTimer = setTimeout(() => this.#flush(), HEADERS_TIMEOUT);
+    unref(this.#headersTimer);
   }
 
   #flush(): void {
+    clearTimeout(this.#headersTimer);
     const callbacks = this.#afterHeaders;
     this.#afterHeaders = undefined;
     for (const callback of callbacks ?? []) callback();
