@@ -184,7 +184,7 @@ for (const [kind, options] of Object.entries(stores)) {
       assertEquals(answer.cookie(KEY), undefined);
     });
 
-    it("rule 4: a live session wins, only the client cookie is corrected", async () => {
+    it("rule 3: a live session wins, only the client cookie is corrected", async () => {
       const { ada, browser, sessionId } = await connectedScenario(
         { n: 1 },
         options(),
@@ -203,8 +203,9 @@ for (const [kind, options] of Object.entries(stores)) {
       assertEquals((await bob.get("/session")).json.session, { n: 2 });
     });
 
-    it("rule 4: a dead session's cookie is corrected to the client's session", async () => {
+    it("rule 4: a dead session's cookie opens nothing, whatever client cookie comes with it", async () => {
       const { ada, sessionId } = await connectedScenario({ n: 1 }, options());
+      const clientId = ada.jar.get(CLIENT_KEY);
       const dead = ada.jar.clone();
       await ada.post("/logout");
       await ada.post("/session", { json: { n: 2 } });
@@ -213,10 +214,32 @@ for (const [kind, options] of Object.entries(stores)) {
       assertNotEquals(now, sessionId);
       // a tab that still has the old session cookie
       const jar = mixed(dead, ada.jar);
-      assertEquals((await socketOf(ada, jar)).sessionId, now);
-      const answer = await ada.get("/", { jar });
-      assertEquals(answer.cookie(KEY)?.value, now);
-      assertEquals((await ada.get("/session", { jar })).json.session, { n: 2 });
+      const answer = await ada.get("/session", { jar, keep: false });
+      assertEquals(answer.json, { session: {}, clientId });
+      assertEquals(answer.cookie(KEY), undefined);
+      assertEquals(answer.cookie(CLIENT_KEY)?.value, clientId);
+      const seen = await socketOf(ada, jar);
+      assertEquals(seen, { sessionId: undefined, clientId });
+      // nothing happened to the client's session
+      const { session } = (await ada.get("/session")).json;
+      assertEquals(session, { n: 2 });
+      assertEquals(await socketOf(ada), { sessionId: now, clientId });
+    });
+
+    it("rule 6: a handshake with a dead session's cookie follows its client", async () => {
+      const { ada } = await connectedScenario({ n: 1 }, options());
+      const dead = ada.jar.clone();
+      await ada.post("/logout");
+      await ada.post("/session", { json: { n: 2 } });
+      const jar = mixed(dead, ada.jar);
+      const socket = await ada.connect("/", { jar });
+      assertEquals((await ada.ask(socket, "get")).error, "Session missing");
+      await ada.post("/logout");
+      await ada.post("/session", { json: { n: 3 } });
+      await ada.event(socket, "session:start");
+      assertEquals(await ada.ask(socket, "get"), { n: 3 });
+      const { sessionId } = await ada.ask(socket, "whoami");
+      assertEquals(sessionId, ada.jar.get(KEY));
     });
 
     it("rule 4: a dead session's cookie is left alone when there is no other", async () => {
@@ -244,9 +267,10 @@ for (const [kind, options] of Object.entries(stores)) {
       ]);
       assertNotEquals(now, sessionId);
       assertEquals(socket.sessionId, now);
-      assertEquals((await ada.get("/session", { jar: first })).json.session, {
-        n: 2,
-      });
+      const answer = await ada.get("/session", { jar: first });
+      assertEquals(answer.json.session, {});
+      assertEquals(answer.cookie(KEY), undefined);
+      assertEquals((await ada.get("/session")).json.session, { n: 2 });
     });
   });
 }
@@ -254,11 +278,30 @@ for (const [kind, options] of Object.entries(stores)) {
 describe("the client cookie alone", () => {
   afterEach(closeServers);
 
-  it("opens sockets to the client's session", async () => {
-    const { ada, sessionId } = await connectedScenario({ n: 1 });
+  it("opens no sockets to the session that its client has", async () => {
+    const { ada, bridge, sessionId } = await connectedScenario({ n: 1 });
+    const clientId = ada.jar.get(CLIENT_KEY)!;
     const jar = ada.jar.clone();
     jar.delete(KEY);
-    assertEquals((await socketOf(ada, jar)).sessionId, sessionId);
+    for (const transports of [["websocket"], ["polling"]]) {
+      const socket = await ada.connect("/", { jar, transports });
+      assertEquals(await ada.ask(socket, "whoami"), { clientId });
+      assertEquals((await ada.ask(socket, "get")).error, "Session missing");
+      const members = await bridge.toSession(sessionId).fetchSockets();
+      assertEquals(members.some(({ id }) => id === socket.id), false);
+    }
+    assertEquals((await socketOf(ada)).sessionId, sessionId);
+  });
+
+  it("opens sockets to the session that its client begins next", async () => {
+    const { ada } = await connectedScenario({ n: 1 });
+    const jar = ada.jar.clone();
+    jar.delete(KEY);
+    const socket = await ada.connect("/", { jar });
+    await ada.post("/logout");
+    await ada.post("/session", { json: { n: 2 } });
+    await ada.event(socket, "session:start");
+    assertEquals(await ada.ask(socket, "get"), { n: 2 });
   });
 
   it("opens nothing over HTTP", async () => {

@@ -151,30 +151,41 @@ describe("valid", () => {
     assertEquals((await ada.ask(good, "get")).user, "ada");
   });
 
-  it("is called before a request is sent its client's session", async () => {
-    const scenario = await startScenario(options());
+  it("is called for the session that the cookie names, and not for its client's", async () => {
+    const asked: unknown[] = [];
+    const given = options();
+    const valid: TestOptions["valid"] = (ctx, session) => {
+      asked.push(session.user);
+      return given.valid!(ctx, session);
+    };
+    const scenario = await startScenario({ ...given, valid });
     const ada = scenario.browser();
     await login(scenario, ada);
     const cookies = await sessionCookies(scenario, ada);
     // a session that is over, of the same browser
     await ada.post("/logout", GOOD);
-    await login(scenario, ada);
+    const sessionId = await login(scenario, ada);
     scenario.route("/jar", (ctx) => ctx.get("cookie"));
     const all = (await ada.get("/jar", GOOD)).body.split("; ")
       .filter((cookie) => cookie.startsWith(CLIENT_KEY)).join("; ");
     const cookie = `${cookies}; ${all}`;
-    const answers = await Promise.all(
-      ["good", "bad"].map((device) =>
-        ada.get("/session", {
-          headers: { cookie, "x-device": device },
-          keep: false,
-        })
-      ),
-    );
-    assertEquals(
-      answers.map((answer) => answer.cookie(KEY) !== undefined),
-      [true, false],
-    );
+    asked.length = 0;
+    for (const device of ["good", "bad"]) {
+      const headers = { cookie, "x-device": device };
+      const answer = await ada.get("/session", { headers, keep: false });
+      assertEquals(answer.json.session, {});
+      assertEquals(answer.cookie(KEY), undefined);
+    }
+    assertEquals(asked, []);
+    for (const device of ["good", "bad"]) {
+      const headers = { cookie, "x-device": device };
+      const socket = await ada.connect("/", { headers });
+      assertEquals((await ada.ask(socket, "get")).code, "SESSION_MISSING");
+    }
+    asked.length = 0;
+    const { json } = await ada.get("/session", GOOD);
+    assertEquals(json.sessionId, sessionId);
+    assertEquals(asked, ["ada"]);
   });
 
   it("is called once per request", async () => {

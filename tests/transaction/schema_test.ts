@@ -94,7 +94,10 @@ for (const [name, validator] of Object.entries(validators)) {
     });
 
     it("transforms stored data, for every reader", async () => {
-      const it = await stage({ user: ({ user }) => user });
+      const it = await stage({
+        user: ({ user }) => user,
+        onUserChange: "keep",
+      });
       await it.ada.post("/session", { json: { user: "ada" } });
       corrupt(it, { user: "ada", n: undefined });
       const { ada, client, bridge, sessionId } = it;
