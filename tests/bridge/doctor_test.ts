@@ -164,6 +164,7 @@ describe("bridge.stats()", () => {
       transactions: 0,
       waits: 0,
       conflicts: 0,
+      undos: 0,
       timeouts: 0,
       ended: bridge.stats().ended,
     });
