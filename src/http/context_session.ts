@@ -5,6 +5,7 @@
  */
 import type { KoaContext } from "../api/koa.ts";
 import type { SessionData, StoredRecord } from "../api/store.ts";
+import { parseOwned } from "../base/owned_json.ts";
 import { assignDeep, diff, merge } from "../transaction/patch.ts";
 import type { RootScope } from "../transaction/scope.ts";
 import type { SocketRotation } from "../transaction/session_observer.ts";
@@ -12,6 +13,7 @@ import type {
   TransactionCaller,
   Transactions,
 } from "../transaction/transactions.ts";
+import { forceCommit } from "./installation.ts";
 import {
   type Context,
   isLive,
@@ -62,7 +64,7 @@ export function requestChanges(
         before,
         held.record,
       );
-      if (data !== held.record.data) scope.session = JSON.parse(data);
+      if (data !== held.record.data) scope.session = parseOwned(data);
     },
     leave(
       sid: string,
@@ -76,6 +78,7 @@ export function requestChanges(
         return;
       }
       state.sid = sid;
+      if (record.version !== state.record?.version) noteStored(ctx, state);
       state.record = record;
       syncSession(ctx, before, record.data);
       setExternalKey(ctx.session, sid);
@@ -84,6 +87,15 @@ export function requestChanges(
       rotated();
     },
   };
+}
+
+/**
+ * Records that the session was stored during the request: koa-session compares
+ * with what it loaded, and would not commit a change back to that.
+ */
+export function noteStored(ctx: Context, state: RequestState): void {
+  state.stored = true;
+  forceCommit(ctx);
 }
 
 /**

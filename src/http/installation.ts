@@ -40,12 +40,26 @@ export function installKoaSession<M>(
   const elsewhere = { context: {}, use() {} };
   const middleware = createSession(options as never, elsewhere as never);
   const members = Object.getOwnPropertyDescriptors(elsewhere.context);
+  contextSession ??= Object.getOwnPropertySymbols(members)
+    .find(({ description }) => description === "context#contextSession");
   for (const key of Reflect.ownKeys(members)) {
     const member = Reflect.get(members, key) as PropertyDescriptor;
     Object.defineProperty(context, key, { ...member, configurable: true });
   }
   contexts.add(context);
   return middleware as M;
+}
+
+/** The key of koa-session's own state on a context: a symbol that it does not export. */
+let contextSession: symbol | undefined;
+
+/** A hash that no session has: koa-session's hashes are not negative. */
+const NO_HASH = -1;
+
+/** Makes koa-session commit the session at the end of the request, equal to what it loaded or not. */
+export function forceCommit(ctx: object): void {
+  const state = contextSession && Reflect.get(ctx, contextSession);
+  if (state) state.prevHash = NO_HASH;
 }
 
 /** Whether an application has a koa-session that no bridge installed. */

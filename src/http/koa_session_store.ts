@@ -8,7 +8,7 @@ import { SessionConflictError } from "../api/errors.ts";
 import type { KoaApplication } from "../api/koa.ts";
 import type { ResolvedOptions } from "../api/options.ts";
 import { installKoaSession } from "./installation.ts";
-import { setExternalKey, syncSession } from "./context_session.ts";
+import { noteStored, setExternalKey, syncSession } from "./context_session.ts";
 import {
   type Context,
   isLive,
@@ -18,7 +18,7 @@ import {
 } from "./request_state.ts";
 import type { CommitOutcome } from "../transaction/request_commit.ts";
 import type { SessionCookies } from "./session_cookies.ts";
-import type { SessionData, StoredRecord } from "../api/store.ts";
+import { isAlive, type SessionData, type StoredRecord } from "../api/store.ts";
 import type { Transactions } from "../transaction/transactions.ts";
 import { stricter } from "../transaction/user_policy.ts";
 import {
@@ -161,6 +161,7 @@ export class KoaSessionStore {
     } catch (error) {
       return this.#refused(ctx, state, sid, error);
     }
+    noteStored(ctx, state);
     syncSession(ctx, commit.data, state.record.data);
     state.sid = state.koaSid = sid;
     state.phase = "live";
@@ -191,6 +192,11 @@ export class KoaSessionStore {
     commit: SessionWrite,
   ): Promise<void> {
     const sid = state.sid!;
+    // stored by this request already, and not changed since
+    if (
+      state.stored && commit.data === base.data &&
+      commit.maxAge === base.maxAge
+    ) return;
     const committed = await this.#transactions.commit(
       sid,
       base,
@@ -240,7 +246,11 @@ export class KoaSessionStore {
     base: StoredRecord,
   ): Promise<void> {
     if (committed.status === "ended") {
-      if (!committed.left) return this.#settleEnded(ctx, state);
+      if (!committed.left) {
+        // a request that took longer than `maxAge`: what it changed is not stored
+        if (!isAlive(base)) this.#transactions.reportRefusal(sid);
+        return this.#settleEnded(ctx, state);
+      }
       // a login whose session was rotated by a login sent before it counts
       const users = this.#transactions.records.usersOf(base.data, commit.data);
       if (users?.to !== undefined && users.from !== users.to) {
@@ -252,8 +262,10 @@ export class KoaSessionStore {
     const { record, rotated } = committed;
     // inside a transaction nothing is stored yet: the base is the record that was loaded
     if (record.version !== state.record?.version) {
+      noteStored(ctx, state);
       syncSession(ctx, commit.data, record.data);
     }
+    this.#keepLife(ctx, record, commit);
     state.record = record;
     state.sid = committed.sid;
     if (rotated) state.noteRotation(rotated);
@@ -263,6 +275,19 @@ export class KoaSessionStore {
       this.#cookies.suppressSession(ctx);
     }
     setExternalKey(ctx.session, committed.sid);
+  }
+
+  /** Sends the cookie with the life that is stored, where another request has changed it. */
+  #keepLife(ctx: Context, record: StoredRecord, commit: SessionWrite): void {
+    const browser = record.cookie === "session";
+    if (
+      record.maxAge === commit.maxAge &&
+      browser === (commit.cookie === "session")
+    ) {
+      return;
+    }
+    const life = { maxAge: browser ? undefined : record.maxAge };
+    Object.assign(ctx.sessionOptions, life);
   }
 
   #settleEnded(ctx: Context, state: RequestState): void {

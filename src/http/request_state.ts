@@ -52,6 +52,8 @@ export class RequestState implements RequestOrigin {
   rotation: Rotation = FOLLOW;
   /** The strictest rotation that this request has made. */
   rotated: SocketRotation | undefined;
+  /** Whether this request has stored the session. */
+  stored = false;
   /** Whether the handler has returned: what follows is the commit at the end. */
   handled = false;
   readonly #ctx: Context;

@@ -7,6 +7,7 @@
  */
 import { ONE_DAY, type SessionData, type SessionRecord } from "../api/store.ts";
 import type { KoaContext } from "../api/koa.ts";
+import { parseOwned } from "../base/owned_json.ts";
 
 /** The fields under the `_bridge` key of a stored object. */
 interface Attached {
@@ -164,7 +165,7 @@ const COOKIE_MARGIN = 20;
 
 /** The object that koa-session loads. */
 export function toKoaSession(record: SessionRecord): SessionData {
-  const data = JSON.parse(record.data) as SessionData;
+  const data = parseOwned<SessionData>(record.data);
   if (record.cookie === "session") {
     data._session = true;
     // koa-session must see an end in the past

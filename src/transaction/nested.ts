@@ -6,6 +6,7 @@
  */
 import { SessionEndedError, SessionTimeoutError } from "../api/errors.ts";
 import { type Hold, Mutex, WaitTimeout } from "../base/mutex.ts";
+import { parseOwned } from "../base/owned_json.ts";
 import type { Span } from "../base/tracing.ts";
 import type { TransactionDeps } from "./deps.ts";
 import {
@@ -55,7 +56,7 @@ export class NestedCalls {
         if (into.result === null || into.top.ended) return missing();
         this.#check(into.top.held.state());
         const before = serializeSession(into.result);
-        const scope = new TransactionScope(into.top, JSON.parse(before));
+        const scope = new TransactionScope(into.top, parseOwned(before));
         const frame = new Frame(scope, parent);
         let result: unknown;
         try {

@@ -8,6 +8,7 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Conflict } from "../api/events.ts";
 import type { SessionData } from "../api/store.ts";
+import { isOwned, isStoredAs, own } from "../base/owned_json.ts";
 
 /** The top-level keys that a writer changed; `undefined` means deleted. */
 export type Patch = ReadonlyMap<string, unknown>;
@@ -22,7 +23,7 @@ export interface Merged {
   readonly conflicts: readonly string[];
 }
 
-function own(data: SessionData, key: string): unknown {
+function valueOf(data: SessionData, key: string): unknown {
   return Object.hasOwn(data, key) ? data[key] : undefined;
 }
 
@@ -30,7 +31,7 @@ function own(data: SessionData, key: string): unknown {
 export function diff(base: SessionData, mine: SessionData): Patch {
   const patch = new Map<string, unknown>();
   for (const key of Object.keys(mine)) {
-    if (!isDeepStrictEqual(own(base, key), mine[key])) {
+    if (!isDeepStrictEqual(valueOf(base, key), mine[key])) {
       patch.set(key, mine[key]);
     }
   }
@@ -58,8 +59,8 @@ export function merge(
   const merged = new Map<string, unknown>(Object.entries(theirs));
   const conflicts: string[] = [];
   for (const [key, mine] of patch) {
-    const before = own(base, key);
-    const now = own(theirs, key);
+    const before = valueOf(base, key);
+    const now = valueOf(theirs, key);
     let value = mine;
     if (!isDeepStrictEqual(before, now) && !isDeepStrictEqual(now, mine)) {
       conflicts.push(key);
@@ -73,8 +74,10 @@ export function merge(
 }
 
 /**
- * Makes `target` equal to `value` and keeps the objects and arrays it is made
- * of, so that the change is visible through references to its parts.
+ * Makes `target` equal to `value`. The objects and arrays in it that were
+ * parsed here are kept, so that the change is visible through references to
+ * them; those of the application are replaced, or left where they are stored
+ * as that value.
  */
 export function assignDeep(target: object, value: object): void {
   if (Array.isArray(target)) target.length = (value as unknown[]).length;
@@ -85,18 +88,30 @@ export function assignDeep(target: object, value: object): void {
     const held = Object.hasOwn(target, key)
       ? Reflect.get(target, key)
       : undefined;
-    if (alike(held, next)) assignDeep(held, next as object);
-    else if (held !== next) define(target, key, next);
+    assign(target, key, held, next);
   }
+}
+
+function assign(
+  target: object,
+  key: string,
+  held: unknown,
+  next: unknown,
+): void {
+  if (held === next) return;
+  if (alike(held, next)) {
+    if (isOwned(held)) return assignDeep(held, next as object);
+    if (isStoredAs(held, next)) return;
+  }
+  define(target, key, own(next));
 }
 
 /** Applies a patch to `target`, in place. */
 export function applyPatch(target: SessionData, patch: Patch): void {
   for (const [key, next] of patch) {
-    const held = own(target, key);
+    const held = valueOf(target, key);
     if (next === undefined) Reflect.deleteProperty(target, key);
-    else if (alike(held, next)) assignDeep(held, next as object);
-    else define(target, key, next);
+    else assign(target, key, held, next);
   }
 }
 

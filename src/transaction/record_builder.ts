@@ -112,20 +112,49 @@ export class RecordBuilder {
     }, origin);
   }
 
+  /**
+   * The life that a request gives to session and cookie: part of its patch, as
+   * the data is.
+   *
+   * @param base the record that the request loaded
+   */
+  life(
+    sid: string,
+    base: SessionRecord,
+    commit: SessionWrite,
+    current: SessionRecord,
+  ): Life {
+    if (isSameLife(base, current)) return commit;
+    if (isSameLife(base, commit)) return lifeOf(current);
+    if (isSameLife(current, commit)) return commit;
+    const mine = ageOf(commit);
+    const { onConflict } = this.#options;
+    const chosen = typeof onConflict === "function"
+      ? onConflict({
+        key: LIFE_KEY,
+        base: ageOf(base),
+        mine,
+        theirs: ageOf(current),
+      })
+      : mine;
+    this.#report(sid, [LIFE_KEY]);
+    return chosen === ageOf(current) ? lifeOf(current) : commit;
+  }
+
   /** The record after a request. */
   afterRequest(
     current: SessionRecord,
     data: string,
-    commit: SessionWrite,
+    { maxAge, cookie }: Life,
     origin: WriteOrigin,
   ): SessionRecord {
     // in full: an object literal that begins with a spread is four times slower
     return this.#owned({
       data,
-      maxAge: commit.maxAge,
-      expires: this.#expires(current, commit.maxAge),
+      maxAge,
+      expires: this.#expires(current, maxAge),
       absoluteEnd: current.absoluteEnd,
-      cookie: commit.cookie,
+      cookie,
       clientId: current.clientId,
       settled: current.settled,
       user: current.user,
@@ -231,15 +260,17 @@ export class RecordBuilder {
       JSON.parse(current.data),
       typeof onConflict === "function" ? onConflict : ({ mine }) => mine,
     );
-    if (conflicts.length > 0) {
-      this.conflicts++;
-      const resolution = typeof onConflict === "function"
-        ? "custom"
-        : onConflict;
-      this.#observer.conflict({ sessionId: sid, keys: conflicts, resolution });
-      if (onConflict === "reject") throw new SessionConflictError(conflicts);
-    }
+    if (conflicts.length > 0) this.#report(sid, conflicts);
     return JSON.stringify(data);
+  }
+
+  /** @throws {SessionConflictError} with `onConflict: "reject"` */
+  #report(sid: string, keys: readonly string[]): void {
+    const { onConflict } = this.#options;
+    this.conflicts++;
+    const resolution = typeof onConflict === "function" ? "custom" : onConflict;
+    this.#observer.conflict({ sessionId: sid, keys, resolution });
+    if (onConflict === "reject") throw new SessionConflictError(keys);
   }
 }
 
@@ -248,6 +279,33 @@ export function patchOf(base: SessionRecord, commit: SessionWrite): Patch {
   return base.data === commit.data
     ? new Map()
     : diff(JSON.parse(base.data), JSON.parse(commit.data));
+}
+
+/** The name of the life in conflicts: koa-session's own for it, which no data can have. */
+const LIFE_KEY = "maxAge";
+
+/** Life of session and cookie. */
+export type Life = Pick<SessionWrite, "maxAge"> & {
+  readonly cookie: SessionRecord["cookie"];
+};
+
+/** Whether two lives are equal: the end of the cookie moves with each write. */
+function isSameLife(a: Life, b: Life): boolean {
+  return a.maxAge === b.maxAge &&
+    (a.cookie === "session") === (b.cookie === "session");
+}
+
+/** A life as koa-session writes it in `ctx.session.maxAge`. */
+function ageOf({ maxAge, cookie }: Life): number | "session" {
+  return cookie === "session" ? cookie : maxAge;
+}
+
+/** The life of a record, from now. */
+function lifeOf({ maxAge, cookie }: SessionRecord): Life {
+  return {
+    maxAge,
+    cookie: cookie === "session" ? cookie : Date.now() + maxAge,
+  };
 }
 
 /** What a record holds beside the data and its life. */

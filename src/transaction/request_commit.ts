@@ -308,7 +308,8 @@ export class RequestCommits {
         const merged = this.merged(held.sid, base, commit, current);
         const data = typeof merged === "string" ? merged : await merged;
         const users = this.#deps.records.usersOf(current.data, data);
-        const next = this.#deps.records.afterRequest(current, data, commit, {
+        const life = this.#deps.records.life(held.sid, base, commit, current);
+        const next = this.#deps.records.afterRequest(current, data, life, {
           users,
           request,
         });

@@ -105,8 +105,12 @@ export class SessionRotation {
     try {
       const data = await this.#requests.merged(from, base, commit, before);
       const change = records.usersOf(before.data, data);
+      const life = records.life(from, base, commit, before);
       const next = bound(
-        records.afterRequest(before, data, commit, { users: change, request }),
+        records.afterRequest(before, data, life, {
+          users: change,
+          request,
+        }),
         how,
       );
       const userChange = changeOf(change);
@@ -143,7 +147,12 @@ export class SessionRotation {
     // the handler still runs: its own changes are written at its end
     const { record: before } = held;
     const next = bound(
-      records.afterRequest(before, before.data, commit, { request }),
+      records.afterRequest(
+        before,
+        before.data,
+        records.life(held.sid, base, commit, before),
+        { request },
+      ),
       how,
     );
     const moved = await this.#move.move(held, {

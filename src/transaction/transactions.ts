@@ -10,6 +10,7 @@ import type { EndReason } from "../api/events.ts";
 import type { SessionSchema } from "../api/schema.ts";
 import type { Awaitable, SharedStore, StoredRecord } from "../api/store.ts";
 import { isThenable } from "../base/async.ts";
+import { parseOwned } from "../base/owned_json.ts";
 import { COMMIT, type Span, TRANSACTION } from "../base/tracing.ts";
 import type { SessionWrite } from "../stores/koa_session_object.ts";
 import type { RecordStore } from "../stores/record_store.ts";
@@ -302,7 +303,7 @@ export class Transactions {
     caller: TransactionCaller,
   ): Awaitable<unknown> {
     this.count++;
-    const scope = new RootScope(held, JSON.parse(held.record.data));
+    const scope = new RootScope(held, parseOwned(held.record.data));
     const frame = new Frame(scope, parent);
     let result: unknown;
     let isAsync: boolean;

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
+import { parseOwned } from "../../src/base/owned_json.ts";
 import { describe, it } from "@std/testing/bdd";
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import fc from "fast-check";
@@ -181,13 +182,35 @@ describe("merge()", () => {
 });
 
 describe("assignDeep()", () => {
-  it("makes the target equal and keeps it the same object", () => {
-    fc.assert(fc.property(session, session, (target, wanted) => {
+  it("makes the target equal, and keeps the objects in it that were parsed here", () => {
+    fc.assert(fc.property(session, session, (data, wanted) => {
+      const target = parseOwned<Data>(JSON.stringify(data));
       const nested = { held: target };
       assignDeep(nested, { held: copy(wanted) });
       assertStrictEquals(nested.held, target);
       same(sorted(target), sorted(wanted));
     }));
+  });
+
+  it("never writes into an object of the application", () => {
+    fc.assert(fc.property(session, session, (data, wanted) => {
+      const before = JSON.stringify(data);
+      const nested = parseOwned<{ held: Data }>('{"held":{"part":1}}');
+      Reflect.set(nested.held, "part", data);
+      assignDeep(nested, { held: { part: copy(wanted) } });
+      assertEquals(JSON.stringify(data), before);
+      same(sorted(nested.held.part as Data), sorted(wanted));
+    }));
+  });
+
+  it("leaves an object of the application that is stored as the value", () => {
+    const model = { secret: 1, toJSON: () => ({ name: "ada" }) };
+    const target = { model: Object.freeze(model) };
+    assignDeep(target, { model: { name: "ada" } });
+    assertStrictEquals(target.model, model);
+    assignDeep(target, { model: { name: "eve" } });
+    assertEquals(target.model as unknown, { name: "eve" });
+    assertEquals(model.secret, 1);
   });
 });
 

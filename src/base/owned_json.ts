@@ -1,0 +1,37 @@
+/**
+ * JSON values that may be written in place: those that were parsed here.
+ * Objects of the application, which it may share, freeze or give a `toJSON`,
+ * are never written into.
+ *
+ * @module
+ */
+import { isDeepStrictEqual } from "node:util";
+
+const owned = new WeakSet<object>();
+
+/** Parses JSON text; the objects and arrays in it are owned. */
+export function parseOwned<T = unknown>(text: string): T {
+  return own(JSON.parse(text));
+}
+
+/** Marks a value that was parsed here, with all that it contains. */
+export function own<T>(value: T): T {
+  if (typeof value === "object" && value !== null && !owned.has(value)) {
+    owned.add(value);
+    for (const part of Object.values(value)) {
+      if (typeof part === "object" && part !== null) own(part);
+    }
+  }
+  return value;
+}
+
+/** Whether an object may be written in place. */
+export function isOwned(value: object): boolean {
+  return owned.has(value);
+}
+
+/** Whether a value of the application is stored as this JSON value. */
+export function isStoredAs(value: unknown, json: unknown): boolean {
+  const text = JSON.stringify(value) as string | undefined;
+  return text !== undefined && isDeepStrictEqual(JSON.parse(text), json);
+}
