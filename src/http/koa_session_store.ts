@@ -315,7 +315,10 @@ export class KoaSessionStore {
       return;
     }
     const { record } = state;
-    const own = sid === state.koaSid && record !== undefined;
+    // a regeneration that was not awaited is abandoned
+    const own = record !== undefined &&
+      (sid === state.koaSid || state.regenerations > 0);
+    state.regenerations = 0;
     const options = { ctx, request: state, ...own ? { record } : {} };
     const existed = await this.#transactions.end(
       own ? state.sid! : sid,

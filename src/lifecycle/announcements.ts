@@ -50,6 +50,11 @@ export class Announcements {
     request.atEnd(() => this.flush(first.current.session.sid));
   }
 
+  /** Whether a session is to be announced. */
+  isWaiting(sid: string): boolean {
+    return this.#waiting.has(sid);
+  }
+
   /** Announces a session now, if that waits: something else is to be reported of it. */
   flush(sid: string): void {
     if (this.#waiting.size === 0) return;

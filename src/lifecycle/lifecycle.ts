@@ -203,6 +203,7 @@ export class SessionLifecycle
         ? undefined
         : new TrackedSession(sid, record));
     if (!session || (!seen && (reported || reason === "expired"))) return;
+    if (!seen) this.#emitRebuilt(session);
     this.endCounts[reason]++;
     const isUserLogout = reason === "logout" && session.user !== undefined;
     const reconnect = occasion.reconnect ??
@@ -227,10 +228,14 @@ export class SessionLifecycle
     const { from, to, record, before, sockets: how } = rotation;
     transactions.tombstones.add(from);
     transactions.tombstones.clear(to);
-    const old = registry.remove(from).session ??
+    const removed = registry.remove(from);
+    const old = removed.session ??
       (before?.clientId === undefined
         ? undefined
         : new TrackedSession(from, before));
+    if (old && !removed.seen && !this.#announcements.isWaiting(from)) {
+      this.#emitRebuilt(old);
+    }
     const seen = registry.isSeen(to);
     if (!seen && record.clientId !== undefined) registry.register(to, record);
     if (!old || record.clientId === undefined) return;
@@ -338,6 +343,12 @@ export class SessionLifecycle
       local,
       previous?.sid,
     );
+  }
+
+  /** Reports the start of a session that is new to this process, before its end. */
+  #emitRebuilt({ clientId, sid: sessionId }: TrackedSession): void {
+    const cause = "rebuilt";
+    this.#emit("sessionStart", { clientId, sessionId, cause, local: true });
   }
 
   /** Reports the end of a session's former id. */

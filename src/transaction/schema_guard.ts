@@ -7,6 +7,7 @@
 import { SessionInvalidError, type SessionIssue } from "../api/errors.ts";
 import { isThenable } from "../base/async.ts";
 import type { Awaitable, StoredRecord } from "../api/store.ts";
+import { assertNames } from "./scope.ts";
 import type { SchemaResult, SessionSchema } from "../api/schema.ts";
 
 /** Validates session data when it is loaded and when it is written. */
@@ -86,7 +87,10 @@ function textOf(
     throw new SessionInvalidError(result.issues.map(issueOf), what);
   }
   const text = JSON.stringify(result.value) as string | undefined;
-  if (text?.[0] === "{") return text;
+  if (text?.[0] === "{") {
+    assertNames(JSON.parse(text));
+    return text;
+  }
   throw new TypeError(
     `Cannot ${what} the session as the option schema must make an object of it: received ${
       Array.isArray(result.value) ? "an array" : typeof result.value

@@ -178,6 +178,23 @@ export function serializeSession(session: unknown, before?: string): string {
       }`,
     );
   }
+  if (text === undefined || text[0] !== "{") {
+    throw new TypeError(
+      "Cannot write the session as it must be an object in JSON: received one whose toJSON says otherwise",
+    );
+  }
+  // the names that are stored are those of its toJSON
+  const { toJSON } = session as { toJSON?: unknown };
+  assertNames(typeof toJSON === "function" ? JSON.parse(text) : session);
+  return text;
+}
+
+/**
+ * Checks the names in a session.
+ *
+ * @throws {TypeError} for a name that koa-session reserves
+ */
+export function assertNames(session: object): void {
   for (const key of Object.keys(session)) {
     if (key[0] === "_" || RESERVED.has(key)) {
       throw new TypeError(
@@ -187,12 +204,6 @@ export function serializeSession(session: unknown, before?: string): string {
       );
     }
   }
-  if (text === undefined || text[0] !== "{") {
-    throw new TypeError(
-      "Cannot write the session as it must be an object in JSON: received one whose toJSON says otherwise",
-    );
-  }
-  return text;
 }
 
 /** Merges the changes of a nested call into the call that it joined. */
