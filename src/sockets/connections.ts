@@ -106,11 +106,18 @@ export class Connections {
   }
 
   /** Makes a guest reconnect, as its client has a session. */
-  heal(client: TrackedClient, guest: Socket): void {
-    this.#parts.reconnects.heal(client.id, guest, (socket) => {
-      const { client } = (socket as BridgedSocket)[SOCKET_STATE] ?? {};
-      return client?.session !== undefined && !client.isMember(socket);
-    });
+  heal({ id }: TrackedClient, guest: Socket): void {
+    const { lookup } = this.#deps.transactions;
+    this.#parts.reconnects.heal(
+      id,
+      guest,
+      (socket) => {
+        const { client } = (socket as BridgedSocket)[SOCKET_STATE] ?? {};
+        return client?.id === id && !client.isMember(socket);
+      },
+      // the registry has no session of a client whose sockets are all guests
+      async () => await lookup.ofClient(id) !== undefined,
+    );
   }
 
   /** Asks `valid` about suspended sockets, and lets those enter that it accepts. */

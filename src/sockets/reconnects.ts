@@ -40,6 +40,7 @@ export class Reconnects {
   readonly #timers = new Set<Timer>();
   /** Connections that are being closed. */
   readonly #closing = new WeakSet<object>();
+  #stopped = false;
   /** By client id. */
   readonly #guests = new TtlMap<Guests>(({ until }) => until, MAX_CLIENTS);
 
@@ -65,12 +66,14 @@ export class Reconnects {
    * received the session cookie since its handshake. After three times its
    * client's guests are left connected.
    *
-   * @param isGuest whether a socket is still outside its client's session
+   * @param isGuest whether a socket still follows its client and is outside its session
+   * @param hasSession whether the client's session is still alive
    */
   heal(
     clientId: string,
     socket: Socket,
     isGuest: (socket: Socket) => boolean,
+    hasSession: () => Promise<boolean>,
   ): void {
     let guests = this.#guests.get(clientId);
     if (!guests || guests.until <= Date.now()) {
@@ -85,12 +88,18 @@ export class Reconnects {
     const delay = GUEST_TIMES[guests.times];
     if (delay === undefined) return;
     guests.sockets.add(socket);
+    const { sockets } = guests;
     guests.timer ??= this.#after(delay, () => {
-      const closed = [...guests.sockets].filter(isGuest);
-      guests.sockets.clear();
+      const due = [...sockets].filter(isGuest);
+      sockets.clear();
       guests.timer = undefined;
       guests.times++;
-      this.close(closed);
+      if (due.length === 0) return;
+      hasSession().then((alive) => {
+        if (alive && !this.#stopped) this.close(due.filter(isGuest));
+      }, () => {
+        // the store failed: they stay guests
+      });
     });
   }
 
@@ -110,6 +119,7 @@ export class Reconnects {
 
   /** Stops all timers. */
   stop(): void {
+    this.#stopped = true;
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
   }
