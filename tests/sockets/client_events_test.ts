@@ -2,10 +2,11 @@ import { assertEquals } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
 import type { Browser, ClientSocket } from "../support/browser.ts";
 import { connectedScenario } from "../support/connected_scenario.ts";
-import { CLIENT_KEY } from "../support/cookies.ts";
+import { CLIENT_KEY, KEY } from "../support/cookies.ts";
 import { clearingIntervals } from "../support/intervals.ts";
 import { routesAndEvents } from "../support/routes.ts";
 import { closeServers, startServer } from "../support/server.ts";
+import { fakeStore } from "../support/stores/fake_store.ts";
 import { once } from "../support/wait.ts";
 
 /** What `./client` puts into `auth`. */
@@ -96,6 +97,25 @@ describe("a socket that does not ask for client events", () => {
   });
 
   it("is sent session:start when another socket brings it into a session", async () => {
+    // two servers without a messenger: neither learns what begins at the other
+    const store = fakeStore();
+    const here = await startServer({ store }, routesAndEvents);
+    const there = await startServer({ store }, routesAndEvents);
+    const ada = here.browser();
+    await ada.get("/");
+    const waiting = await ada.connect();
+    await there.browser(ada.jar).post("/session", { json: { n: 1 } });
+    assertEquals((await ada.ask(waiting, "whoami")).sessionId, undefined);
+    const started = once(waiting, "session:start");
+    const socket = await ada.connect();
+    await started;
+    const who = await ada.ask(socket, "whoami");
+    assertEquals(who.clientId, ada.jar.get(CLIENT_KEY));
+    assertEquals(who.sessionId, ada.jar.get(KEY));
+    assertEquals(await ada.ask(waiting, "whoami"), who);
+  });
+
+  it("is not brought into a session that began before its handshake", async () => {
     let welcome = true;
     const { browser } = await startServer(
       { valid: () => welcome },
@@ -105,13 +125,12 @@ describe("a socket that does not ask for client events", () => {
     await ada.post("/session", { json: { n: 1 } });
     welcome = false;
     const waiting = await ada.connect();
-    assertEquals((await ada.ask(waiting, "whoami")).sessionId, undefined);
+    const { clientId } = await ada.ask(waiting, "whoami");
+    assertEquals(clientId, ada.jar.get(CLIENT_KEY));
     welcome = true;
-    const started = once(waiting, "session:start");
     const socket = await ada.connect();
-    await started;
-    const who = await ada.ask(socket, "whoami");
-    assertEquals(who.clientId, ada.jar.get(CLIENT_KEY));
-    assertEquals(await ada.ask(waiting, "whoami"), who);
+    assertEquals(await ada.ask(socket, "get"), { n: 1 });
+    assertEquals(await ada.ask(waiting, "whoami"), { clientId });
+    assertEquals(await told(ada, waiting), []);
   });
 });

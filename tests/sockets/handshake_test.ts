@@ -2,6 +2,7 @@ import {
   assert,
   assertEquals,
   assertFalse,
+  assertGreaterOrEqual,
   assertInstanceOf,
   assertRejects,
 } from "@std/assert";
@@ -17,6 +18,7 @@ import {
   startServer,
   type TestOptions,
 } from "../support/server.ts";
+import { collect, once, until } from "../support/wait.ts";
 
 const TRANSPORTS = ["websocket", "polling"];
 
@@ -124,20 +126,47 @@ describe("a handshake", () => {
     }
   });
 
-  it("during a login ends up in the new session", async () => {
+  it("during a login ends up in the new session, again connected where it came before its cookie", async () => {
     const { browser } = await startServer({}, routesAndEvents);
-    for (let i = 0; i < 10; i++) {
+    await Promise.all(Array.from({ length: 10 }, async (_, i) => {
       const ada = browser();
       await ada.get("/");
-      const [socket] = await Promise.all([
+      let [socket] = await Promise.all([
         ada.connect(),
         ada.post("/session", { json: { n: i } }),
       ]);
       if ((await ada.ask(socket, "whoami")).sessionId === undefined) {
-        await ada.event(socket, "session:start");
+        const reasons = collect(socket, "disconnect");
+        const events = ada.received(socket);
+        await until(
+          () => events.length + reasons.length > 0,
+          "the socket entering the session or being closed",
+        );
+        if (events.length > 0) assertEquals(events, [["session:start"]]);
+        else {
+          assertEquals(reasons[0]![0], "transport close");
+          socket = await ada.connect();
+        }
       }
       assertEquals(await ada.ask(socket, "get"), { n: i });
-    }
+    }));
+  });
+
+  it("without the session cookie of its client's session is closed after 1 s, until the session ends", async () => {
+    const { ada, client, io } = await connectedScenario({ n: 1 });
+    client.disconnect();
+    await until(() => io.of("/").sockets.size === 0, "the member leave");
+    const jar = ada.jar.clone();
+    jar.delete(KEY);
+    const since = Date.now();
+    const guest = await ada.connect("/", { jar });
+    const [reason] = await once(guest, "disconnect");
+    assertEquals(reason, "transport close");
+    assertGreaterOrEqual(Date.now() - since, 950);
+    const later = await ada.connect("/", { jar });
+    await ada.post("/logout");
+    const closed = once(later, "disconnect", { timeout: 3_500 });
+    await assertRejects(() => closed, Error, "Cannot see");
   });
 
   it("during a logout ends up without a session", async () => {

@@ -15,9 +15,12 @@ import {
   type Visitor,
 } from "../support/scenario.ts";
 import type { TestOptions } from "../support/server.ts";
-import { collect, once, settles } from "../support/wait.ts";
+import { collect, once, settles, until } from "../support/wait.ts";
 
 const user = (session: TestSession) => session.user;
+
+/** Sockets keep their connections when the user changes. */
+const keeping = { user, onUserChange: "keep" } as const;
 
 /** Every way to end a session before it expires, with the reason that clients are sent. */
 const ends: [
@@ -49,7 +52,7 @@ const ends: [
 describe('onSessionEnd "keep"', () => {
   for (const [name, reason, end] of ends) {
     it(`leaves sockets connected without a session after ${name}, and sends the reason`, async () => {
-      await using scenario = await startScenario({ user });
+      await using scenario = await startScenario(keeping);
       const visitor = await scenario.visit({ user: "ada" });
       const { client, server } = await visitor.connect();
       const ended = once<[Record<string, unknown>]>(
@@ -80,7 +83,7 @@ describe('onSessionEnd "keep"', () => {
   }
 
   it("gives the same socket the client's next session", async () => {
-    await using scenario = await startScenario({ user });
+    await using scenario = await startScenario(keeping);
     const { browser, sessionId, connect } = await scenario.visit({
       user: "ada",
     });
@@ -219,20 +222,29 @@ describe("rooms", () => {
     assertFalse(browser.received(client).some(([event]) => event === "secret"));
   });
 
-  it("are left before a logout over HTTP is answered", async () => {
-    await using scenario = await startScenario({ user });
-    const { browser, connect } = await scenario.visit({ user: "ada" });
-    const { client, server } = await connect();
-    const rooms = new BridgeRooms(scenario.io);
-    scenario.bridge.toUser("ada");
-    assertEquals(rooms.of(server).length, 3);
-    await browser.post("/logout");
-    assertEquals(rooms.of(server), []);
-    assertEquals(joinedBy(scenario, client.id!), [client.id]);
-  });
+  for (const onUserChange of ["keep", "reconnect"] as const) {
+    it(`are left before a logout over HTTP is answered, with onUserChange: "${onUserChange}"`, async () => {
+      await using scenario = await startScenario({ user, onUserChange });
+      const { browser, connect } = await scenario.visit({ user: "ada" });
+      const { client, server } = await connect();
+      const { id } = client;
+      const rooms = new BridgeRooms(scenario.io);
+      scenario.bridge.toUser("ada");
+      assertEquals(rooms.of(server).length, 3);
+      await browser.post("/logout");
+      assertEquals(rooms.of(server), []);
+      if (onUserChange === "keep") {
+        assertEquals(joinedBy(scenario, id!), [id]);
+        return;
+      }
+      // those of the application are left with the connection
+      await until(() => !server.connected, "the connection closed");
+      assertEquals(joinedBy(scenario, id!), []);
+    });
+  }
 
   it("of a user are joined when a connected client logs in", async () => {
-    await using scenario = await startScenario({ user });
+    await using scenario = await startScenario(keeping);
     const { browser, sessionId, connect } = await scenario.visit({ n: 0 });
     const { client } = await connect();
     scenario.bridge.toUser("ada").emit("early");
@@ -298,14 +310,16 @@ describe("destroyUser() and sessionsOf()", () => {
   });
 
   it("find a session only while it is alive and belongs to the user", async () => {
-    const { scenario, devices, active } = await startUsers();
+    const { scenario, devices, bob, active } = await startUsers();
     await using _ = scenario;
     const [first, second, third] = devices as [Visitor, Visitor, Visitor];
     await first.browser.post("/logout");
     await second.browser.post("/session", { json: { user: "bob" } });
     assertEquals(await active(), ids([third]));
     assertEquals(await scenario.bridge.destroyUser("ada"), 1);
-    assert(await scenario.peek(second.sessionId));
+    const { sessionId } = (await second.browser.get("/session")).json;
+    assertEquals(await active("bob"), [bob.sessionId, sessionId].sort());
+    assertEquals(await scenario.peek(sessionId), { user: "bob" });
   });
 });
 
