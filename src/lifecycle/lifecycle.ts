@@ -92,10 +92,12 @@ export class SessionLifecycle
     registry.register(sid, record);
     const client = registry.client(clientId);
     const before = client?.session;
-    if (begins && before) {
-      // its end has not been reported yet
-      sockets.onEnd(before, "rotated");
-      this.#previous.set(client, before);
+    if (before && before.sid !== sid) {
+      if (begins) {
+        // its end has not been reported yet
+        sockets.onEnd(before, "rotated");
+        this.#previous.set(client, before);
+      }
       this.#resync(before);
     }
     const session = client ? registry.track(sid) : registry.tracked(sid);

@@ -233,7 +233,9 @@ export class SocketSessions {
   ): void {
     const { registry } = this.#deps;
     const { clientId } = session;
-    if (this.#admission && registry.client(clientId)) {
+    const before = registry.client(clientId);
+    if (!before || before.session) return;
+    if (this.#admission) {
       if (!record) return this.#enterWithRecord(session, mayEnter);
       this.#admission.admitAll(clientId, record);
     }
