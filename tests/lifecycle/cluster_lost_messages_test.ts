@@ -188,7 +188,9 @@ describe("A cluster whose messages all get lost", () => {
   itNeedsRedis(
     "a session that was replaced leaves none of its rooms behind",
     async () => {
-      const nodes = await start({ options: { user: ({ user }) => user } });
+      const nodes = await start({
+        options: { user: ({ user }) => user, onUserChange: "keep" },
+      });
       const { at, client } = await arrive(nodes, { user: "eve" });
       at[0]!.jar.delete("test.sid");
       await at[0]!.post("/session", { json: { user: "ada" } });
