@@ -12,9 +12,16 @@ import {
   type RedisServer,
   withRedisServer,
 } from "../support/redis/server.ts";
+import type { TestOptions } from "../support/server.ts";
 import { once, until } from "../support/wait.ts";
 
 let server: RedisServer;
+
+/** Sockets keep their connections when the user changes. */
+const byUser: TestOptions = {
+  user: ({ user }) => user,
+  onUserChange: "keep",
+};
 
 for (const messenger of MESSENGERS) {
   describe(`A cluster over ${messenger}`, () => {
@@ -103,7 +110,7 @@ function cases(messenger: Messenger) {
   itNeedsRedis(
     "a socket follows a session that is regenerated on another node",
     async () => {
-      const nodes = await start({ options: { user: ({ user }) => user } });
+      const nodes = await start({ options: byUser });
       const { at, client, sessionId, clientId } = await arrive(nodes, {
         user: "ada",
       });
@@ -154,7 +161,7 @@ function cases(messenger: Messenger) {
   itNeedsRedis(
     "a session that replaces another moves its client's sockets",
     async () => {
-      const nodes = await start({ options: { user: ({ user }) => user } });
+      const nodes = await start({ options: byUser });
       const { at, client, sessionId } = await arrive(nodes, { user: "eve" });
       at[0]!.jar.delete("test.sid");
       const [ended, started] = [
@@ -174,7 +181,7 @@ function cases(messenger: Messenger) {
   itNeedsRedis(
     "toUser follows a session that changes hands on another node",
     async () => {
-      const nodes = await start({ options: { user: ({ user }) => user } });
+      const nodes = await start({ options: byUser });
       const { at, client, sessionId } = await arrive(nodes, { user: "eve" });
       await nodes.all[0]!.bridge.withSession(sessionId, ({ session }) => {
         session!.user = "ada";
@@ -193,7 +200,7 @@ function cases(messenger: Messenger) {
   );
 
   itNeedsRedis("destroyUser ends a user's sessions on every node", async () => {
-    const nodes = await start({ options: { user: ({ user }) => user } });
+    const nodes = await start({ options: byUser });
     const [one, two, three] = [
       await arrive(nodes, { user: "ada" }),
       await arrive(nodes, { user: "ada" }),
@@ -267,7 +274,7 @@ function cases(messenger: Messenger) {
   itNeedsRedis(
     "two nodes that log a user out and in at once agree in the end",
     async () => {
-      const nodes = await start({ options: { user: ({ user }) => user } });
+      const nodes = await start({ options: byUser });
       const devices = [
         await arrive(nodes, { user: "ada" }),
         await arrive(nodes, { user: "ada" }),

@@ -103,6 +103,7 @@ const { port } = await startServer(
   {
     store: new RedisStore({ client, prefix }),
     user: ({ user }) => user,
+    onUserChange: "keep",
     ...options,
   },
   setUp,
