@@ -29,6 +29,7 @@ import {
   type RedisServer,
   startRedis,
 } from "../support/redis/server.ts";
+import { once } from "../support/wait.ts";
 
 const browsers: Browser[] = [];
 
@@ -63,17 +64,25 @@ describe("getting-started.md", () => {
       const guest = await ada.connect();
       assertEquals(await ada.ask(guest, "click"), "Log in first");
 
+      const left = once(guest, "disconnect");
       assertEquals((await ada.post("/login", form)).status, 302);
+      // it comes back with the new cookies
+      assertEquals((await left)[0], "transport close");
       const [first, second] = [await ada.connect(), await ada.connect()];
       const text = "somebody clicked 1 times";
       assertEquals(await ada.ask(first, "click"), text);
       assertEquals(await ada.event(second, "clicked"), [text]);
-      assertEquals(await ada.ask(guest, "click"), "Log in first");
+      const eve = browserAt(url);
+      const outside = await eve.connect();
+      assertEquals(await eve.ask(outside, "click"), "Log in first");
 
+      const closed = once(first, "disconnect");
       await ada.post("/logout");
       const ended = [{ reason: "logout" }];
       assertEquals(await ada.event(second, "session:end"), ended);
-      assertEquals(await ada.ask(first, "click"), "Log in first");
+      assertEquals((await closed)[0], "transport close");
+      const back = await ada.connect();
+      assertEquals(await ada.ask(back, "click"), "Log in first");
     });
   }
 
