@@ -1,55 +1,13 @@
-/**
- * Both halves of the model test: the operations on a bridge over real ports, and the model that computes their expected result.
- */
+/** The model of the model test: it computes what operations on a bridge over real ports must lead to. */
 import { isDeepStrictEqual } from "node:util";
 import type { SessionEnd, SessionStart } from "@koa-io/session";
-import type { TestContext, TestSession } from "./app.ts";
+import type { TestSession } from "./app.ts";
 import type { Browser } from "./browser.ts";
 import { KEY } from "./cookies.ts";
+import { nextUser, type Operation } from "./model_server.ts";
 import { increment } from "./routes.ts";
-import {
-  connectPair,
-  type Scenario,
-  type SocketPair,
-  startScenario,
-} from "./scenario.ts";
-import { collect } from "./wait.ts";
-
-/** Operations on a session that may all go out at once. */
-export const SHARED = [
-  "add over http",
-  "add over a socket",
-  "add over the bridge",
-  "put a",
-  "put b",
-  "delete a",
-  "replace c",
-  "fail",
-] as const;
-
-/** Operations that move a client; at most one in a step. */
-export const MOVING = [
-  "login",
-  "log out over http",
-  "log out over a socket",
-  "destroy",
-  "expire",
-  "regenerate",
-  "disconnect",
-  "connect",
-] as const;
-
-/** One operation of a client. */
-export type Operation = typeof SHARED[number] | typeof MOVING[number];
-
-/**
- * Whether an operation may go out together with one that moves the client. A disconnect loses the acknowledgements of its socket, and a plain request that loaded the session before its lifetime was shortened restores the old one.
- */
-export function agrees(shared: Operation, moving: Operation): boolean {
-  if (moving === "disconnect") return shared !== "add over a socket";
-  return moving !== "expire" || shared === "add over a socket" ||
-    shared === "add over the bridge";
-}
+import { connectPair, type Scenario, type SocketPair } from "./scenario.ts";
+import { collect, until } from "./wait.ts";
 
 const ENDS: readonly Operation[] = [
   "log out over http",
@@ -57,45 +15,6 @@ const ENDS: readonly Operation[] = [
   "destroy",
   "expire",
 ];
-
-/** How long a session lives once "expire" has shortened its life, in ms. */
-const SHORT_LIFE = 30;
-
-/** The server of the model test, with a route for every operation over HTTP. */
-export async function startModel(): Promise<Scenario> {
-  const scenario = await startScenario({
-    user: (session) => session.user,
-    touchInterval: 10,
-    // a session without sockets is missed when the store clears it away
-    autoCleanupMs: 100,
-  });
-  const existing = (path: string, act: (ctx: TestContext) => unknown) =>
-    scenario.route(path, (ctx) => ctx.session!.isNew ? "guest" : act(ctx));
-  existing("/add", (ctx) => ctx.withSession(increment, "guest"));
-  existing("/put-a", (ctx) => void (ctx.session!.a = Number(ctx.query.value)));
-  existing("/put-b", (ctx) => void (ctx.session!.b = Number(ctx.query.value)));
-  existing("/delete-a", (ctx) => void delete ctx.session!.a);
-  existing("/replace-c", (ctx) => {
-    const { c: _, ...rest } = ctx.session!.toJSON() as TestSession;
-    ctx.session = { ...rest, c: [Number(ctx.query.value)] } as never;
-  });
-  existing("/fail", async (ctx) => {
-    await ctx.withSession(({ session }) => {
-      session!.n = -1;
-      session!.a = -1;
-      throw new Error("on purpose");
-    }, undefined).catch(() => {});
-  });
-  existing("/end", (ctx) => void (ctx.session = null));
-  existing("/regenerate", (ctx) => ctx.regenerateSession());
-  existing("/expire", (ctx) => void (ctx.session!.maxAge = SHORT_LIFE));
-  scenario.route("/login", (ctx) => {
-    ctx.session!.n ??= 0;
-    return ctx.session!.isNew ? "begun" : "kept";
-  });
-  scenario.bridge.setMaxListeners(0);
-  return scenario;
-}
 
 /** A client, the events of its sessions, and its state in the model. */
 export class Client {
@@ -108,11 +27,14 @@ export class Client {
   readonly #lines: SocketPair[] = [];
   readonly #browser: Browser;
   readonly #scenario: Scenario;
+  readonly #withUser: boolean;
   readonly #starts: [SessionStart][];
   readonly #ends: [SessionEnd][];
 
-  constructor(scenario: Scenario) {
+  /** @param withUser whether the bridge has the option `user` */
+  constructor(scenario: Scenario, withUser: boolean) {
     this.#scenario = scenario;
+    this.#withUser = withUser;
     this.#browser = scenario.browser();
     this.#starts = collect(scenario.bridge, "sessionStart");
     this.#ends = collect(scenario.bridge, "sessionEnd");
@@ -123,17 +45,30 @@ export class Client {
     const session = this.expected;
     const value = ++this.#values;
     const ended = operations.some((name) => ENDS.includes(name));
+    const closes = operations.some((name) => this.#closes(name, session));
     const results = await Promise.all(
-      operations.map((name, i) => this.#act(name, value * 100 + i)),
+      operations.map((name, i) => this.#act(name, value * 100 + i, closes)),
     );
     if (session && ended) this.expected = null;
-    if (operations.includes("login")) this.expected ??= { n: 0 };
-    const moved = operations.includes("regenerate");
-    const found = await this.#settled(session !== null && (ended || moved));
+    if (operations.includes("login")) {
+      this.expected = this.#loggedIn(this.expected);
+    }
+    const moved = operations.includes("regenerate") || closes;
+    const gone = session !== null && (ended || moved);
+    const found = await this.#settled(gone, closes);
     if (!session || !this.expected) return this.#same(found, this.expected);
 
-    const added = results.filter((result) => result === "added").length;
-    const wanted: TestSession = { ...session, n: session.n! + added };
+    const counted = (result: string) =>
+      results.filter((one) => one === result).length;
+    const least = session.n! + counted("added");
+    const n = found?.n ?? NaN;
+    if (!(n >= least && n <= least + counted("unknown"))) {
+      this.#fail("n", found, least);
+    }
+    const wanted: TestSession = {
+      ...this.#withUserOf(operations, this.expected),
+      n,
+    };
     for (const key of ["a", "b", "c"] as const) {
       const candidates = this.#candidates(
         key,
@@ -141,6 +76,8 @@ export class Client {
         value,
         session,
       );
+      // a request that has not followed its session has written nothing
+      if (closes) candidates.push(session[key]);
       if (!candidates.some((one) => isDeepStrictEqual(one, found?.[key]))) {
         this.#fail(key, found, candidates);
       }
@@ -149,6 +86,41 @@ export class Client {
     }
     this.#same(found, wanted);
     this.expected = wanted;
+  }
+
+  /** The session after a login. */
+  #loggedIn(session: TestSession | null): TestSession {
+    const next = { n: 0, ...session };
+    return this.#withUser ? { user: "ada", ...next } : next;
+  }
+
+  /** The session with the user that it has after these operations. */
+  #withUserOf(
+    operations: readonly Operation[],
+    session: TestSession,
+  ): TestSession {
+    if (operations.some((name) => name.startsWith("switch"))) {
+      return { ...session, user: nextUser(session) };
+    }
+    if (!operations.includes("forget over http")) return session;
+    const { user: _, ...rest } = session;
+    return rest;
+  }
+
+  /** Whether an operation gives the client new ids and closes its connections. */
+  #closes(name: Operation, session: TestSession | null): boolean {
+    switch (name) {
+      case "reconnect":
+      case "switch over http":
+        return session !== null;
+      case "login":
+        return this.#withUser && session?.user === undefined;
+      case "log out over http":
+      case "forget over http":
+        return this.#withUser && session?.user !== undefined;
+      default:
+        return false;
+    }
   }
 
   /** Closes what is open and checks that every session had one end for its start. */
@@ -181,12 +153,22 @@ export class Client {
     return written.length > 0 ? written : [session[key]];
   }
 
-  async #act(name: Operation, value: number): Promise<string> {
+  /** @param closes whether connections are closed while it runs: a socket's result may be lost */
+  async #act(
+    name: Operation,
+    value: number,
+    closes: boolean,
+  ): Promise<string> {
     switch (name) {
       case "add over a socket": {
         const line = this.#lines.at(-1);
         if (!line) return "no socket";
-        const result = await this.#browser.ask(line.client, "add");
+        const result = await this.#browser.ask(line.client, "add")
+          .catch((error) => {
+            if (closes && !line.client.connected) return "lost";
+            throw error;
+          });
+        if (result === "lost") return "unknown";
         return typeof result === "number" ? "added" : this.#ended(result.code);
       }
       case "add over the bridge":
@@ -196,6 +178,12 @@ export class Client {
             () => "added",
             (error) => this.#ended(error.code),
           );
+      case "switch over the bridge":
+        if (!this.#id) return "guest";
+        await this.#scenario.bridge.withSession(this.#id, ({ session }) => {
+          session!.user = nextUser(session!);
+        });
+        return "switched";
       case "add over http": {
         const { status, body } = await this.#browser.post("/add");
         if (status === 401) return "ended";
@@ -229,7 +217,7 @@ export class Client {
       case "log out over http":
         return await this.#send("/end");
       default:
-        return await this.#send(`/${name.replace(" ", "-")}?value=${value}`);
+        return await this.#send(`/${name.replaceAll(" ", "-")}?value=${value}`);
     }
   }
 
@@ -261,11 +249,15 @@ export class Client {
   }
 
   /** Reads the client's session over HTTP; bridge, sockets and cookies must agree on it. */
-  async #settled(gone: boolean): Promise<TestSession | null> {
+  async #settled(
+    gone: boolean,
+    closes: boolean,
+  ): Promise<TestSession | null> {
     const { bridge } = this.#scenario;
     if (gone) this.dead.add(this.#id!);
     const jar = this.#browser.jar;
     const { json } = await this.#browser.get("/");
+    await this.#reconnected(closes);
     const { sessionId } = json;
     if (gone && sessionId === this.#id) this.#fail("id", sessionId, "another");
     this.#id = sessionId;
@@ -282,6 +274,22 @@ export class Client {
       if (await bridge.peek(id)) this.#fail("resurrection", id, undefined);
     }
     return sessionId ? await this.#scenario.peek(sessionId) ?? null : null;
+  }
+
+  /** Connects again what was closed at the transport: all sockets, or none. */
+  async #reconnected(closes: boolean): Promise<void> {
+    const closed = () => this.#lines.filter(({ client }) => !client.connected);
+    if (!closes) {
+      if (closed().length > 0) this.#fail("connections", "closed", "open");
+      return;
+    }
+    await until(
+      () => closed().length === this.#lines.length,
+      "the client's connections closed",
+    );
+    for (const i of this.#lines.keys()) {
+      this.#lines[i] = await connectPair(this.#scenario, this.#browser);
+    }
   }
 
   #same(found: TestSession | null, expected: TestSession | null): void {
