@@ -55,6 +55,36 @@ function cases(messenger: Messenger) {
   );
 
   itNeedsRedis(
+    "a login and a logout on another node make the client's sockets reconnect, with the option user",
+    async () => {
+      const nodes = await start({ options: { user: ({ user }) => user } });
+      const [a, b] = nodes.browsers();
+      await b!.get("/");
+      const guest = await b!.connect();
+      const left = once(guest, "disconnect");
+      await a!.post("/session", { json: { user: "ada" } });
+      assertEquals((await left)[0], "transport close");
+      assertEquals(b!.received(guest), [["session:rotated", {
+        sockets: "reconnect",
+      }]]);
+      const { sessionId, clientId } = (await a!.get("/")).json;
+      const client = await b!.connect();
+      assertEquals(await b!.ask(client, "whoami"), { sessionId, clientId });
+      assertEquals(nodes.all[1]!.rooms().length, 3);
+
+      const closed = once(client, "disconnect");
+      await a!.post("/logout");
+      assertEquals((await closed)[0], "transport close");
+      assertEquals(b!.received(client), [["session:end", {
+        reason: "logout",
+      }]]);
+      assertEquals(nodes.all[1]!.rooms(), []);
+      const back = await b!.connect();
+      assertEquals(await b!.ask(back, "whoami"), { clientId });
+    },
+  );
+
+  itNeedsRedis(
     "of sessions that a client begins on all nodes at once, one remains",
     async () => {
       const nodes = await start();
@@ -66,8 +96,8 @@ function cases(messenger: Messenger) {
         );
         const begun = nodes.all.flatMap(({ events }) => events)
           .filter(([name, event]) =>
-            name === "sessionStart" && event.local &&
-            event.clientId === clientId
+            name === "sessionStart" && event.cause === "created" &&
+            event.local && event.clientId === clientId
           )
           .map(([, { sessionId }]) => sessionId as string);
         assertEquals(begun.length, nodes.all.length);

@@ -1,7 +1,7 @@
 /** Our cookies are Koa's cookies, byte for byte, in both directions. */
 import { IncomingMessage, ServerResponse } from "node:http";
 import { Socket } from "node:net";
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import fc from "fast-check";
 // @ts-types="@types/keygrip"
