@@ -84,6 +84,7 @@ export class SessionRegistry {
   readonly #watchAll: boolean;
   readonly #hashAll: boolean;
   #indexed: boolean;
+  #closed = false;
   readonly #listener: ExpiryListener;
 
   /**
@@ -252,6 +253,7 @@ export class SessionRegistry {
   }
 
   close(): void {
+    this.#closed = true;
     this.#alarm.stop();
     this.#sessions.clear();
     this.#byHash.clear();
@@ -259,6 +261,8 @@ export class SessionRegistry {
   }
 
   #schedule(session: TrackedSession): void {
+    // a message that arrived before the close may still register its session
+    if (this.#closed) return;
     this.#ends.schedule(session);
     this.#alarm.set(this.#ends.next!);
   }

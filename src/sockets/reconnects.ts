@@ -38,6 +38,7 @@ interface Guests {
 export class Reconnects {
   readonly #recovery: RecoveryGate;
   readonly #timers = new Set<Timer>();
+  #stopped = false;
   /** Connections that are being closed. */
   readonly #closing = new WeakSet<object>();
   #stopped = false;
@@ -117,14 +118,15 @@ export class Reconnects {
     }
   }
 
-  /** Stops all timers. */
+  /** Stops all timers, and starts none any more. */
   stop(): void {
     this.#stopped = true;
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
   }
 
-  #after(delay: number, act: () => void): Timer {
+  #after(delay: number, act: () => void): Timer | undefined {
+    if (this.#stopped) return undefined;
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
       act();
