@@ -1,323 +1,315 @@
+/** Rules 1 to 4 of "Which session a client has". */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import { afterEach, describe, it } from "@std/testing/bdd";
-import { SessionStore } from "@koa-io/session";
-import type { Browser } from "../support/browser.ts";
-import { connectedScenario } from "../support/connected_scenario.ts";
+import { mentionsSession } from "../support/browser.ts";
 import { CLIENT_KEY, CookieJar, KEY } from "../support/cookies.ts";
-import { routesAndEvents } from "../support/routes.ts";
+import { onEachDeployment } from "../support/identity/deployments.ts";
+import { jarOf, pair } from "../support/identity/jars.ts";
 import {
-  closeServers,
-  startServer,
-  type TestOptions,
-} from "../support/server.ts";
-import { fakeStore } from "../support/stores/fake_store.ts";
-import { collect } from "../support/wait.ts";
+  closings,
+  entered,
+  handshake,
+  openTab,
+  whoami,
+} from "../support/identity/tabs.ts";
+import type { Visitor, World } from "../support/identity/world.ts";
+import { collect, once } from "../support/wait.ts";
 
-/** A jar with the session cookie of one and the client cookie of another. */
-function mixed(session: CookieJar, client: CookieJar): CookieJar {
-  const jar = new CookieJar();
-  for (const [from, name] of [[session, KEY], [client, CLIENT_KEY]] as const) {
-    for (const cookie of [name, `${name}.sig`]) {
-      const value = from.get(cookie);
-      if (value !== undefined) jar.set(cookie, value);
-    }
-  }
-  return jar;
+/** A browser with a session that is settled on its client id. */
+async function settled(world: World, n = 1): Promise<Visitor> {
+  const visitor = world.visitor();
+  await visitor.here.post("/session", { json: { n } });
+  await visitor.here.get("/");
+  return visitor;
 }
 
-/** The session and client that a new socket with these cookies is given. */
-async function socketOf(browser: Browser, jar?: CookieJar) {
-  const socket = await browser.connect("/", jar && { jar });
-  const { sessionId, clientId } = await browser.ask(socket, "whoami");
-  socket.disconnect();
-  return { sessionId, clientId };
-}
-
-const stores: Record<string, () => TestOptions> = {
-  "the default store": () => ({}),
-  "a custom store": () => ({ store: fakeStore() }),
-};
-
-for (const [kind, options] of Object.entries(stores)) {
-  describe(`which session a client has, on ${kind}`, () => {
-    afterEach(closeServers);
-
-    it("rule 1: the request that begins a session binds it at once", async () => {
-      const { browser, bridge } = await startServer(options(), routesAndEvents);
-      const starts = collect(bridge, "sessionStart");
-      const ada = browser();
-      await ada.post("/session", { json: { n: 1 } });
-      const sessionId = ada.jar.get(KEY);
-      const clientId = ada.jar.get(CLIENT_KEY);
-      assertEquals(starts, [[
-        { sessionId, clientId, cause: "created", local: true },
-      ]]);
-      assertEquals(await socketOf(ada), { sessionId, clientId });
-      assertEquals(starts.length, 1);
-    });
-
-    for (const first of ["request", "handshake"] as const) {
-      it(`rule 2: the first ${first} that brings the session back settles it`, async () => {
-        const { browser } = await startServer(options(), routesAndEvents);
-        // two first requests in parallel: one answer sets the session cookie,
-        // the other one sets the client cookie last
-        const ada = browser();
-        const empty = new CookieJar();
-        const [began, other] = await Promise.all([
-          ada.post("/session", { json: { n: 1 }, jar: empty, keep: false }),
-          ada.get("/", { jar: empty, keep: false }),
-        ]);
-        ada.jar.apply(began.setCookies);
-        ada.jar.apply(other.setCookies);
-        const sessionId = began.cookie(KEY)?.value;
-        const clientId = other.cookie(CLIENT_KEY)?.value;
-        assertNotEquals(clientId, began.cookie(CLIENT_KEY)?.value);
-
-        if (first === "request") {
-          const { json } = await ada.get("/");
-          assertEquals(json, { sessionId, clientId });
-        }
-        assertEquals(await socketOf(ada), { sessionId, clientId });
-        assertEquals(ada.jar.get(CLIENT_KEY), clientId);
-        assertEquals((await ada.get("/session")).json.session, { n: 1 });
-
-        // settled: the client id that the session began with is now another's
-        const old = new CookieJar();
-        old.apply(began.setCookies);
-        const seen = await socketOf(ada, old);
-        assertNotEquals(seen.sessionId, sessionId);
-      });
-    }
-
-    it("rule 2: two parallel logins leave the browser with one session", async () => {
-      const { browser } = await startServer(options(), routesAndEvents);
-      const ada = browser();
-      const jar = new CookieJar();
-      const [one, two] = await Promise.all(
-        [1, 2].map((n) =>
-          ada.post("/session", { json: { n }, jar, keep: false })
-        ),
-      );
-      ada.jar.apply(two!.setCookies);
-      const crossed = mixed(jarOf(one!), jarOf(two!));
-      for (const name of crossed.names()) {
-        ada.jar.set(name, crossed.get(name)!);
-      }
-      const { session } = (await ada.get("/session")).json;
-      assertEquals(session, { n: 1 });
-      const { sessionId } = await socketOf(ada);
-      assertEquals(sessionId, one!.cookie(KEY)?.value);
-      assertEquals((await ada.get("/session")).json.session, { n: 1 });
-    });
-
-    for (const settled of [false, true]) {
-      const which = settled ? "a settled" : "a provisional";
-      it(`rule 2: ${which} binding outlives a restart`, async () => {
-        // a store that the bridge did not make survives it
-        const given = options();
-        const store = given.store ?? new SessionStore();
-        const first = await startServer({ ...given, store }, routesAndEvents);
-        const before = first.browser();
-        await before.post("/session", { json: { n: 1 } });
-        if (settled) await before.get("/");
-        await first.close();
-
-        const second = await startServer({ ...given, store }, routesAndEvents);
-        const starts = collect(second.bridge, "sessionStart");
-        const ada = second.browser();
-        for (const name of before.jar.names()) {
-          ada.jar.set(name, before.jar.get(name)!);
-        }
-        const mallory = second.browser();
-        await mallory.get("/");
-        const own = {
-          sessionId: before.jar.get(KEY),
-          clientId: before.jar.get(CLIENT_KEY),
-        };
-        if (settled) {
-          const stolen = mixed(ada.jar, mallory.jar);
-          const { sessionId } = await socketOf(mallory, stolen);
-          assertEquals(sessionId, undefined);
-        }
-        assertEquals(await socketOf(ada), own);
-        assertEquals((await ada.get("/")).json, own);
-        assertEquals(
-          starts.filter(([event]) =>
-            (event as { cause: string }).cause === "rebuilt"
-          ).length,
-          1,
-        );
-        assertEquals(starts[0], [{ ...own, cause: "rebuilt", local: true }]);
-        assertEquals((await ada.get("/session")).json.session, { n: 1 });
-        await second.close();
-        if (store instanceof SessionStore) store.close();
-      });
-    }
-
-    it("rule 3: a bound session refuses sockets of another client", async () => {
-      const { ada, browser, sessionId } = await connectedScenario(
-        { n: 1 },
-        options(),
-      );
-      const mallory = browser();
-      await mallory.get("/");
-      const stolen = mixed(ada.jar, mallory.jar);
-      for (const transports of [["websocket"], ["polling"]]) {
-        const socket = await mallory.connect("/", { jar: stolen, transports });
-        const seen = await mallory.ask(socket, "whoami");
-        assertEquals(seen.sessionId, undefined);
-        assertEquals(
-          (await mallory.ask(socket, "get")).error,
-          "Session missing",
-        );
-      }
-      assertEquals((await socketOf(ada)).sessionId, sessionId);
-    });
-
-    it("rule 3: HTTP is served by koa-session's own cookie", async () => {
-      const { ada, browser } = await connectedScenario({ n: 1 }, options());
-      const other = browser();
-      await other.get("/");
-      const jar = mixed(ada.jar, other.jar);
-      const answer = await other.get("/session", { jar, keep: false });
-      assertEquals(answer.json.session, { n: 1 });
-      assertEquals(answer.cookie(KEY), undefined);
-    });
-
-    it("rule 3: a live session wins, only the client cookie is corrected", async () => {
-      const { ada, browser, sessionId } = await connectedScenario(
-        { n: 1 },
-        options(),
-      );
-      const clientId = ada.jar.get(CLIENT_KEY);
-      const bob = browser();
-      await bob.post("/session", { json: { n: 2 } });
-      await bob.get("/");
-      const jar = mixed(ada.jar, bob.jar);
-      const answer = await bob.get("/", { jar });
-      assertEquals(answer.cookie(KEY), undefined);
-      assertEquals(answer.cookie(CLIENT_KEY)?.value, clientId);
-      assertEquals(answer.json, { sessionId, clientId });
-      assertEquals(await socketOf(bob, jar), { sessionId, clientId });
-      // bob's own session is not harmed
-      assertEquals((await bob.get("/session")).json.session, { n: 2 });
-    });
-
-    it("rule 4: a dead session's cookie opens nothing, whatever client cookie comes with it", async () => {
-      const { ada, sessionId } = await connectedScenario({ n: 1 }, options());
-      const clientId = ada.jar.get(CLIENT_KEY);
-      const dead = ada.jar.clone();
-      await ada.post("/logout");
-      await ada.post("/session", { json: { n: 2 } });
-      await ada.get("/");
-      const now = ada.jar.get(KEY);
-      assertNotEquals(now, sessionId);
-      // a tab that still has the old session cookie
-      const jar = mixed(dead, ada.jar);
-      const answer = await ada.get("/session", { jar, keep: false });
-      assertEquals(answer.json, { session: {}, clientId });
-      assertEquals(answer.cookie(KEY), undefined);
-      assertEquals(answer.cookie(CLIENT_KEY)?.value, clientId);
-      const seen = await socketOf(ada, jar);
-      assertEquals(seen, { sessionId: undefined, clientId });
-      // nothing happened to the client's session
-      const { session } = (await ada.get("/session")).json;
-      assertEquals(session, { n: 2 });
-      assertEquals(await socketOf(ada), { sessionId: now, clientId });
-    });
-
-    it("rule 6: a handshake with a dead session's cookie follows its client", async () => {
-      const { ada } = await connectedScenario({ n: 1 }, options());
-      const dead = ada.jar.clone();
-      await ada.post("/logout");
-      await ada.post("/session", { json: { n: 2 } });
-      const jar = mixed(dead, ada.jar);
-      const socket = await ada.connect("/", { jar });
-      assertEquals((await ada.ask(socket, "get")).error, "Session missing");
-      await ada.post("/logout");
-      await ada.post("/session", { json: { n: 3 } });
-      await ada.event(socket, "session:start");
-      assertEquals(await ada.ask(socket, "get"), { n: 3 });
-      const { sessionId } = await ada.ask(socket, "whoami");
-      assertEquals(sessionId, ada.jar.get(KEY));
-    });
-
-    it("rule 4: a dead session's cookie is left alone when there is no other", async () => {
-      const { ada } = await connectedScenario({ n: 1 }, options());
-      const jar = ada.jar.clone();
-      await ada.post("/logout");
-      const answer = await ada.get("/", { jar });
-      assertEquals(answer.cookie(KEY), undefined);
-      assertEquals(answer.json.sessionId, undefined);
-      assertEquals((await socketOf(ada, jar)).sessionId, undefined);
-    });
-
-    it("one client has one session: a second one replaces the first", async () => {
-      const { ada, socket, sessionId, bridge } = await connectedScenario(
-        { n: 1 },
-        options(),
-      );
-      const ends = collect(bridge, "sessionEnd");
-      const first = ada.jar.clone();
-      ada.jar.delete(KEY);
-      await ada.post("/session", { json: { n: 2 } });
-      const now = ada.jar.get(KEY);
-      assertEquals(ends.map(([end]) => (end as { reason: string }).reason), [
-        "replaced",
-      ]);
-      assertNotEquals(now, sessionId);
-      assertEquals(socket.sessionId, now);
-      const answer = await ada.get("/session", { jar: first });
-      assertEquals(answer.json.session, {});
-      assertEquals(answer.cookie(KEY), undefined);
-      assertEquals((await ada.get("/session")).json.session, { n: 2 });
-    });
-  });
-}
-
-describe("the client cookie alone", () => {
-  afterEach(closeServers);
-
-  it("opens no sockets to the session that its client has", async () => {
-    const { ada, bridge, sessionId } = await connectedScenario({ n: 1 });
-    const clientId = ada.jar.get(CLIENT_KEY)!;
-    const jar = ada.jar.clone();
-    jar.delete(KEY);
-    for (const transports of [["websocket"], ["polling"]]) {
-      const socket = await ada.connect("/", { jar, transports });
-      assertEquals(await ada.ask(socket, "whoami"), { clientId });
-      assertEquals((await ada.ask(socket, "get")).error, "Session missing");
-      const members = await bridge.toSession(sessionId).fetchSockets();
-      assertEquals(members.some(({ id }) => id === socket.id), false);
-    }
-    assertEquals((await socketOf(ada)).sessionId, sessionId);
+onEachDeployment("the request that begins a session", ({ start, it }) => {
+  it("binds it to the client id of its response at once", async () => {
+    const world = await start();
+    const starts = collect(world.here.bridge, "sessionStart");
+    const ada = world.visitor();
+    await ada.here.post("/session", { json: { n: 1 } });
+    const sessionId = ada.jar.get(KEY);
+    const clientId = ada.jar.get(CLIENT_KEY);
+    assert(sessionId);
+    assertEquals(starts, [[
+      { sessionId, clientId, cause: "created", local: true },
+    ]]);
+    const { bridge } = world.there;
+    assertEquals(await bridge.sessionIdOf(clientId!), sessionId);
+    assertEquals(await bridge.clientIdOf(sessionId), clientId);
   });
 
-  it("opens sockets to the session that its client begins next", async () => {
-    const { ada } = await connectedScenario({ n: 1 });
-    const jar = ada.jar.clone();
-    jar.delete(KEY);
-    const socket = await ada.connect("/", { jar });
-    await ada.post("/logout");
-    await ada.post("/session", { json: { n: 2 } });
-    await ada.event(socket, "session:start");
-    assertEquals(await ada.ask(socket, "get"), { n: 2 });
-  });
-
-  it("opens nothing over HTTP", async () => {
-    const { ada, bridge } = await connectedScenario({ n: 1 });
-    const jar = ada.jar.clone();
-    jar.delete(KEY);
-    const answer = await ada.get("/session", { jar, keep: false });
-    assertEquals(answer.json.session, {});
-    assertEquals(answer.json.sessionId, undefined);
-    assertEquals(answer.cookie(KEY), undefined);
-    assert((bridge.store as SessionStore).size === 1);
+  it("leaves a session alone that another client has", async () => {
+    const world = await start();
+    const [ada, bob] = [await settled(world), await settled(world, 2)];
+    assertEquals(world.ends, []);
+    assertEquals((await ada.there.get("/session")).json.session, { n: 1 });
+    assertEquals((await bob.there.get("/session")).json.session, { n: 2 });
   });
 });
 
-function jarOf(answer: Awaited<ReturnType<Browser["get"]>>): CookieJar {
-  const jar = new CookieJar();
-  jar.apply(answer.setCookies);
-  return jar;
-}
+onEachDeployment("a provisional binding", ({ start, it }) => {
+  /** A browser with the client cookie of another response than the one that began its session. */
+  async function crossed(world: World) {
+    const ada = world.visitor();
+    const jar = new CookieJar();
+    const [began, other] = await Promise.all([
+      ada.here.post("/session", { json: { n: 1 }, jar, keep: false }),
+      ada.here.get("/", { jar, keep: false }),
+    ]);
+    ada.jar.apply(began.setCookies);
+    ada.jar.apply(other.setCookies);
+    const own = jarOf(other).get(CLIENT_KEY);
+    assertNotEquals(own, jarOf(began).get(CLIENT_KEY));
+    return { ada, began: jarOf(began), clientId: own };
+  }
+
+  for (const first of ["request", "handshake"] as const) {
+    it(`is settled by the first ${first} that brings both cookies`, async () => {
+      const world = await start();
+      const { ada, clientId } = await crossed(world);
+      const sessionId = ada.jar.get(KEY);
+      const expected = { sessionId, clientId };
+      if (first === "request") {
+        assertEquals((await ada.there.get("/")).json, expected);
+      } else assertEquals(await handshake(ada.there), expected);
+      assertEquals(await world.here.bridge.clientIdOf(sessionId!), clientId);
+      assertEquals((await ada.here.get("/session")).json, {
+        session: { n: 1 },
+        ...expected,
+      });
+      assertEquals(ada.jar.get(CLIENT_KEY), clientId);
+    });
+  }
+
+  it("is not settled by a session cookie alone, which is let in", async () => {
+    const world = await start();
+    const { ada, began } = await crossed(world);
+    const sessionId = ada.jar.get(KEY);
+    const alone = pair(ada.jar);
+    const answer = await ada.there.get("/session", { jar: alone, keep: false });
+    assertEquals(answer.json.session, { n: 1 });
+    const ids = await handshake(ada.there, alone);
+    assertEquals(ids.sessionId, sessionId);
+    assertEquals(ids.clientId, began.get(CLIENT_KEY));
+    // the first one with both still settles it
+    const { clientId } = (await ada.there.get("/")).json;
+    assertEquals(clientId, ada.jar.get(CLIENT_KEY));
+  });
+
+  it("takes only the sockets along that brought the session cookie", async () => {
+    const world = await start();
+    const { ada, began } = await crossed(world);
+    const sessionId = ada.jar.get(KEY);
+    const by = await ada.there.connect("/", { jar: pair(ada.jar) });
+    const guest = await ada.there.connect("/", { jar: pair(undefined, began) });
+    assertEquals((await whoami(ada.there, guest)).sessionId, undefined);
+    await ada.there.get("/");
+    assertEquals((await whoami(ada.there, by)).sessionId, sessionId);
+    assertEquals((await whoami(ada.there, guest)).sessionId, undefined);
+    assertEquals(
+      (await ada.there.ask(guest, "get")).code,
+      "SESSION_MISSING",
+    );
+  });
+});
+
+onEachDeployment("the binding of a session", ({ start, restart, it }) => {
+  for (const kind of ["provisional", "settled"] as const) {
+    it(`outlives a restart where it is ${kind}`, async () => {
+      const world = await start();
+      const ada = world.visitor();
+      await ada.here.post("/session", { json: { n: 1 } });
+      if (kind === "settled") await ada.here.get("/");
+      const own = {
+        sessionId: ada.jar.get(KEY),
+        clientId: ada.jar.get(CLIENT_KEY),
+      };
+      const again = await restart(world);
+      const starts = collect(again.here.bridge, "sessionStart");
+      const { here } = again.visitor(ada.jar);
+      if (kind === "settled") {
+        const mallory = again.visitor();
+        await mallory.here.get("/");
+        assertEquals(
+          await handshake(mallory.here, pair(ada.jar, mallory.jar)),
+          {},
+        );
+      }
+      assertEquals(await handshake(here), own);
+      assertEquals((await here.get("/session")).json, {
+        session: { n: 1 },
+        ...own,
+      });
+      assertEquals(starts, [[{ ...own, cause: "rebuilt", local: true }]]);
+    });
+  }
+}, { cluster: false });
+
+onEachDeployment("a session given a client id by leave", ({ start, it }) => {
+  it("is settled from its start", async () => {
+    const world = await start();
+    const ada = await settled(world);
+    const former = ada.jar.clone();
+    world.route("/leave", (ctx) => ctx.regenerateSession({ sockets: "leave" }));
+    await ada.here.post("/leave");
+    assertNotEquals(ada.jar.get(CLIENT_KEY), former.get(CLIENT_KEY));
+    // the first handshake after it brings the former client cookie
+    const ids = await handshake(ada.there, pair(ada.jar, former));
+    assertEquals(ids, {});
+    assertEquals(
+      (await handshake(ada.there)).sessionId,
+      ada.jar.get(KEY),
+    );
+  });
+});
+
+onEachDeployment("a settled session", ({ start, it }) => {
+  it("refuses a socket with its cookie and another client id, which follows no client", async () => {
+    const world = await start();
+    const ada = await settled(world);
+    const mallory = world.visitor();
+    await mallory.here.get("/");
+    const stolen = pair(ada.jar, mallory.jar);
+    for (const transports of [["websocket"], ["polling"]]) {
+      const socket = await mallory.there.connect("/", {
+        jar: stolen,
+        transports,
+      });
+      assertEquals(await whoami(mallory.there, socket), {});
+      assertEquals(
+        (await mallory.there.ask(socket, "get")).code,
+        "SESSION_MISSING",
+      );
+    }
+    // it does not follow the client of its client cookie either
+    const socket = await mallory.there.connect("/", { jar: stolen });
+    await mallory.there.post("/session", { json: { n: 3 } });
+    assertEquals(await whoami(mallory.there, socket), {});
+  });
+
+  it("closes such a socket at the transport when a request corrects the client cookie", async () => {
+    const world = await start();
+    const ada = await settled(world);
+    const other = world.visitor();
+    await other.here.get("/");
+    const jar = pair(ada.jar, other.jar);
+    const tab = await openTab(ada.there, { jar });
+    const socket = await ada.there.connect();
+    const closed = closings(tab);
+    assertEquals(await whoami(ada.there, tab), {});
+    const answer = await other.here.get("/session", { jar });
+    assertEquals(answer.json.session, { n: 1 });
+    assertEquals(mentionsSession(answer), false);
+    assertEquals(jar.get(CLIENT_KEY), ada.jar.get(CLIENT_KEY));
+    await entered(ada.there, tab, ada.jar.get(KEY));
+    assertEquals(closed.count, 1);
+    assertEquals(socket.connected, true);
+  });
+
+  it("corrects the client cookie, and does nothing to the session of that client", async () => {
+    const world = await start();
+    const [ada, bob] = [await settled(world), await settled(world, 2)];
+    const jar = pair(ada.jar, bob.jar);
+    const answer = await bob.there.get("/", { jar });
+    assertEquals(answer.json, {
+      sessionId: ada.jar.get(KEY),
+      clientId: ada.jar.get(CLIENT_KEY),
+    });
+    assertEquals(mentionsSession(answer), false);
+    assertEquals(jar.get(CLIENT_KEY), ada.jar.get(CLIENT_KEY));
+    assertEquals(world.ends, []);
+    assertEquals((await bob.here.get("/session")).json.session, { n: 2 });
+    assertEquals(await handshake(bob.here), {
+      sessionId: bob.jar.get(KEY),
+      clientId: bob.jar.get(CLIENT_KEY),
+    });
+  });
+});
+
+onEachDeployment("a session cookie of no live session", ({ start, it }) => {
+  const ends: Record<string, (world: World, ada: Visitor) => Promise<unknown>> =
+    {
+      "a logout": (_world, ada) => ada.here.post("/logout"),
+      "a revocation": (world, ada) =>
+        world.here.bridge.destroy(ada.jar.get(KEY)!),
+      "a regenerate() that sockets follow": (_world, ada) =>
+        ada.here.post("/regenerate/follow"),
+      "a regenerate() that leaves sockets": (_world, ada) =>
+        ada.here.post("/regenerate/leave"),
+    };
+  for (const [what, end] of Object.entries(ends)) {
+    it(`opens nothing over HTTP after ${what}, with any client cookie`, async () => {
+      const world = await start();
+      for (const sockets of ["follow", "leave"] as const) {
+        const path = `/regenerate/${sockets}`;
+        world.route(path, (ctx) => ctx.regenerateSession({ sockets }));
+      }
+      const ada = await settled(world);
+      const dead = ada.jar.clone();
+      await end(world, ada);
+      const isRegenerated = what.startsWith("a regenerate");
+      // the browser's next session, where it has none now
+      if (!isRegenerated) {
+        await ada.here.post("/session", { json: { n: 2 } });
+      }
+      const bob = await settled(world, 3);
+      for (const client of [undefined, dead, ada.jar, bob.jar]) {
+        const jar = pair(dead, client);
+        const copy = jar.header();
+        for (const { here, there } of [ada, bob]) {
+          for (const browser of [here, there]) {
+            const answer = await browser.get("/session", { jar, keep: false });
+            assertEquals(answer.json.session, {});
+            assertEquals(answer.json.sessionId, undefined);
+            assertEquals(mentionsSession(answer), false);
+          }
+        }
+        assertEquals(jar.header(), copy);
+      }
+      const { session } = (await ada.there.get("/session")).json;
+      assertEquals(session, { n: isRegenerated ? 1 : 2 });
+    });
+  }
+
+  it("begins a session where it ended more than by a rotation", async () => {
+    const world = await start();
+    const ada = await settled(world);
+    const dead = ada.jar.clone();
+    await ada.here.post("/logout");
+    const answer = await ada.there.post("/session", {
+      json: { n: 2 },
+      jar: dead,
+    });
+    assert(answer.cookie(KEY));
+    assertEquals((await ada.here.get("/session", { jar: dead })).json.session, {
+      n: 2,
+    });
+  });
+});
+
+onEachDeployment("the client cookie alone", ({ start, it }) => {
+  it("opens nothing over HTTP", async () => {
+    const world = await start();
+    const ada = await settled(world);
+    const jar = pair(undefined, ada.jar);
+    const answer = await ada.there.get("/session", { jar, keep: false });
+    assertEquals(answer.json.session, {});
+    assertEquals(answer.json.sessionId, undefined);
+    assertEquals(mentionsSession(answer), false);
+    assertEquals(answer.json.clientId, ada.jar.get(CLIENT_KEY));
+  });
+
+  it("gives the client another session when it begins one: the former ends as replaced", async () => {
+    const world = await start();
+    const ada = await settled(world);
+    const former = ada.jar.get(KEY)!;
+    const tab = await ada.there.connect();
+    const started = once(tab, "session:start");
+    ada.jar.delete(KEY);
+    await ada.here.post("/session", { json: { n: 2 } });
+    assertEquals(world.ends, [[former, "replaced"]]);
+    await started;
+    assertEquals((await whoami(ada.there, tab)).sessionId, ada.jar.get(KEY));
+  });
+});

@@ -29,6 +29,8 @@ export interface NodesConfig {
   readonly count?: number;
   /** Of each bridge. */
   readonly options?: TestOptions;
+  /** Adds routes to each node, before the usual ones. */
+  readonly setUp?: (parts: Parts) => void;
   /** Of each Socket.IO server. */
   readonly io?: Partial<ServerOptions>;
   /** Whether messages between nodes get lost. Packets to rooms do not. */
@@ -85,7 +87,10 @@ export async function startNodes(
     const adapter = await adapterOf(messenger, client, channel);
     const stand = await startServer(
       { store, ...config.options },
-      setUp,
+      (parts) => {
+        config.setUp?.(parts);
+        setUp(parts);
+      },
       {
         io: {
           ...config.io,
