@@ -98,12 +98,27 @@ export class RequestCommits {
     const { lookup, records, users } = this.#deps;
     const record = records.created(commit, clientId, request);
     const { user } = record;
+    if (clientId !== request.clientId) await this.#notOvertaken(request, ctx);
     const replaces = await this.#replaceable(user, request);
     const hidden = () => this.#hidden(sid, record, replaces, request, ctx);
     if (!users.limits || user === undefined) return await hidden();
     const own = await lookup.ofClient(clientId, ctx);
     const replaced = own?.record.user === user ? [own.sid] : [];
     return await users.withinLimit(user, replaced, hidden);
+  }
+
+  /**
+   * Checks the client of a request whose session begins under a new client id:
+   * the store compares times of arrival under one client id only.
+   *
+   * @throws {SessionConflictError} when a later request has given it a session
+   */
+  async #notOvertaken(
+    { clientId, arrived }: RequestOrigin,
+    ctx: unknown,
+  ): Promise<void> {
+    const own = await this.#deps.lookup.ofClient(clientId, ctx);
+    if (own && (own.record.arrived ?? 0) > arrived) throw refusedBegin();
   }
 
   /**

@@ -10,6 +10,8 @@ export interface RequestOrigin {
   readonly arrived: number;
   /** The id that its session cookie named, alive or not. */
   readonly receivedSid: string | undefined;
+  /** The client id that it came with, or was given. */
+  readonly clientId: string;
   /** Whether the response can still carry a new id: its headers are not written. */
   readonly canSendIds: boolean;
   /** A fresh session id, by the option `genid`. */
