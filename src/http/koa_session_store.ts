@@ -120,14 +120,32 @@ export class KoaSessionStore {
       if (record || !isLive(state)) {
         return await this.#rotate(ctx, state, record, sid, commit);
       }
+      if (this.#options.user) {
+        await this.#transactions.assertLatest(state, ctx);
+        return this.#defer(state, sid);
+      }
     }
-    if (!own) return await this.#create(ctx, state, sid, commit);
+    if (!own || state.unbegun) {
+      return await this.#create(ctx, state, sid, commit);
+    }
     if (record && isLive(state)) {
       return await this.#commit(ctx, state, record, commit);
     }
     if (state.phase !== "endedHere") return this.#settleEnded(ctx, state);
     // ended by this request, then assigned again: koa-session still uses the dead id
     await this.#createAnew(ctx, state, commit);
+  }
+
+  /**
+   * Leaves the begin of a new session that is regenerated to the next write: a
+   * login by passport regenerates the session first, and sets its user then. A
+   * begin is judged by its user, and there is one new id.
+   */
+  #defer(state: RequestState, sid: string): void {
+    const clientId = state.rotation.clientId ?? state.unbegun?.clientId;
+    state.koaSid = sid;
+    state.unbegun = { clientId };
+    state.cookieSuppressed = true;
   }
 
   /** Creates a session in place of the one that koa-session still uses the id of. */
@@ -149,7 +167,8 @@ export class KoaSessionStore {
     sid: string,
     commit: SessionWrite,
   ): Promise<void> {
-    const clientId = state.rotation.clientId ?? state.clientId;
+    const clientId = state.rotation.clientId ?? state.unbegun?.clientId ??
+      state.clientId;
     try {
       state.record = await this.#transactions.create(
         sid,
@@ -165,6 +184,7 @@ export class KoaSessionStore {
     syncSession(ctx, commit.data, state.record.data);
     state.sid = state.koaSid = sid;
     state.phase = "live";
+    state.unbegun = undefined;
     state.cookieSuppressed = false;
     this.#setClient(ctx, state, state.record.clientId ?? clientId);
   }
@@ -230,10 +250,25 @@ export class KoaSessionStore {
       state,
       ctx,
     );
+    if (committed.status === "ended" && committed.left && this.#options.user) {
+      return this.#rotateLeft(ctx, state, to);
+    }
     await this.#settle(ctx, state, committed, to, commit, base);
     if (committed.status === "done" && committed.sid === to) {
       this.#setClient(ctx, state, rotation.clientId ?? state.clientId);
     }
+  }
+
+  /** The session was rotated by a request that this one does not follow: a user that it sets begins one. */
+  #rotateLeft(ctx: Context, state: RequestState, to: string): void {
+    const { sid } = state;
+    state.record = undefined;
+    state.atEnd(() => {
+      if (!state.unbegun) return;
+      this.#transactions.reportRefusal(sid!);
+      this.#settleEnded(ctx, state);
+    });
+    this.#defer(state, to);
   }
 
   /** Applies the outcome of a write to `sid`. */
@@ -293,7 +328,7 @@ export class KoaSessionStore {
   #settleEnded(ctx: Context, state: RequestState): void {
     if (isLive(state)) state.phase = "ended";
     state.cookieSuppressed = true;
-    state.record = undefined;
+    state.record = state.unbegun = undefined;
     this.#cookies.suppressSession(ctx);
   }
 

@@ -50,6 +50,8 @@ export class RequestState implements RequestOrigin {
   pending: Promise<void> | undefined;
   /** How the next rotation is done. */
   rotation: Rotation = FOLLOW;
+  /** A new session that was regenerated: it begins at the next write, with the user that this sets. */
+  unbegun: { readonly clientId: string | undefined } | undefined;
   /** The strictest rotation that this request has made. */
   rotated: SocketRotation | undefined;
   /** Whether this request has stored the session. */

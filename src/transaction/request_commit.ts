@@ -98,7 +98,7 @@ export class RequestCommits {
     const { lookup, records, users } = this.#deps;
     const record = records.created(commit, clientId, request);
     const { user } = record;
-    if (clientId !== request.clientId) await this.#notOvertaken(request, ctx);
+    if (clientId !== request.clientId) await this.assertLatest(request, ctx);
     const replaces = await this.#replaceable(user, request);
     const hidden = () => this.#hidden(sid, record, replaces, request, ctx);
     if (!users.limits || user === undefined) return await hidden();
@@ -108,12 +108,12 @@ export class RequestCommits {
   }
 
   /**
-   * Checks the client of a request whose session begins under a new client id:
-   * the store compares times of arrival under one client id only.
+   * Checks a request whose session begins later, or under a new client id: the
+   * store compares times of arrival at the begin, under its client id.
    *
    * @throws {SessionConflictError} when a later request has given it a session
    */
-  async #notOvertaken(
+  async assertLatest(
     { clientId, arrived }: RequestOrigin,
     ctx: unknown,
   ): Promise<void> {

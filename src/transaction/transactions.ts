@@ -171,6 +171,11 @@ export class Transactions {
     );
   }
 
+  /** Checks a request whose session begins later; see {@linkcode RequestCommits.assertLatest}. */
+  async assertLatest(request: RequestOrigin, ctx: unknown): Promise<void> {
+    await this.#requests.assertLatest(request, ctx);
+  }
+
   /** Writes a patch; see {@linkcode RequestCommits.commit}. */
   commit(
     sid: string,
