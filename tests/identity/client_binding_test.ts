@@ -11,7 +11,11 @@ import {
   openTab,
   whoami,
 } from "../support/identity/tabs.ts";
-import type { Visitor, World } from "../support/identity/world.ts";
+import {
+  laterOn,
+  type Visitor,
+  type World,
+} from "../support/identity/world.ts";
 import { collect, once } from "../support/wait.ts";
 
 /** A browser with a session that is settled on its client id. */
@@ -248,6 +252,7 @@ onEachDeployment("a session cookie of no live session", ({ start, it }) => {
       const ada = await settled(world);
       const dead = ada.jar.clone();
       await end(world, ada);
+      await laterOn();
       const isRegenerated = what.startsWith("a regenerate");
       // the browser's next session, where it has none now
       if (!isRegenerated) {

@@ -2,10 +2,14 @@
 import { assert, assertEquals } from "@std/assert";
 import { native, type TestContext, type TestSession } from "../support/app.ts";
 import { mentionsSession } from "../support/browser.ts";
-import { CLIENT_KEY, CookieJar, KEY } from "../support/cookies.ts";
+import { CLIENT_KEY, type CookieJar, KEY } from "../support/cookies.ts";
 import { codeOf } from "../support/errors.ts";
 import { onEachDeployment } from "../support/identity/deployments.ts";
-import type { HeldRequest, Visitor } from "../support/identity/world.ts";
+import {
+  type HeldRequest,
+  laterOn,
+  type Visitor,
+} from "../support/identity/world.ts";
 
 const user = (session: TestSession) => session.user;
 
@@ -165,6 +169,7 @@ onEachDeployment("a request with an id that was", ({ start, it }) => {
       await ada.here.get("/");
       const old = ada.jar.clone();
       await ada.here.post("/rotate");
+      await laterOn();
       const now = ada.jar.get(KEY)!;
       const jar = old.clone();
       const refused = await ada.there.post("/session", { json: { n: 1 }, jar });
@@ -226,6 +231,7 @@ onEachDeployment("a request with an id that was", ({ start, it }) => {
     await ada.here.get("/");
     const old = ada.jar.clone();
     await ada.here.post("/rotate");
+    await laterOn();
     const saved = await ada.there.post("/save", { jar: old, keep: false });
     assertEquals(saved.json, { code: "SESSION_CONFLICT" });
     const answer = await ada.there.post("/session", {
@@ -248,6 +254,7 @@ onEachDeployment("a request with an id that was", ({ start, it }) => {
     const during = await world.hold(ada.there, write, { keep: false });
     await ada.here.post("/rotate");
     await ada.here.post("/rotate");
+    await laterOn();
     const now = ada.jar.get(KEY)!;
     // it follows the session, as sockets do
     const followed = await during.finish();
@@ -275,6 +282,7 @@ onEachDeployment("a request with an id that was", ({ start, it }) => {
     await ada.here.get("/");
     const old = ada.jar.clone();
     await ada.here.post("/rotate");
+    await laterOn();
     const now = ada.jar.get(KEY)!;
     // the old id, and a login of another user
     const answer = await ada.there.post("/session", {

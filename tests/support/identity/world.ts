@@ -60,6 +60,12 @@ export interface World {
   peek(sessionId: string | undefined): Promise<TestSession | undefined>;
 }
 
+/** Resolves in a later millisecond: what arrives then does not count as sent before. */
+export function laterOn(): Promise<void> {
+  const since = Date.now();
+  return until(() => Date.now() > since, "a later millisecond");
+}
+
 /** Adds the routes of a table, which may grow later. */
 export function routesOf(routes: RouteTable): (parts: Parts) => void {
   return ({ app }) => {
