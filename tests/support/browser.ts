@@ -136,6 +136,11 @@ export class Browser {
     });
     const { transports = ["websocket"] } = rest;
     if (transports.some((it) => it === "polling")) this.polled = true;
+    return this.adopt(socket);
+  }
+
+  /** Notes what the server sends to a socket, and closes it with the browser. */
+  adopt(socket: ClientSocket): ClientSocket {
     this.#sockets.push(socket);
     const received: [string, ...unknown[]][] = [];
     this.#received.set(socket, received);
@@ -270,6 +275,7 @@ async function closeSocket(socket: ClientSocket): Promise<void> {
   const { engine } = socket.io;
   const open = engine !== undefined && engine.readyState !== "closed";
   const closed = open ? once(engine, "close") : undefined;
+  socket.io.reconnection(false);
   socket.disconnect();
   engine?.close();
   await closed;
