@@ -46,7 +46,6 @@ export interface CommitSource {
 export class HandlerCommits {
   readonly #deps: TransactionDeps;
   readonly #move: SessionMove;
-  #warned = false;
 
   constructor(deps: TransactionDeps, move: SessionMove) {
     this.#deps = deps;
@@ -120,7 +119,7 @@ export class HandlerCommits {
     try {
       await users.withinLimit(userChange.to, [sid], async () => {
         if (!request || !sockets) {
-          if (userChange.to !== undefined) this.#warnKept();
+          users.idsKept(userChange);
           const closing = held.close(next);
           return await this.#close(held, next, closing, source, userChange);
         }
@@ -142,14 +141,6 @@ export class HandlerCommits {
 
   #holdTimeout(): Error {
     return new SessionTimeoutError("hold", this.#deps.options.lockTimeout);
-  }
-
-  #warnKept(): void {
-    if (this.#warned || !this.#deps.users.reconnects) return;
-    this.#warned = true;
-    console.warn(
-      "[koa-io-session] A session was given to a user where no cookie can be sent: its id stays. Log in over HTTP, so that the session gets a new id.",
-    );
   }
 
   /** Closes a session; a version stored without the lock is merged as a patch would be. */

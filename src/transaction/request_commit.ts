@@ -382,6 +382,7 @@ export class RequestCommits {
         const { sid: to, record } = moved.held;
         return { status: "done", sid: to, record, rotated: sockets };
       }
+      if (!request.canSendIds) users.idsKept(userChange);
       const closed = await held.close(next, before.version);
       if (closed.status !== "done") return undefined;
       const record = { ...next, version: closed.version };

@@ -47,6 +47,7 @@ export class UserPolicy {
   readonly #lookup: SessionLookup;
   readonly #termination: SessionTermination;
   readonly #logins: Mutex<string>;
+  #warned = false;
 
   constructor(
     options: UserOptions,
@@ -83,6 +84,15 @@ export class UserPolicy {
     return change === undefined || onUserChange === "keep"
       ? undefined
       : onUserChange;
+  }
+
+  /** A change of user was made where no cookie can be sent: a login this way is warned of once. */
+  idsKept({ to }: UserChange): void {
+    if (this.#warned || to === undefined || !this.reconnects) return;
+    this.#warned = true;
+    console.warn(
+      "[koa-io-session] A session was given to a user where no cookie can be sent: its id stays. Log in over HTTP, so that the session gets a new id.",
+    );
   }
 
   /**
