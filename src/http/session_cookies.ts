@@ -107,6 +107,7 @@ export class SessionCookies {
   #complete(headers: ResponseHeaders, status: number): void {
     const { ctx, clientId, outdated, carriesId } = headers;
     const { res } = ctx;
+    this.#restoreRotated(ctx);
     const lines = linesOf(res);
     if (!clientId && !outdated && !carriesId && lines.length === 0) return;
     let hasId = carriesId || has(lines, this.#sessionLines);
@@ -141,11 +142,31 @@ export class SessionCookies {
     return true;
   }
 
+  /**
+   * Sends the id of a session that this request has rotated, where Koa removed
+   * the cookie together with all headers of a response that failed: the id that
+   * the browser has is dead.
+   */
+  #restoreRotated(ctx: Context): void {
+    const state = ctx[STATE];
+    if (!state?.rotated || !state.record) return;
+    const { sid, record, received } = state;
+    if (received.sid === undefined || sid === received.sid) return;
+    if (!this.#options.externalKey) this.#sendAgain(ctx, record);
+  }
+
   #sendOutdated(ctx: Context, record: StoredRecord): boolean {
+    const { sid, received } = ctx[STATE]!;
+    return sid === received.sid && this.#sendAgain(ctx, record);
+  }
+
+  /** Sends the session cookie with the rest of its life, unless the response has it. */
+  #sendAgain(ctx: Context, record: StoredRecord): boolean {
     const state = ctx[STATE]!;
-    const { sid, received } = state;
-    if (!isLive(state) || state.cookieSuppressed) return false;
-    if (sid === undefined || sid !== received.sid) return false;
+    const { sid } = state;
+    if (!isLive(state) || state.cookieSuppressed || sid === undefined) {
+      return false;
+    }
     const maxAge = cookieLife(record);
     if (maxAge !== undefined && maxAge <= 0) return false;
     const options: CookieOptions = { ...ctx.sessionOptions, maxAge };
