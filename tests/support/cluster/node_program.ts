@@ -1,6 +1,6 @@
 /**
  * One node of a cluster in a process of its own: Koa, Socket.IO, the bridge, on
- * Redis. Its configuration is the first argument, as JSON; it prints a JSON line for each event.
+ * Redis or on a file. Its configuration is the first argument, as JSON; it prints a JSON line for each event.
  */
 import { RedisStore } from "@koa-io/session/redis";
 import { createAdapter as createProcesses } from "@socket.io/cluster-adapter";
@@ -11,7 +11,7 @@ import process from "node:process";
 import { onConnection, type TestContext, type TestSession } from "../app.ts";
 import { BridgeRooms } from "../bridge_rooms.ts";
 import { type Ack, answer, type Parts, routesAndEvents } from "../routes.ts";
-import { startServer } from "../server.ts";
+import { startServer, type TestOptions } from "../server.ts";
 import { pause } from "../wait.ts";
 import { adapterOf, connectClient } from "./messengers.ts";
 import type { NodeConfig } from "./processes.ts";
@@ -91,17 +91,36 @@ if (cluster.isWorker) {
   };
 }
 
-const { prefix, channel, messenger, options, io } = config;
-const client = await connectClient(config.port, []);
-const teller = config.messengerPort === undefined
-  ? client
-  : await connectClient(config.messengerPort, []);
-const adapter = messenger === "processes"
-  ? createProcesses()
-  : await adapterOf(messenger, teller, channel);
+/** What the node works on. */
+interface Equipment {
+  readonly store: NonNullable<TestOptions["store"]>;
+  readonly adapter?: object | undefined;
+}
+
+/** A file that the nodes of one machine share, without messages between them. */
+async function onFile(path: string): Promise<Equipment> {
+  const { SqliteStore } = await import("@koa-io/session/sqlite");
+  return { store: new SqliteStore({ path }) };
+}
+
+async function onRedis(): Promise<Equipment> {
+  const { prefix, channel, messenger } = config;
+  const client = await connectClient(config.port, []);
+  const teller = config.messengerPort === undefined
+    ? client
+    : await connectClient(config.messengerPort, []);
+  const adapter = messenger === "processes"
+    ? createProcesses()
+    : await adapterOf(messenger, teller, channel);
+  return { store: new RedisStore({ client, prefix }), adapter };
+}
+
+const { options, io, file } = config;
+const { store, adapter } =
+  await (file === undefined ? onRedis() : onFile(file));
 const { port } = await startServer(
   {
-    store: new RedisStore({ client, prefix }),
+    store,
     user: ({ user }) => user,
     onUserChange: "keep",
     ...options,
@@ -109,7 +128,7 @@ const { port } = await startServer(
   setUp,
   {
     port: Number(process.env.LISTEN ?? config.listen),
-    io: { ...io, adapter: adapter as never },
+    io: { ...io, ...adapter && { adapter: adapter as never } },
     // errors become JSON, with their codes
     prepare: ({ app }) =>
       app.use(async (ctx: TestContext, next) => {

@@ -23,6 +23,8 @@ export interface NodeConfig {
   readonly channel: string;
   readonly options?: TestOptions;
   readonly io?: Partial<ServerOptions>;
+  /** The file of a SqliteStore: then Redis is not used, and nodes get no messages. */
+  readonly file?: string;
 }
 
 /** A JSON line that a node has printed. */
