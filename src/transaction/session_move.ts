@@ -4,6 +4,7 @@
  * @module
  */
 import type { SessionRecord } from "../api/store.ts";
+import { handleOf } from "../base/ids.ts";
 import type { HeldSession, MoveOutcome, SessionLocks } from "./session_lock.ts";
 import type {
   Occasion,
@@ -51,7 +52,12 @@ export class SessionMove {
   move(held: HeldSession, move: Move): Promise<MoveOutcome> {
     const { from, to, before, next, sockets, ctx, occasion } = move;
     const { request } = occasion;
-    const record = request ? arrivedWith(next, request.arrived) : next;
+    const record = {
+      ...next,
+      // the handle of an older record is derived from the id that it loses now
+      handle: handleOf(from, next),
+      arrived: request ? arrivalOf(next, request.arrived) : next.arrived,
+    };
     return this.#termination.duringRotation(
       from,
       async (): Promise<MoveOutcome> => await held.move(to, record, sockets),
@@ -80,6 +86,6 @@ export class SessionMove {
 }
 
 /** A rotated session counts as given to its client by the request that rotated it. */
-function arrivedWith(record: SessionRecord, arrived: number): SessionRecord {
-  return { ...record, arrived: Math.max(record.arrived ?? 0, arrived) };
+function arrivalOf({ arrived }: SessionRecord, of: number): number {
+  return Math.max(arrived ?? 0, of);
 }
