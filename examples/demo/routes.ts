@@ -1,4 +1,4 @@
-/** The HTTP routes: login, logout, and counting over HTTP. */
+/** The HTTP routes: login, logout, devices, and counting over HTTP. */
 // @ts-types="@types/koa"
 import type Koa from "koa";
 import type { SessionBridge, SessionContext } from "@koa-io/session";
@@ -6,6 +6,7 @@ import { readJson } from "./body.ts";
 import {
   type CounterEvent,
   type DemoSession,
+  type Device,
   type Me,
   shorten,
   tabName,
@@ -32,6 +33,9 @@ const routes = new Map<string, Route>([
   ["POST /api/login", logIn],
   ["POST /api/logout", logOut],
   ["POST /api/logout/everywhere", logOutEverywhere],
+  ["GET /api/devices", listDevices],
+  ["POST /api/devices/end", endDevice],
+  ["POST /api/devices/end-others", endOtherDevices],
   ["POST /api/regenerate", regenerate],
   ["POST /api/count/session", countInSession],
   ["POST /api/count/transaction", countInTransaction],
@@ -51,10 +55,9 @@ export function serveApi(app: Routed, bridge: Bridge): void {
   });
 }
 
-/** Sends the number of devices that a user is logged in on to every socket of the user. */
-export async function sendDevices(bridge: Bridge, user: string): Promise<void> {
-  const { length } = await bridge.sessionsOf(user);
-  bridge.toUser(user).emit("devices", length);
+/** Reports to every socket of a user that the list of devices changed. */
+export function reportDevices(bridge: Bridge, user: string): void {
+  bridge.toUser(user).emit("devices");
 }
 
 function showMe(ctx: Context): void {
@@ -66,27 +69,18 @@ function showMe(ctx: Context): void {
   } satisfies Me;
 }
 
-async function logIn(ctx: Context, bridge: Bridge): Promise<void> {
+async function logIn(ctx: Context): Promise<void> {
   const user = userName(ctx, await readJson(ctx));
-  // an existing session gets a new id, and its open tabs follow; where sockets
-  // from before the login are not trusted, use { sockets: "leave" }
-  if (ctx.sessionId) await ctx.regenerateSession();
-  const before = ctx.session?.user;
+  // the session belongs to another user then: the bridge gives it a new id, and
+  // makes the open tabs reconnect with it
   ctx.session = { user, count: 0 };
   ctx.body = { user };
-  afterwards(ctx, async () => {
-    if (before !== undefined && before !== user) {
-      await sendDevices(bridge, before);
-    }
-    await sendDevices(bridge, user);
-  });
 }
 
-function logOut(ctx: Context, bridge: Bridge): void {
-  const user = needUser(ctx);
+function logOut(ctx: Context): void {
+  needUser(ctx);
   ctx.session = null;
   ctx.body = {};
-  afterwards(ctx, () => sendDevices(bridge, user));
 }
 
 async function logOutEverywhere(ctx: Context, bridge: Bridge): Promise<void> {
@@ -95,6 +89,36 @@ async function logOutEverywhere(ctx: Context, bridge: Bridge): Promise<void> {
   // the session of this browser ends with the response, which deletes the cookie
   ctx.session = null;
   ctx.body = { ended: others + 1 };
+}
+
+async function listDevices(ctx: Context, bridge: Bridge): Promise<void> {
+  const user = ctx.session?.user;
+  const sessions = user === undefined
+    ? []
+    : await bridge.sessionsOf(user, { current: ctx.sessionId });
+  ctx.body = sessions.map(({ handle, current, lastUsed, meta }): Device => ({
+    handle,
+    current,
+    browser: String(meta?.browser ?? ""),
+    lastUsed,
+  }));
+}
+
+async function endDevice(ctx: Context, bridge: Bridge): Promise<void> {
+  const user = needUser(ctx);
+  const { handle } = (await readJson(ctx) ?? {}) as { handle?: unknown };
+  if (typeof handle !== "string") ctx.throw(400, "A handle is missing");
+  // what is no session of this user is ignored
+  const ended = await bridge.destroyUser(user, { only: handle });
+  reportDevices(bridge, user);
+  ctx.body = { ended };
+}
+
+async function endOtherDevices(ctx: Context, bridge: Bridge): Promise<void> {
+  const user = needUser(ctx);
+  const ended = await bridge.destroyUser(user, { except: ctx.sessionId! });
+  reportDevices(bridge, user);
+  ctx.body = { ended };
 }
 
 async function regenerate(ctx: Context): Promise<void> {

@@ -8,7 +8,7 @@ import { Server } from "socket.io";
 import { bridgeSession, type SessionContext } from "@koa-io/session";
 import { openDurable } from "./durable.ts";
 import { guardRequests } from "./guard.ts";
-import { serveApi } from "./routes.ts";
+import { reportDevices, serveApi } from "./routes.ts";
 import type { DemoSession } from "./session.ts";
 import { answerSockets } from "./sockets.ts";
 import { servePage } from "./static.ts";
@@ -43,12 +43,16 @@ export async function startDemo(
     appKeys: durable?.appKeys ?? [randomUUID()],
     key: "demo.sid",
     sameSite: "lax",
-    // the index for "log out everywhere"
+    // a login, a logout: new ids, and the sockets come back with the new cookies
     user: (session) => session.user,
+    meta: (ctx) => ({ browser: ctx.get("user-agent").slice(0, 200) }),
   });
   bridge.on("error", (error) => console.error(error));
   bridge.on("sessionConflict", ({ sessionId, keys, resolution }) => {
     bridge.toSession(sessionId).emit("conflict", { keys, resolution });
+  });
+  bridge.on("userChange", ({ from, to }) => {
+    for (const user of [from, to]) if (user) reportDevices(bridge, user);
   });
 
   guardRequests(app);

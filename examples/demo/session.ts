@@ -14,6 +14,18 @@ export interface Me {
   readonly count: number | undefined;
 }
 
+/** A device that the user is logged in on, as the page lists it: without an id. */
+export interface Device {
+  /** Names the session where its end is asked for; no secret. */
+  readonly handle: string;
+  /** Whether it is the device that asks. */
+  readonly current: boolean;
+  /** Its User-Agent at the login. */
+  readonly browser: string;
+  /** ms since the epoch. */
+  readonly lastUsed: number | undefined;
+}
+
 /** The event that every tab receives when the counter changed. */
 export interface CounterEvent {
   readonly value: number;

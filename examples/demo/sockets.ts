@@ -1,4 +1,4 @@
-/** The socket events: identity, devices, and counting over the socket. */
+/** The socket events: identity, and counting over the socket. */
 import type { Server } from "socket.io";
 import type { SessionBridge, SessionSocket } from "@koa-io/session";
 import {
@@ -12,12 +12,11 @@ import {
 type Bridge = SessionBridge<DemoSession>;
 type DemoSocket = SessionSocket<DemoSession>;
 
-/** Answers the events `me`, `devices` and `count`, each with an acknowledgement. */
+/** Answers the events `me` and `count`, each with an acknowledgement. */
 export function answerSockets(io: Server, bridge: Bridge): void {
   io.on("connection", (raw) => {
     const socket = raw as DemoSocket;
     answer(socket, "me", () => me(socket));
-    answer(socket, "devices", () => devices(socket, bridge));
     answer(socket, "count", (tab) => count(socket, bridge, tab));
   });
 }
@@ -34,11 +33,6 @@ async function me(socket: DemoSocket): Promise<Me> {
     user: session?.user,
     count: session?.count,
   };
-}
-
-async function devices(socket: DemoSocket, bridge: Bridge): Promise<number> {
-  const user = await socket.withSession(({ session }) => session.user, "");
-  return user ? (await bridge.sessionsOf(user)).length : 0;
 }
 
 async function count(

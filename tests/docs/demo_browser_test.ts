@@ -3,7 +3,7 @@ import { assert, assertEquals, assertGreater, assertMatch } from "@std/assert";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CHROMIUM, Demo, withDemo } from "../support/docs/demo.ts";
+import { CHROMIUM, Demo, type Tab, withDemo } from "../support/docs/demo.ts";
 import { itNeeds } from "../support/requires.ts";
 import { until } from "../support/wait.ts";
 
@@ -92,10 +92,11 @@ describe("the demo", () => {
   );
 
   needsChromium(
-    "tells the other tab why it was logged out, and revives its socket",
+    "tells the other tab why it was logged out, and needs no reload",
     () =>
       withDemo(async ({ open }) => {
         const [one, two] = [await open(), await open()];
+        await two.page.evaluate("globalThis.loaded = 'once'");
         await one.logIn("Ada");
         await two.shows("#user", "Ada");
         await one.press("Log out");
@@ -111,11 +112,7 @@ describe("the demo", () => {
         await two.shows("#user", "Grace");
         await two.press(/socket\.withSession$/);
         await one.shows("#count", "1");
-        // the connection is the one that was there before
-        assertEquals(
-          await two.page.locator("#timeline").getByText("disconnect").count(),
-          0,
-        );
+        assertEquals(await two.page.evaluate("globalThis.loaded"), "once");
       }),
   );
 
@@ -134,6 +131,60 @@ describe("the demo", () => {
         await there.logs("session:end", "reason: revoked");
         await here.logs("session:end", "reason: logout");
         await there.page.getByLabel("Your name").waitFor();
+      }),
+  );
+
+  needsChromium(
+    "lists the devices without an id, and ends one, and all others",
+    () =>
+      withDemo(async ({ open, another }) => {
+        const tabs = [await open(), await another(), await another()];
+        const [here, ...others] = tabs as [Tab, Tab, Tab];
+        const rows = here.page.locator("#device-list li");
+        const lists = (count: number) =>
+          until(async () => await rows.count() === count, `${count} devices`);
+        for (const tab of tabs) {
+          await tab.logIn("Ada");
+          await tab.shows("#user", "Ada");
+        }
+        await here.page.bringToFront();
+        await lists(3);
+        assertMatch(
+          await rows.first().innerText(),
+          /^Chrome \d+\s+this device$/,
+        );
+
+        const shown = await here.page.content() +
+          await here.page.evaluate(
+            "fetch('/api/devices').then((r) => r.text())",
+          );
+        for (const tab of tabs) {
+          const cookies = await tab.page.context().cookies();
+          assertEquals(cookies.length, 4);
+          for (const { value } of cookies) {
+            assert(!shown.includes(value), value);
+          }
+        }
+
+        const ended = async () => {
+          const texts = await Promise.all(
+            others.map(({ page }) => page.locator("#timeline").innerText()),
+          );
+          return texts.filter((text) => text.includes("reason: revoked"))
+            .length;
+        };
+        await rows.getByRole("button").first().click();
+        await lists(2);
+        await until(async () => await ended() === 1, "the end of one");
+        await here.press("End all others");
+        await lists(1);
+        await until(async () => await ended() === 2, "the end of the others");
+        await here.shows("#devices", "logged in here only");
+        await here.press(/socket\.withSession$/);
+        await here.shows("#count", "1");
+        for (const tab of others) {
+          await tab.page.getByLabel("Your name").waitFor();
+        }
       }),
   );
 

@@ -7,7 +7,14 @@ const { io } = globalThis;
 const PATIENCE = 15_000;
 
 export class Api {
-  socket = io({ autoConnect: false, transports: ["websocket", "polling"] });
+  socket = io({
+    autoConnect: false,
+    transports: ["websocket", "polling"],
+    // after a login or a logout it reconnects with the new cookies
+    reconnectionDelay: 200,
+    // asks for session:start or session:none at each connection
+    auth: { "koa-io-session": 1 },
+  });
   #tab;
   #plot;
 

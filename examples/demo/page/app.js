@@ -1,5 +1,6 @@
 /** The main module: receives events of the server and passes them to the other modules. */
 import { Api } from "./api.js";
+import { Devices } from "./devices.js";
 import { hammer } from "./hammer.js";
 import { Plot } from "./plot.js";
 import { setUpTheme } from "./theme.js";
@@ -14,7 +15,7 @@ const tab = Math.random().toString(36).slice(2, 5);
 
 const plot = new Plot();
 const timeline = new Timeline(tab);
-const view = new View(tab);
+const view = new View(tab, new Devices(endDevice));
 const api = new Api(tab, plot);
 const { socket } = api;
 
@@ -25,10 +26,10 @@ async function refresh(tries = 30) {
     const [http, overSocket, devices] = await Promise.all([
       api.get("me"),
       api.ask("me"),
-      api.ask("devices"),
+      api.get("devices"),
     ]);
     if (!view.show(round, { http, socket: overSocket, devices })) return;
-    // session:start can arrive before the login's response and its cookie
+    // the socket can be in the session before the login's response has arrived
     if (http.sessionId !== overSocket.sessionId && tries > 0) {
       setTimeout(refresh, RETRY_MS, tries - 1);
     }
@@ -60,9 +61,10 @@ socket.on("connect_error", ({ message }) => view.connected(false, message));
 
 socket.on("session:start", () => {
   timeline.add("session:start", "this socket is in a session");
-  view.newSession();
+  view.forgetCount();
   refresh();
 });
+socket.on("session:none", () => view.newSession());
 socket.on("session:end", ({ reason }) => {
   timeline.add("session:end", `reason: ${reason}`, "bad");
   view.newSession();
@@ -71,7 +73,8 @@ socket.on("session:end", ({ reason }) => {
 socket.on("session:rotated", ({ sockets }) => {
   timeline.add("session:rotated", `a new id, the sockets ${sockets}`);
   view.forgetCount();
-  refresh();
+  // a socket that reconnects looks up the user then
+  if (sockets !== "reconnect") refresh();
 });
 socket.on("counter", (event) => {
   timeline.count(event);
@@ -80,7 +83,15 @@ socket.on("counter", (event) => {
 socket.on("conflict", ({ keys, resolution }) => {
   timeline.add("conflict", `${keys.join(", ")}: ${resolution} wins`, "bad");
 });
-socket.on("devices", (devices) => view.devices(devices));
+socket.on("devices", () => refresh());
+
+async function endDevice(handle) {
+  try {
+    await api.post("devices/end", { handle });
+  } catch (error) {
+    view.alert(error.message);
+  }
+}
 
 /** Runs an action at each click, and shows its errors. */
 function onClick(selector, action) {
@@ -106,6 +117,7 @@ document.querySelector("#login").addEventListener("submit", async (event) => {
 });
 onClick("#logout", () => api.post("logout"));
 onClick("#everywhere", () => api.post("logout/everywhere"));
+onClick("#end-others", () => api.post("devices/end-others"));
 onClick("#regenerate", () => api.post("regenerate"));
 onClick("[data-way]", ({ dataset }) => api.count(dataset.way));
 onClick("#hammer", () => view.hammering(() => hammer(api, view)));

@@ -9,8 +9,11 @@ export class View {
   #user;
   #busy = false;
   #alerting;
+  #devices;
 
-  constructor(tab) {
+  /** @param devices shows the list of devices */
+  constructor(tab, devices) {
+    this.#devices = devices;
     $("#tab").textContent = tab;
     const search = new URLSearchParams(location.search);
     document.documentElement.toggleAttribute("data-pane", search.has("pane"));
@@ -38,7 +41,7 @@ export class View {
     }
     // the buttons use HTTP: they are enabled once both sides are logged in
     this.#user = http.user;
-    this.devices(devices);
+    this.#devices.show(devices);
     if (http.user !== undefined) this.count(socket.count ?? http.count);
     this.#render();
     return true;
@@ -59,12 +62,6 @@ export class View {
     this.forgetCount();
     this.#user = undefined;
     this.#render();
-  }
-
-  devices(devices) {
-    $("#devices").textContent = devices === 1
-      ? "logged in here only"
-      : `logged in on ${devices} devices`;
   }
 
   /** Runs the hammer; its button is disabled until it has finished. */
@@ -109,6 +106,7 @@ export class View {
     $("#login").hidden = !guest;
     $("#account").hidden = guest;
     $("#user").textContent = this.#user ?? "";
+    if (guest) this.#devices.show([]);
     if (guest) $("#count").textContent = "–";
     for (const button of document.querySelectorAll("[data-way]")) {
       button.disabled = guest;
