@@ -47,7 +47,7 @@ onEachStore(({ it, open }) => {
   const refusing = (max: number) => start({ max, exceed: "refuse" });
 
   describe("maxSessions: oldest", () => {
-    it("ends the session used longest ago, and tells its sockets why", async () => {
+    it("ends the session used longest ago, and sends its sockets the reason", async () => {
       await using scenario = await start(2, { touchInterval: 1 });
       const { bridge } = scenario;
       const ends = collect<[{ sessionId: string; reason: string }]>(

@@ -91,25 +91,28 @@ describe("Logins at once on three processes", () => {
         options: { maxSessions: { max: MAX, exceed } },
       }));
 
-    itNeedsRedis("tell the sockets of a displaced session why", async () => {
-      const nodes = await spawnNodes(NODES, {
-        port: server.port,
-        options: { maxSessions: 1, onSessionEnd: "disconnect" },
-      });
-      const first = browsersAt(nodes);
-      await first[0]!.post("/session", { json: { user: "ada" } });
-      const client = await first[1]!.connect();
-      const second = browsersAt(nodes);
-      await second[2]!.post("/session", { json: { user: "ada" } });
-      assertEquals(await first[1]!.event(client, "session:end"), [{
-        reason: "displaced",
-      }]);
-      await Promise.all(nodes.map((node) => node.reported("sessionEnd")));
-      for (const { lines } of nodes) {
-        const ends = lines.filter(({ type }) => type === "sessionEnd");
-        assertEquals(ends.map(({ reason }) => reason), ["displaced"]);
-      }
-    });
+    itNeedsRedis(
+      "end a displaced session on each node, with its reason for the sockets",
+      async () => {
+        const nodes = await spawnNodes(NODES, {
+          port: server.port,
+          options: { maxSessions: 1, onSessionEnd: "disconnect" },
+        });
+        const first = browsersAt(nodes);
+        await first[0]!.post("/session", { json: { user: "ada" } });
+        const client = await first[1]!.connect();
+        const second = browsersAt(nodes);
+        await second[2]!.post("/session", { json: { user: "ada" } });
+        assertEquals(await first[1]!.event(client, "session:end"), [{
+          reason: "displaced",
+        }]);
+        await Promise.all(nodes.map((node) => node.reported("sessionEnd")));
+        for (const { lines } of nodes) {
+          const ends = lines.filter(({ type }) => type === "sessionEnd");
+          assertEquals(ends.map(({ reason }) => reason), ["displaced"]);
+        }
+      },
+    );
   });
 
   withSqlite(() => {

@@ -1,5 +1,4 @@
 /** The same tests of a bridge on each kind of store. */
-import { SessionStore } from "@koa-io/session";
 import { afterEach, describe, it } from "@std/testing/bdd";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
