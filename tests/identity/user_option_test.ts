@@ -4,7 +4,7 @@ import {
   assertMatch,
   assertStrictEquals,
 } from "@std/assert";
-import { describe, it } from "@std/testing/bdd";
+import { describe } from "@std/testing/bdd";
 import type { TestSession } from "../support/app.ts";
 import { unhandledIn } from "../support/errors.ts";
 import {
