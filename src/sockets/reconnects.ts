@@ -41,7 +41,6 @@ export class Reconnects {
   #stopped = false;
   /** Connections that are being closed. */
   readonly #closing = new WeakSet<object>();
-  #stopped = false;
   /** By client id. */
   readonly #guests = new TtlMap<Guests>(({ until }) => until, MAX_CLIENTS);
 

@@ -120,7 +120,7 @@ for (const mode of MODES) {
     ) {
       it(`session = null by ${way} logs out, and leaves connected what onSessionEnd keeps`, async () => {
         const stand = await tabScene({ user: "ada" }, { onUserChange: mode });
-        const { browser, tabs, events, sessionId } = stand;
+        const { browser, tabs, events } = stand;
         const lost = tabs.map((tab) => collect(tab.client, "disconnect"));
         await end(stand, () => {});
         for (const tab of tabs) {
