@@ -171,8 +171,7 @@ export class RequestCommits {
     request: RequestOrigin,
     ctx: unknown,
   ): Promise<StoredRecord> {
-    const { lookup, observer, undo, users } = this.#deps;
-    const mayBranch = users.reconnects && record.user !== undefined;
+    const { lookup, observer, undo } = this.#deps;
     for (let tries = 0; tries < MAX_TRIES; tries++) {
       const sending = this.#send(sid, record, replaces, ctx);
       // reported in the same turn where the store answers at once: another write may evict it
@@ -182,14 +181,12 @@ export class RequestCommits {
           "Cannot begin a session as genid returned an id that is in use",
         );
       }
-      if (begun.status !== "begun") {
+      if (begun.status === "superseded") throw refusedBegin();
+      if (begun.status === "occupied") {
         const other = await lookup.ofClient(record.clientId!, ctx);
         const isOwn = record.user !== undefined &&
           other?.record.user === record.user;
-        if (begun.status === "superseded" && !(other && !isOwn && mayBranch)) {
-          throw refusedBegin();
-        }
-        // a client id alone ends no session, and refuses no login of another user
+        // a client id alone ends no session: only the same user's is replaced
         if (other && isOwn) replaces = [...replaces ?? [], other.sid];
         else record = { ...record, clientId: generateUid(CLIENT_ID_LENGTH) };
         continue;
