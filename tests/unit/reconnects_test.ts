@@ -1,0 +1,170 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import type { Socket } from "socket.io";
+import type { RecoveryGate } from "../../src/sockets/recovery.ts";
+import { Reconnects } from "../../src/sockets/reconnects.ts";
+import { SOCKET_STATE } from "../../src/sockets/socket_extension.ts";
+
+/** Timers that a test fires, and a clock that they set. */
+class FakeTimers {
+  now = 1_000_000;
+  readonly #due = new Map<number, { at: number; act: () => void }>();
+  #id = 0;
+
+  /** The delays of the timers that are set. */
+  get delays(): number[] {
+    return [...this.#due.values()].map(({ at }) => at - this.now);
+  }
+
+  /** Lets time pass. */
+  pass(ms: number): void {
+    this.now += ms;
+    for (const [id, { at, act }] of this.#due) {
+      if (at > this.now) continue;
+      this.#due.delete(id);
+      act();
+    }
+  }
+
+  /** Runs a test on these timers. */
+  run(test: () => void): void {
+    const { setTimeout, clearTimeout } = globalThis;
+    const { now } = Date;
+    const set = (act: () => void, delay: number) => {
+      this.#due.set(++this.#id, { at: this.now + delay, act });
+      return this.#id;
+    };
+    Object.assign(globalThis, {
+      setTimeout: set,
+      clearTimeout: (id: number) => this.#due.delete(id),
+    });
+    Date.now = () => this.now;
+    try {
+      test();
+    } finally {
+      Object.assign(globalThis, { setTimeout, clearTimeout });
+      Date.now = now;
+    }
+  }
+}
+
+/** A socket, and how its connection was closed: `true` where it was discarded. */
+function fakeSocket(
+  clientId = "client",
+): { socket: Socket; closed: boolean[] } {
+  const closed: boolean[] = [];
+  const conn = {
+    readyState: "open",
+    close: (discard = false) => void closed.push(discard),
+  };
+  const socket = { conn, [SOCKET_STATE]: { clientId } };
+  return { socket: socket as unknown as Socket, closed };
+}
+
+/** `Reconnects`, and the sockets whose recovery it refused. */
+function reconnects() {
+  const refused: Socket[] = [];
+  const gate = { refuse: (socket: Socket) => void refused.push(socket) };
+  return {
+    refused,
+    reconnects: new Reconnects(gate as unknown as RecoveryGate),
+  };
+}
+
+const always = () => true;
+
+describe("Reconnects.heal", () => {
+  it("closes a guest's connection after 1 s, 3 s and 9 s, and leaves it alone then", () => {
+    const timers = new FakeTimers();
+    timers.run(() => {
+      const { reconnects: it, refused } = reconnects();
+      for (const [i, delay] of [1_000, 3_000, 9_000].entries()) {
+        const { socket, closed } = fakeSocket();
+        it.heal("client", socket, always);
+        timers.pass(delay - 1);
+        assertEquals(closed, []);
+        timers.pass(1);
+        assertEquals(closed, [false]);
+        assertEquals(refused.length, i + 1);
+        // one that its client does not take
+        timers.pass(1_000);
+        assertEquals(closed, [false, true]);
+      }
+      const { socket, closed } = fakeSocket();
+      it.heal("client", socket, always);
+      assertEquals(timers.delays, []);
+      timers.pass(60_000);
+      assertEquals(closed, []);
+    });
+  });
+
+  it("closes the guests of a client together, and counts them once", () => {
+    const timers = new FakeTimers();
+    timers.run(() => {
+      const { reconnects: it } = reconnects();
+      const [one, two] = [fakeSocket(), fakeSocket()];
+      it.heal("client", one.socket, always);
+      timers.pass(600);
+      it.heal("client", two.socket, always);
+      timers.pass(400);
+      assertEquals([one.closed, two.closed], [[false], [false]]);
+      const again = fakeSocket();
+      it.heal("client", again.socket, always);
+      timers.pass(2_999);
+      assertEquals(again.closed, []);
+      timers.pass(1);
+      assertEquals(again.closed, [false]);
+    });
+  });
+
+  it("leaves those alone that are in the session by then, or have disconnected", () => {
+    const timers = new FakeTimers();
+    timers.run(() => {
+      const { reconnects: it } = reconnects();
+      const [member, away, guest] = [fakeSocket(), fakeSocket(), fakeSocket()];
+      const isGuest = (socket: Socket) => socket !== member.socket;
+      for (const { socket } of [member, away, guest]) {
+        it.heal("client", socket, isGuest);
+      }
+      it.forget(away.socket);
+      timers.pass(1_000);
+      assertEquals([member.closed, away.closed, guest.closed], [
+        [],
+        [],
+        [false],
+      ]);
+    });
+  });
+
+  it("counts each client by itself, and begins again once one was healed", () => {
+    const timers = new FakeTimers();
+    timers.run(() => {
+      const { reconnects: it } = reconnects();
+      const closedAfter = (clientId: string) => {
+        const { socket, closed } = fakeSocket(clientId);
+        const since = timers.now;
+        it.heal(clientId, socket, always);
+        while (closed.length === 0) timers.pass(500);
+        return timers.now - since;
+      };
+      assertEquals(closedAfter("a"), 1_000);
+      assertEquals(closedAfter("a"), 3_000);
+      assertEquals(closedAfter("b"), 1_000);
+      it.healed("a");
+      assertEquals(closedAfter("a"), 1_000);
+      assertEquals(closedAfter("b"), 3_000);
+    });
+  });
+
+  it("sets no timer once it is stopped", () => {
+    const timers = new FakeTimers();
+    timers.run(() => {
+      const { reconnects: it } = reconnects();
+      const [before, after] = [fakeSocket(), fakeSocket()];
+      it.heal("a", before.socket, always);
+      it.stop();
+      it.heal("b", after.socket, always);
+      assertEquals(timers.delays, []);
+    });
+  });
+});
