@@ -1,22 +1,12 @@
 /** Rule 8 of "Which session a client has": a guest whose client has a live session. */
-import {
-  assert,
-  assertEquals,
-  assertGreaterOrEqual,
-  assertLess,
-} from "@std/assert";
+import { assertEquals, assertGreaterOrEqual, assertLess } from "@std/assert";
 import type { TestSession } from "../support/app.ts";
 import { CLIENT_KEY, KEY } from "../support/cookies.ts";
 import { onEachDeployment } from "../support/identity/deployments.ts";
 import { pair } from "../support/identity/jars.ts";
-import {
-  closings,
-  entered,
-  openTab,
-  whoami,
-} from "../support/identity/tabs.ts";
+import { entered, openTab, whoami } from "../support/identity/tabs.ts";
 import type { World } from "../support/identity/world.ts";
-import { once, until } from "../support/wait.ts";
+import { once } from "../support/wait.ts";
 
 const user = (session: TestSession) => session.user;
 
@@ -66,18 +56,3 @@ for (const [kind, options] of [["with", { user }], ["without", {}]] as const) {
     },
   );
 }
-
-onEachDeployment("a guest that never has the cookie", ({ start, it }) => {
-  it("reads nothing of the session between its closings", async () => {
-    const world = await start({ user });
-    const { ada, tab } = await early(world);
-    const count = closings(tab);
-    assertEquals((await ada.there.ask(tab, "get")).code, "SESSION_MISSING");
-    await until(() => count.count === 1, "the first closing");
-    await entered(ada.there, tab, undefined);
-    assertEquals((await ada.there.ask(tab, "get")).code, "SESSION_MISSING");
-    assert(
-      ada.there.received(tab).every(([event]) => event === "session:none"),
-    );
-  });
-});

@@ -17,17 +17,20 @@ class FakeTimers {
   }
 
   /** Lets time pass. */
-  pass(ms: number): void {
+  async pass(ms: number): Promise<void> {
     this.now += ms;
     for (const [id, { at, act }] of this.#due) {
       if (at > this.now) continue;
       this.#due.delete(id);
       act();
     }
+    // whether the session is alive is asked of the store
+    await Promise.resolve();
+    await Promise.resolve();
   }
 
   /** Runs a test on these timers. */
-  run(test: () => void): void {
+  async run(test: () => Promise<void>): Promise<void> {
     const { setTimeout, clearTimeout } = globalThis;
     const { now } = Date;
     const set = (act: () => void, delay: number) => {
@@ -40,7 +43,7 @@ class FakeTimers {
     });
     Date.now = () => this.now;
     try {
-      test();
+      await test();
     } finally {
       Object.assign(globalThis, { setTimeout, clearTimeout });
       Date.now = now;
@@ -72,62 +75,63 @@ function reconnects() {
 }
 
 const always = () => true;
+const alive = () => Promise.resolve(true);
 
 describe("Reconnects.heal", () => {
-  it("closes a guest's connection after 1 s, 3 s and 9 s, and leaves it alone then", () => {
+  it("closes a guest's connection after 1 s, 3 s and 9 s, and leaves it alone then", async () => {
     const timers = new FakeTimers();
-    timers.run(() => {
+    await timers.run(async () => {
       const { reconnects: it, refused } = reconnects();
       for (const [i, delay] of [1_000, 3_000, 9_000].entries()) {
         const { socket, closed } = fakeSocket();
-        it.heal("client", socket, always);
-        timers.pass(delay - 1);
+        it.heal("client", socket, always, alive);
+        await timers.pass(delay - 1);
         assertEquals(closed, []);
-        timers.pass(1);
+        await timers.pass(1);
         assertEquals(closed, [false]);
         assertEquals(refused.length, i + 1);
         // one that its client does not take
-        timers.pass(1_000);
+        await timers.pass(1_000);
         assertEquals(closed, [false, true]);
       }
       const { socket, closed } = fakeSocket();
-      it.heal("client", socket, always);
+      it.heal("client", socket, always, alive);
       assertEquals(timers.delays, []);
-      timers.pass(60_000);
+      await timers.pass(60_000);
       assertEquals(closed, []);
     });
   });
 
-  it("closes the guests of a client together, and counts them once", () => {
+  it("closes the guests of a client together, and counts them once", async () => {
     const timers = new FakeTimers();
-    timers.run(() => {
+    await timers.run(async () => {
       const { reconnects: it } = reconnects();
       const [one, two] = [fakeSocket(), fakeSocket()];
-      it.heal("client", one.socket, always);
-      timers.pass(600);
-      it.heal("client", two.socket, always);
-      timers.pass(400);
+      it.heal("client", one.socket, always, alive);
+      await timers.pass(600);
+      it.heal("client", two.socket, always, alive);
+      await timers.pass(400);
       assertEquals([one.closed, two.closed], [[false], [false]]);
       const again = fakeSocket();
-      it.heal("client", again.socket, always);
-      timers.pass(2_999);
+      it.heal("client", again.socket, always, alive);
+      await timers.pass(2_999);
       assertEquals(again.closed, []);
-      timers.pass(1);
+      await timers.pass(1);
       assertEquals(again.closed, [false]);
     });
   });
 
-  it("leaves those alone that are in the session by then, or have disconnected", () => {
+  it("leaves those alone that are in the session by then, or have disconnected", async () => {
     const timers = new FakeTimers();
-    timers.run(() => {
+    await timers.run(async () => {
       const { reconnects: it } = reconnects();
       const [member, away, guest] = [fakeSocket(), fakeSocket(), fakeSocket()];
       const isGuest = (socket: Socket) => socket !== member.socket;
       for (const { socket } of [member, away, guest]) {
-        it.heal("client", socket, isGuest);
+        it.heal("client", socket, isGuest, alive);
       }
       it.forget(away.socket);
-      timers.pass(1_000);
+      await timers.pass(1_000);
       assertEquals([member.closed, away.closed, guest.closed], [
         [],
         [],
@@ -136,34 +140,48 @@ describe("Reconnects.heal", () => {
     });
   });
 
-  it("counts each client by itself, and begins again once one was healed", () => {
+  it("counts each client by itself, and begins again once one was healed", async () => {
     const timers = new FakeTimers();
-    timers.run(() => {
+    await timers.run(async () => {
       const { reconnects: it } = reconnects();
-      const closedAfter = (clientId: string) => {
+      const closedAfter = async (clientId: string) => {
         const { socket, closed } = fakeSocket(clientId);
         const since = timers.now;
-        it.heal(clientId, socket, always);
-        while (closed.length === 0) timers.pass(500);
+        it.heal(clientId, socket, always, alive);
+        while (closed.length === 0) await timers.pass(500);
         return timers.now - since;
       };
-      assertEquals(closedAfter("a"), 1_000);
-      assertEquals(closedAfter("a"), 3_000);
-      assertEquals(closedAfter("b"), 1_000);
+      assertEquals(await closedAfter("a"), 1_000);
+      assertEquals(await closedAfter("a"), 3_000);
+      assertEquals(await closedAfter("b"), 1_000);
       it.healed("a");
-      assertEquals(closedAfter("a"), 1_000);
-      assertEquals(closedAfter("b"), 3_000);
+      assertEquals(await closedAfter("a"), 1_000);
+      assertEquals(await closedAfter("b"), 3_000);
     });
   });
 
-  it("sets no timer once it is stopped", () => {
+  it("leaves them alone where the session has ended, or the store fails", async () => {
     const timers = new FakeTimers();
-    timers.run(() => {
+    await timers.run(async () => {
+      const { reconnects: it } = reconnects();
+      const answers = [Promise.resolve(false), Promise.reject(new Error())];
+      for (const [i, answer] of answers.entries()) {
+        const { socket, closed } = fakeSocket();
+        it.heal(`client ${i}`, socket, always, () => answer);
+        await timers.pass(1_000);
+        assertEquals(closed, []);
+      }
+    });
+  });
+
+  it("sets no timer once it is stopped", async () => {
+    const timers = new FakeTimers();
+    await timers.run(async () => {
       const { reconnects: it } = reconnects();
       const [before, after] = [fakeSocket(), fakeSocket()];
-      it.heal("a", before.socket, always);
+      it.heal("a", before.socket, always, alive);
       it.stop();
-      it.heal("b", after.socket, always);
+      it.heal("b", after.socket, always, alive);
       assertEquals(timers.delays, []);
     });
   });
