@@ -45,13 +45,14 @@ export function setExternalKey(session: object | null, sid: string): void {
  * Carries the request's pending changes into a transaction, and its result out
  * into `ctx.session`.
  *
- * @param rotated is called when the transaction has given the session a new id
+ * @param cookies `rotated`: the transaction has given the session a new id;
+ * `followed`: another request has, whose response has the cookie
  */
 export function requestChanges(
   ctx: Context,
   state: RequestState,
   transactions: Transactions,
-  rotated: () => void,
+  cookies: { rotated(): void; followed(): void },
 ): NonNullable<TransactionCaller["carry"]> {
   let before = "";
   return {
@@ -77,14 +78,16 @@ export function requestChanges(
         ctx.session = null;
         return;
       }
+      const isFollowing = sockets === undefined && sid !== state.sid;
       state.sid = sid;
       if (record.version !== state.record?.version) noteStored(ctx, state);
       state.record = record;
       syncSession(ctx, before, record.data);
       setExternalKey(ctx.session, sid);
+      if (isFollowing) return cookies.followed();
       if (sockets === undefined) return;
       state.noteRotation(sockets);
-      rotated();
+      cookies.rotated();
     },
   };
 }

@@ -218,7 +218,13 @@ export class HttpMiddleware {
         ctx,
         state,
         this.#transactions,
-        () => this.#cookies.sendSession(ctx, state.koaSid!),
+        {
+          rotated: () => this.#cookies.sendSession(ctx, state.koaSid!),
+          followed: () => {
+            state.cookieSuppressed = true;
+            this.#cookies.suppressSession(ctx);
+          },
+        },
       ),
     });
   }

@@ -266,7 +266,9 @@ export class Transactions {
     const frame = this.#opener.frames.getStore();
     const scope = frame?.find(sid);
     if (scope) return await this.#nested.join(scope, frame, call, caller);
-    const opening = this.#opener.open(sid, caller.ctx, false);
+    // a request follows a session that it has loaded, as its commit does
+    const follows = caller.carry !== undefined;
+    const opening = this.#opener.open(sid, caller.ctx, follows);
     const opened = opening instanceof Promise ? await opening : opening;
     if (span) span.wait = performance.now() - started!;
     if (!("missing" in opened)) {
