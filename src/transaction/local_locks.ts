@@ -184,13 +184,14 @@ export class LocalLocks implements SessionLocks {
       sid: hold.key,
       record,
       release: () => this.#mutex.release(hold),
-      state: () => stateOf(hold),
-      verify: () => stateOf(hold),
+      state: () => this.#stateOf(hold),
+      verify: () => this.#stateOf(hold),
       close: (next, expected = record.version) => {
-        if (hold.state === "revoked") return { status: "ended", why: hold.why };
-        if (hold.state === "lost") {
+        const state = this.#stateOf(hold);
+        if (state.status === "ended") return state;
+        if (state.status === "lost") {
           this.#counts.timeouts++;
-          return { status: "lost" };
+          return state;
         }
         if (!next) {
           this.#mutex.release(hold);
@@ -202,6 +203,14 @@ export class LocalLocks implements SessionLocks {
     };
   }
 
+  #stateOf({ key, state, why }: Hold<string>): HoldState {
+    if (state === "revoked") return { status: "ended", why };
+    if (state !== "lost") return { status: "held" };
+    // it may have ended, or been rotated, while another caller held it
+    const hasEnded = this.#store.tombstones.has(key);
+    return hasEnded ? { status: "ended" } : { status: "lost" };
+  }
+
   #move(
     hold: Hold<string>,
     { version }: StoredRecord,
@@ -210,10 +219,11 @@ export class LocalLocks implements SessionLocks {
     note: string,
     ctx: unknown,
   ): Awaitable<MoveOutcome> {
-    if (hold.state === "revoked") return { status: "ended", why: hold.why };
-    if (hold.state === "lost") {
+    const state = this.#stateOf(hold);
+    if (state.status === "ended") return state;
+    if (state.status === "lost") {
       this.#counts.timeouts++;
-      return { status: "lost" };
+      return state;
     }
     hold.committing = true;
     // taken before the move: no other caller has the new id yet
@@ -354,9 +364,4 @@ export class LocalLocks implements SessionLocks {
       () => this.#mutex.release(hold),
     );
   }
-}
-
-function stateOf({ state, why }: Hold<string>): HoldState {
-  if (state === "revoked") return { status: "ended", why };
-  return { status: state === "lost" ? "lost" : "held" };
 }
