@@ -57,9 +57,10 @@ export class Tab {
     return this.browser.received(this.client);
   }
 
-  /** The events of the bridge among them. */
-  get notices(): readonly [string, ...unknown[]][] {
-    return this.received.filter(([name]) => name.startsWith("session:"));
+  /** The events of the bridge among them, without the offsets of recovery. */
+  get notices(): readonly (readonly unknown[])[] {
+    return this.received.filter(([name]) => name.startsWith("session:"))
+      .map((event) => event.filter((_, i) => i < 2 && !isOffset(event, i)));
   }
 
   /** Where the server has it. */
@@ -84,4 +85,8 @@ export class Tab {
       throw new Error(`${error.message}: it is in ${seen}`);
     });
   }
+}
+
+function isOffset(event: readonly unknown[], i: number): boolean {
+  return i > 0 && typeof event[i] === "string";
 }
