@@ -103,8 +103,9 @@ export class RequestState implements RequestOrigin {
     this.#afterHeaders.push(callback);
   }
 
-  /** Records a rotation that this request has made. */
+  /** Records a rotation that this request has made: no other response has the new id. */
   noteRotation(sockets: SocketRotation): void {
+    this.cookieSuppressed = false;
     this.rotated = stricter(sockets, this.rotated);
   }
 

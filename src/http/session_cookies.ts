@@ -58,6 +58,7 @@ export class SessionCookies {
       return externalKey.set(ctx as never, id);
     }
     const { sessionCookie } = this.#ids;
+    sessionCookie.allow(ctx);
     sessionCookie.write(ctx, id, ctx.sessionOptions, received.sessionCookie);
   }
 

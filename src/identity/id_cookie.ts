@@ -48,6 +48,9 @@ export class IdCookie {
   readonly #signed: boolean;
   readonly #value: RegExp;
   readonly #signature: RegExp;
+  /** The cookies of contexts whose responses may not have this one. */
+  readonly #suppressed = new WeakSet<object>();
+  readonly #guarded = new WeakSet<object>();
   #verified = new SignatureCache();
   /** The key of the cached signatures, as given and as prepared for use. */
   #secret: unknown;
@@ -186,16 +189,8 @@ export class IdCookie {
   suppress(ctx: KoaContext): void {
     const name = this.#name;
     const { cookies, res } = ctx;
-    if (!Object.hasOwn(cookies, "set")) {
-      const set = cookies.set;
-      Object.defineProperty(cookies, "set", {
-        configurable: true,
-        value(this: unknown, key: string, ...rest: unknown[]) {
-          if (key === name) return this;
-          return Reflect.apply(set, this, [key, ...rest]);
-        },
-      });
-    }
+    this.#suppressed.add(cookies);
+    this.#guard(cookies);
     if (res.headersSent) return;
     const header = res.getHeader("set-cookie");
     if (!Array.isArray(header)) return;
@@ -204,6 +199,27 @@ export class IdCookie {
     );
     if (kept.length > 0) res.setHeader("set-cookie", kept);
     else res.removeHeader("set-cookie");
+  }
+
+  /** Ends a suppression: the request has made the newest id itself. */
+  allow({ cookies }: KoaContext): void {
+    this.#suppressed.delete(cookies);
+  }
+
+  #guard(cookies: KoaContext["cookies"]): void {
+    if (this.#guarded.has(cookies)) return;
+    this.#guarded.add(cookies);
+    const name = this.#name;
+    const suppressed = this.#suppressed;
+    const set = cookies.set;
+    Object.defineProperty(cookies, "set", {
+      configurable: true,
+      writable: true,
+      value(this: unknown, key: string, ...rest: unknown[]) {
+        if (key === name && suppressed.has(cookies)) return this;
+        return Reflect.apply(set, this, [key, ...rest]);
+      },
+    });
   }
 }
 
