@@ -1,6 +1,6 @@
 /** When the connections of a client are closed whose user changed, and that they come back. */
 import { assert, assertEquals, assertGreater, assertLess } from "@std/assert";
-import { afterEach, describe, it } from "@std/testing/bdd";
+import { describe, it as test } from "@std/testing/bdd";
 import { type IncomingMessage, request } from "node:http";
 import { PassThrough } from "node:stream";
 import { native, serverSocketOf } from "../support/app.ts";
@@ -8,10 +8,22 @@ import type { Browser } from "../support/browser.ts";
 import { parseSetCookie } from "../support/cookies.ts";
 import { sessionEvents } from "../support/routes.ts";
 import type { ScenarioContext } from "../support/scenario.ts";
+import { clearingIntervals } from "../support/intervals.ts";
 import { closeServers, type ServerConfig } from "../support/server.ts";
 import { type TabScene, tabScene } from "../support/tab_scene.ts";
 import { Tab } from "../support/tabs.ts";
 import { deferred, once, pause, settles } from "../support/wait.ts";
+
+/** A test; recovery never clears its intervals. */
+const it = (name: string, act: () => Promise<void>) =>
+  test(name, () =>
+    clearingIntervals(async () => {
+      try {
+        await act();
+      } finally {
+        await closeServers();
+      }
+    }));
 
 const NAMESPACES = ["/chat", "/room-1"];
 
@@ -58,8 +70,6 @@ const connected = ({ tabs }: TabScene) =>
   tabs.map(({ client }) => client.connected);
 
 describe("the connections of a client whose user changed", () => {
-  afterEach(closeServers);
-
   it("are closed once the headers are written, while the body is being sent", async () => {
     const scene = await tabScene({ n: 1 }, {}, config);
     const committed = deferred();
