@@ -20,6 +20,9 @@ import type { SessionLocks } from "./session_lock.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import type { StoreAccess } from "./store_access.ts";
 
+/** Limit of rotations that are followed to find a session. */
+const MAX_MOVES = 20;
+
 /** A session that was found. */
 export interface Found {
   readonly sid: string;
@@ -134,20 +137,23 @@ export class SessionLookup {
       "read",
       (records) => records.byClient(clientId),
     );
-    if (sid === undefined) return undefined;
-    const record = await this.boundTo(sid, clientId, ctx, forData);
-    return record && { sid, record };
+    return sid === undefined
+      ? undefined
+      : await this.boundTo(sid, clientId, ctx, forData);
   }
 
-  /** The record of a session if it is alive and bound to this client: the index is a hint, the record decides. */
+  /**
+   * The session with this id, or the one that it was moved to, if it is alive
+   * and bound to this client: the index is a hint, the record decides.
+   */
   async boundTo(
     sid: string,
     clientId: string,
     ctx?: unknown,
     forData = false,
-  ): Promise<StoredRecord | undefined> {
-    const record = await (forData ? this.load(sid, ctx) : this.find(sid, ctx));
-    return isAlive(record) && record.clientId === clientId ? record : undefined;
+  ): Promise<Found | undefined> {
+    const found = await this.#current(sid, ctx, forData);
+    return found?.record.clientId === clientId ? found : undefined;
   }
 
   /** The live sessions that belong to a user. See {@linkcode SessionLookup.ofClient}. */
@@ -156,13 +162,32 @@ export class SessionLookup {
       "read",
       (records) => records.byUser(user),
     );
-    const records = await Promise.all(
-      sids.map((sid) => forData ? this.load(sid) : this.find(sid)),
+    const all = await Promise.all(
+      sids.map((sid) => this.#current(sid, undefined, forData)),
     );
-    return sids.flatMap((sid, i) => {
-      const record = records[i];
-      return isAlive(record) && record.user === user ? [{ sid, record }] : [];
-    });
+    // one that is moved meanwhile may be found by both ids
+    const bySid = new Map<string, Found>();
+    for (const found of all) {
+      if (found?.record.user === user) bySid.set(found.sid, found);
+    }
+    return [...bySid.values()];
+  }
+
+  /** The session of this id, under its new one where it was moved since the index was read, if it is alive. */
+  async #current(
+    sid: string,
+    ctx: unknown,
+    forData: boolean,
+  ): Promise<Found | undefined> {
+    for (let moves = 0; moves < MAX_MOVES; moves++) {
+      const record =
+        await (forData ? this.load(sid, ctx) : this.find(sid, ctx));
+      if (isAlive(record)) return { sid, record };
+      const former = await this.former(sid);
+      if (former?.to === undefined) return undefined;
+      sid = former.to;
+    }
+    return undefined;
   }
 
   /**

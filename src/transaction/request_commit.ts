@@ -249,10 +249,11 @@ export class RequestCommits {
     ctx: unknown,
   ): Promise<void> {
     const { lookup, termination } = this.#deps;
-    const record = await lookup.boundTo(sid, clientId!, ctx);
-    if (!record) return;
+    const found = await lookup.boundTo(sid, clientId!, ctx);
+    if (!found) return;
     const isMeant = (moved: SessionRecord) => moved.clientId === clientId;
-    await termination.end(sid, "replaced", { record, ctx, isMeant });
+    const { record } = found;
+    await termination.end(found.sid, "replaced", { record, ctx, isMeant });
   }
 
   /**
