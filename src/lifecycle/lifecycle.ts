@@ -84,8 +84,8 @@ export class SessionLifecycle
     const { tombstones } = transactions;
     const begins = cause === "created";
     if (begins) tombstones.clear(sid);
-    // the record was read before the session ended
-    else if (tombstones.has(sid)) return;
+    // the record was read before the session ended, or while it is given this id
+    else if (tombstones.has(sid) || transactions.isRotating(sid)) return;
     const { clientId } = record;
     if (clientId === undefined) return;
     userFacts.sessionSeen(record.data);

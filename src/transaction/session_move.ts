@@ -60,6 +60,7 @@ export class SessionMove {
     };
     return this.#termination.duringRotation(
       from,
+      to,
       async (): Promise<MoveOutcome> => await held.move(to, record, sockets),
       async (outcome, ended) => {
         if (outcome.status !== "done") return outcome;

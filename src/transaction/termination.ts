@@ -41,7 +41,7 @@ export class SessionTermination {
   readonly #locks: SessionLocks;
   readonly #lookup: SessionLookup;
   readonly #observer: Pick<SessionObserver, "ended">;
-  /** Rotations in progress, by the old id. */
+  /** Rotations in progress, by the old id and by the new one. */
   readonly #rotating = new Map<string, Promise<void>>();
 
   constructor(
@@ -154,27 +154,36 @@ export class SessionTermination {
     return this.#store.terminating.has(sid) || this.#rotating.has(sid);
   }
 
+  /** Whether a rotation of this process gives a session this id, or takes it away. */
+  isRotating(sid: string): boolean {
+    return this.#rotating.has(sid);
+  }
+
   /**
-   * Runs a rotation. A termination during it waits, and then ends the session
-   * under its new id.
+   * Runs a rotation. A termination during it waits, by either id, and then ends
+   * the session under its new id.
    *
    * @param then gets the result of `move`, and whether the session had ended before it
    */
   async duringRotation<T>(
-    sid: string,
+    from: string,
+    to: string,
     move: () => Promise<T>,
     then: (moved: T, ended: boolean) => Promise<T>,
   ): Promise<T> {
-    const termination = this.#store.terminating.get(sid);
-    const ended = this.#store.isKnownEnded(sid);
+    const termination = this.#store.terminating.get(from);
+    const ended = this.#store.isKnownEnded(from);
     let settle!: () => void;
+    const rotating = new Promise<void>((resolve) => settle = resolve);
     // before the move: a synchronous store reports the removal of the old id during it
-    this.#rotating.set(sid, new Promise<void>((resolve) => settle = resolve));
+    this.#rotating.set(from, rotating);
+    this.#rotating.set(to, rotating);
     try {
       const result = await move();
       return await then(result, termination ? await termination : ended);
     } finally {
-      this.#rotating.delete(sid);
+      this.#rotating.delete(from);
+      if (this.#rotating.get(to) === rotating) this.#rotating.delete(to);
       settle();
     }
   }

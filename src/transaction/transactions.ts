@@ -238,6 +238,11 @@ export class Transactions {
     return this.#termination.isEnding(sid);
   }
 
+  /** Whether a rotation of this process, which is not reported yet, gives a session this id or takes it away. */
+  isRotating(sid: string): boolean {
+    return this.#termination.isRotating(sid);
+  }
+
   /** Marks a session as ended that ended without this process: its holder's write is refused. */
   revoke(sid: string, why: EndReason): void {
     this.#locks.revoke(sid, why);
