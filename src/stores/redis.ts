@@ -31,6 +31,7 @@ import {
 import { connection } from "./redis/client.ts";
 import { LOCK } from "./redis/begin_scripts.ts";
 import { Begins } from "./redis/begins.ts";
+import { Grants } from "./redis/grants.ts";
 import { Index } from "./redis/index.ts";
 import { Moves } from "./redis/moves.ts";
 import { checkOptions, type RedisStoreOptions } from "./redis/options.ts";
@@ -110,9 +111,10 @@ export class RedisStore implements SharedStore {
     this.prefix = prefix;
     this.#keyspace = new Keyspace(connection(client), prefix);
     this.#index = new Index(this.#keyspace);
-    this.#queue = new Queue(this.#keyspace);
-    this.#writes = new Writes(this.#keyspace, this.#index);
-    this.#moves = new Moves(this.#keyspace, this.#index);
+    const grants = new Grants();
+    this.#queue = new Queue(this.#keyspace, grants);
+    this.#writes = new Writes(this.#keyspace, this.#index, grants);
+    this.#moves = new Moves(this.#keyspace, this.#index, grants);
     this.#begins = new Begins({
       keyspace: this.#keyspace,
       index: this.#index,
@@ -160,7 +162,8 @@ export class RedisStore implements SharedStore {
 
   /** See {@linkcode SharedStore.destroy}. */
   destroy(sid: string, note?: string): Promise<boolean> {
-    const destroy = () => this.#writes.destroy(sid, note);
+    const call = this.#version();
+    const destroy = () => this.#writes.destroy(sid, note, call);
     return this.#onceActive(sid, isFalse, destroy);
   }
 
@@ -247,22 +250,18 @@ export class RedisStore implements SharedStore {
    *
    * @throws {Error} when Redis does not answer, when the channel cannot be subscribed to, or when the store is closed
    */
-  async acquire(
+  acquire(
     sid: string,
     token: string,
     holdMs: number,
     waitMs: number,
   ): Promise<AcquireResult> {
     const holder = encodeURIComponent(token);
-    const acquired = await this.#onceActive(
+    return this.#onceActive(
       sid,
       (result) => result.status === "missing" && !result.waited,
       () => this.#queue.acquire(sid, holder, holdMs, waitMs),
     );
-    if (acquired.status === "granted") {
-      this.#writes.granted(holder, acquired.record);
-    }
-    return acquired;
   }
 
   /** See {@linkcode SharedStore.commit}. */

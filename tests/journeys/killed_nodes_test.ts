@@ -70,7 +70,7 @@ describe("Nodes that are killed and frozen", () => {
     await nodes[0]!.reported("holding");
     waiter.emit("count", () => {});
     await until(async () => {
-      const key = `${prefix}w:{${sessionId}}`;
+      const key = `${prefix}q:{${sessionId}}`;
       return (await say(server.port, `LLEN ${key}\r\n`)).startsWith(":1");
     }, "the line");
     nodes[1]!.signal("SIGKILL");

@@ -241,7 +241,7 @@ describe("RedisStore on a Redis Cluster", () => {
     const tag = sid.replace(/[{}%]/g, encodeURIComponent);
     for (const { port } of nodes.servers) {
       for (const prefix of ["a:", "b:"]) {
-        const reply = await say(port, `LLEN ${prefix}w:{${tag}}\r\n`);
+        const reply = await say(port, `LLEN ${prefix}q:{${tag}}\r\n`);
         if (reply.startsWith(":") && reply !== ":0\r\n") return true;
       }
     }

@@ -55,7 +55,7 @@ function faults(name: typeof PACKAGES[number]) {
 
   const queued = (sid: string) =>
     until(async () => {
-      const key = `${stores.prefix}w:{${sid}}`;
+      const key = `${stores.prefix}q:{${sid}}`;
       return (await say(server.port, `LLEN ${key}\r\n`)).startsWith(":1");
     }, "a waiter");
 

@@ -56,7 +56,7 @@ function leases(name: typeof PACKAGES[number]) {
     until(async () => {
       const reply = await say(
         server.port,
-        `LLEN ${stores.prefix}w:{${sid}}\r\n`,
+        `LLEN ${stores.prefix}q:{${sid}}\r\n`,
       );
       return Number(reply.slice(1)) === many;
     }, `${many} who wait`);
@@ -257,7 +257,9 @@ function leases(name: typeof PACKAGES[number]) {
       await until(async () => (await channels()).includes("n:"), "the channel");
       const node = /n:(\S+)/.exec(await channels())![1]!;
       const entry = `${Date.now() + HOLD} ${HOLD} ${node} ghost`;
-      await say(server.port, `RPUSH ${stores.prefix}w:{${sid}} "${entry}"\r\n`);
+      const key = (kind: string) => `${stores.prefix}${kind}:{${sid}}`;
+      await say(server.port, `HSET ${key("e")} ghost "${entry}"\r\n`);
+      await say(server.port, `RPUSH ${key("q")} ghost\r\n`);
       await a.commit(sid, "t", undefined);
       granted(await b.acquire(sid, "u", HOLD, 1_000));
     },

@@ -30,7 +30,7 @@ describe("RedisStore's round trips", () => {
           until(async () => {
             const reply = await say(
               server.port,
-              `LLEN ${stores.prefix}w:{${sid}}\r\n`,
+              `LLEN ${stores.prefix}q:{${sid}}\r\n`,
             );
             return Number(reply.slice(1)) === many;
           }, `${many} who wait`);

@@ -11,7 +11,7 @@ import { type Indexed, whole } from "./record.ts";
 import * as scripts from "./scripts.ts";
 import type { Keyspace } from "./keys.ts";
 
-type Owner = Pick<Indexed, "clientId" | "user">;
+type Owner = Partial<Pick<Indexed, "clientId" | "user">>;
 
 /** The end of the session up to which its entries need not be renewed. */
 export function indexedUntil({ expires, maxAge }: Indexed): string {

@@ -8,6 +8,9 @@ import type { Connection } from "./client.ts";
 import { escapeId } from "./record.ts";
 import { GET_POINTER, type Script } from "./scripts.ts";
 
+/** The kinds of keys in the slot of a session. */
+type RecordKind = "s" | "q" | "e" | "f";
+
 /** The keys and channels of one prefix. */
 export class Keyspace {
   readonly connection: Connection;
@@ -31,14 +34,19 @@ export class Keyspace {
     >;
   }
 
-  /** The key of a session's record (`s`), waiters (`w`) or note on a former id (`f`): all in one slot of a Redis Cluster. */
-  key(kind: "s" | "w" | "f", sid: string): string {
+  /** The key of a session's record (`s`), queue (`q`), waiters (`e`) or note on a former id (`f`): all in one slot of a Redis Cluster. */
+  key(kind: RecordKind, sid: string): string {
     return `${this.records(kind)}{${escapeId(sid)}}`;
   }
 
   /** What these keys begin with. */
-  records(kind: "s" | "w" | "f"): string {
+  records(kind: RecordKind): string {
     return `${this.#prefix}${kind}:`;
+  }
+
+  /** The keys record, queue and waiters of a session, with which most scripts begin. */
+  leaseKeys(sid: string): readonly string[] {
+    return (["s", "q", "e"] as const).map((kind) => this.key(kind, sid));
   }
 
   /** The key of the index entry of a client (`c`), hash (`h`) or user (`u`), or of a lock (`l`). It contains the hash of the id, not the id. */

@@ -13,7 +13,7 @@
  */
 import { CLOCK, PUT, QUEUE, type Script, script } from "./scripts.ts";
 
-/** The arguments of {@linkcode MOVE} and {@linkcode DETACH}: `channel cluster sid kind fence version note ttl`; `kind` is `v` for a version as the fence, or `l` for a lease. */
+/** The arguments of {@linkcode MOVE} and {@linkcode DETACH}: `channel cluster sid kind fence version note ttl granted`; `kind` is `v` for a version as the fence, or `l` for a lease, granted with the version `granted`. */
 const LEAVE = `
 local kind, fence, version = ARGV[4], ARGV[5], ARGV[6]
 local function refusal(e, v, l, u)
@@ -21,20 +21,20 @@ local function refusal(e, v, l, u)
     reject_all()
     return 'm'
   end
-  if kind == 'l' then return l ~= fence and 'l' end
+  if kind == 'l' then return (l ~= fence or (ARGV[9] ~= '' and v ~= ARGV[9])) and 'l' end
   return (v ~= fence or (l and tonumber(u) > now)) and 'l'
 end
 local function leave(u)
   reject_all()
   redis.call('DEL', record)
   local lease = kind == 'l' and fence .. ' ' .. u or ' '
-  redis.call('SET', KEYS[3], version .. ' ' .. lease .. '\\n' .. ARGV[7], 'PX', ARGV[8])
+  redis.call('SET', KEYS[4], version .. ' ' .. lease .. '\\n' .. ARGV[7], 'PX', ARGV[8])
 end
 `;
 
 /**
- * Further arguments `e a t m d keep x to from expiry bound`, keys record, queue
- * and note of the former id, record of the new one, and pointer of the client,
+ * Further arguments `e a t m d keep x to from expiry bound`, keys record, queue,
+ * waiters and note of the former id, record of the new one, and pointer of the client,
  * if there is one → `d` and the former `m`, `m`, `l` or `t`.
  */
 export const MOVE: Script = script(
@@ -43,23 +43,23 @@ export const MOVE: Script = script(
   PUT,
   LEAVE,
   `
-local to, from = ARGV[16], ARGV[17]
-local other, written = unpack(redis.call('HMGET', KEYS[4], 'e', 'v'))
+local to, from = ARGV[17], ARGV[18]
+local other, written = unpack(redis.call('HMGET', KEYS[5], 'e', 'v'))
 -- a client may send it again after a reconnection
 if written == version then return { 'd' } end
-local e, v, l, u, m = unpack(redis.call('HMGET', record, 'e', 'v', 'l', 'u', 'm'))
+local e, v, l, u, m, n = unpack(redis.call('HMGET', record, 'e', 'v', 'l', 'u', 'm', 'n'))
 local refused = refusal(e, v, l, u)
 if refused then return { refused } end
 if other and tonumber(other) > now then return { 't' } end
-redis.call('DEL', KEYS[4])
-put(KEYS[4], version, unpack(ARGV, 9, 14))
-redis.call('HSET', KEYS[4], 'x', ARGV[15])
-if kind == 'l' then redis.call('HSET', KEYS[4], 'l', fence, 'u', u) end
+redis.call('DEL', KEYS[5])
+put(KEYS[5], version, unpack(ARGV, 10, 15))
+redis.call('HSET', KEYS[5], 'x', ARGV[16])
+if kind == 'l' then redis.call('HSET', KEYS[5], 'l', fence, 'u', u, 'n', n or '') end
 leave(u)
-if KEYS[5] then
-  local last = redis.call('GET', KEYS[5])
-  if not last or last == from or not string.find(m, ARGV[19], 1, true) then
-    redis.call('SET', KEYS[5], to, 'PXAT', ARGV[18])
+if KEYS[6] then
+  local last = redis.call('GET', KEYS[6])
+  if not last or last == from or not string.find(m, ARGV[20], 1, true) then
+    redis.call('SET', KEYS[6], to, 'PXAT', ARGV[19])
   end
 end
 return { 'd', m }`,
@@ -79,13 +79,13 @@ redis.call('PEXPIRE', KEYS[1], ARGV[9])
 return { 'p' }`,
 );
 
-/** Keys record, queue and note of the former id → `d`, the former `m` and the end of the lease, `m` or `l`. */
+/** Keys record, queue, waiters and note of the former id → `d`, the former `m` and the end of the lease, `m` or `l`. */
 export const DETACH: Script = script(
   CLOCK,
   QUEUE,
   LEAVE,
   `
-local done, lease = string.match(redis.call('GET', KEYS[3]) or '', '^(%S+) %S* (%S*)\\n')
+local done, lease = string.match(redis.call('GET', KEYS[4]) or '', '^(%S+) %S* (%S*)\\n')
 if done == version then return { 'd', '', lease } end
 local e, v, l, u, m = unpack(redis.call('HMGET', record, 'e', 'v', 'l', 'u', 'm'))
 local refused = refusal(e, v, l, u)

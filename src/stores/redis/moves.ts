@@ -13,6 +13,7 @@ import {
   type MoveResult,
   type SessionRecord,
 } from "../../api/store.ts";
+import type { Grants } from "./grants.ts";
 import { expiryOf, type Index, indexedUntil } from "./index.ts";
 import type { Keyspace } from "./keys.ts";
 import {
@@ -48,10 +49,12 @@ type Moved = readonly [result: MoveResult, old?: Binding];
 export class Moves {
   readonly #keyspace: Keyspace;
   readonly #index: Index;
+  readonly #grants: Grants;
 
-  constructor(keyspace: Keyspace, index: Index) {
+  constructor(keyspace: Keyspace, index: Index, grants: Grants) {
     this.#keyspace = keyspace;
     this.#index = index;
+    this.#grants = grants;
   }
 
   async move(move: Move): Promise<MoveResult> {
@@ -63,6 +66,10 @@ export class Moves {
       : this.#atOnce(move);
     const [[result, old]] = await Promise.all([moving, ...index]);
     if (result.status === "done") {
+      if ("token" in move.condition) {
+        const holder = encodeURIComponent(move.condition.token);
+        this.#grants.moved(holder, result.version, record.user);
+      }
       await this.#index.removeAll(from, old ?? record);
     } else if (result.status !== "taken") {
       const { user } = record;
@@ -100,6 +107,8 @@ export class Moves {
     const text = await this.#keyspace.target(this.#keyspace.key("f", sid));
     if (text === undefined) return undefined;
     const end = text.indexOf("\n");
+    // the name of a call that ended the session without a note
+    if (end < 0) return undefined;
     const [version = "", token = "", until = ""] = text.slice(0, end).split(
       " ",
     );
@@ -155,7 +164,8 @@ export class Moves {
       await this.#keyspace.run(CANCEL, [key], [version]).catch(() => {});
       return movedOf(status, version);
     }
-    const token = fenceOf(move)[0] === "l" ? fenceOf(move)[1] : "";
+    const [kind, fence] = this.#fenceOf(move);
+    const token = kind === "l" ? fence : "";
     await this.#activate(to, version, token, String(until ?? ""));
     const moved = movedOf("d", version, old);
     await this.#movePointer(move, moved[1]);
@@ -191,27 +201,30 @@ export class Moves {
   }
 
   #keysOf(sid: string): readonly string[] {
-    return (["s", "w", "f"] as const).map((kind) =>
-      this.#keyspace.key(kind, sid)
-    );
+    return [...this.#keyspace.leaseKeys(sid), this.#keyspace.key("f", sid)];
   }
 
-  /** The arguments `channel cluster sid kind fence version note ttl`. */
+  /** The arguments `channel cluster sid kind fence version note ttl granted`. */
   #leaveArgs(move: Move): readonly string[] {
+    const [kind, fence, granted] = this.#fenceOf(move);
     return [
       ...this.#keyspace.publishArgs(move.from),
-      ...fenceOf(move),
+      kind,
+      fence,
       move.version,
       noteOf(move.to, move.note),
       String(MOVED_FOR),
+      granted,
     ];
   }
-}
 
-function fenceOf({ condition }: Move): readonly [kind: string, fence: string] {
-  return "expected" in condition
-    ? ["v", String(condition.expected)]
-    : ["l", encodeURIComponent(condition.token)];
+  #fenceOf(
+    { condition }: Move,
+  ): readonly [kind: string, fence: string, granted: string] {
+    if ("expected" in condition) return ["v", String(condition.expected), ""];
+    const grant = this.#grants.find(encodeURIComponent(condition.token));
+    return ["l", grant.name, grant.version];
+  }
 }
 
 function movedOf(status: unknown, version: string, old?: unknown): Moved {

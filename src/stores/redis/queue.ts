@@ -6,6 +6,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type { AcquireResult } from "../../api/store.ts";
+import { grantName, type Grants, tokenOf } from "./grants.ts";
 import { Subscription } from "./subscription.ts";
 import { decode, whole } from "./record.ts";
 import { ACQUIRE, LEAVE } from "./scripts.ts";
@@ -21,11 +22,13 @@ export class Queue {
   readonly node: string = randomBytes(12).toString("base64url");
   readonly #keyspace: Keyspace;
   readonly #subscription: Subscription;
+  readonly #grants: Grants;
   readonly #waiters = new Map<string, Waiter>();
   #closed = false;
 
-  constructor(keyspace: Keyspace) {
+  constructor(keyspace: Keyspace, grants: Grants) {
     this.#keyspace = keyspace;
+    this.#grants = grants;
     this.#subscription = new Subscription(
       keyspace.connection,
       keyspace.channels + this.node,
@@ -47,10 +50,15 @@ export class Queue {
     const waiter = new Waiter();
     this.#waiters.set(holder, waiter);
     try {
-      return await this.#wait(waiter, sid, holder, holdMs, deadline);
+      const acquired = await this.#wait(waiter, sid, holder, holdMs, deadline);
+      if (acquired.status === "granted") {
+        this.#grants.add(holder, waiter.grant, acquired.record);
+      }
+      return acquired;
     } finally {
+      waiter.over = true;
       this.#waiters.delete(holder);
-      if (waiter.mayBeQueued) this.leave(sid, holder);
+      if (waiter.mayBeQueued) this.#leave(sid, holder);
     }
   }
 
@@ -67,14 +75,24 @@ export class Queue {
       opening.catch(() => {}); // of interest only if it has to wait
       // Without a subscription it must not be queued; without time left it asks a last time.
       const queue = wait > 0 && this.#subscription.ready;
-      const request = this.#keyspace.run(ACQUIRE, this.#keys(sid), [
-        ...this.#keyspace.publishArgs(sid),
-        holder,
-        this.node,
-        whole(holdMs),
-        queue ? whole(wait) : "0",
-        attempt > 0 ? "1" : "0",
-      ]);
+      // From here on, a message for an earlier request is out of date.
+      const grant = waiter.grant = grantName(holder, attempt);
+      const request = this.#keyspace.run(
+        ACQUIRE,
+        this.#keyspace.leaseKeys(sid),
+        [
+          ...this.#keyspace.publishArgs(sid),
+          holder,
+          grant,
+          this.node,
+          whole(holdMs),
+          queue ? whole(wait) : "0",
+        ],
+      );
+      request.then(
+        (reply) => this.#replied(waiter, sid, holder, grant, reply),
+        () => {},
+      );
       const reply = await waiter.ask(request, ANSWER_MS, queue);
       if (waiter.result) return waiter.result;
       if (!reply) {
@@ -83,6 +101,7 @@ export class Queue {
       const answer = read(reply, attempt > 0);
       if (typeof answer !== "number") return waiter.settle(answer);
       if (wait <= 0) return { status: "timeout" };
+      waiter.waited = true;
       const rest = Math.max(deadline - performance.now(), 0);
       await waiter.pause(
         Math.min(answer + 1, rest),
@@ -92,11 +111,29 @@ export class Queue {
     }
   }
 
-  /** Leaves the queue, or releases a lease that was granted too late. */
-  leave(sid: string, holder: string): void {
-    const args = [...this.#keyspace.publishArgs(sid), holder];
+  /** Undoes what a request did whose call is over: its client sent it late, or twice. */
+  #replied(
+    waiter: Waiter,
+    sid: string,
+    holder: string,
+    grant: string,
+    [status]: readonly unknown[],
+  ): void {
+    if (!waiter.over || this.#grants.has(holder, grant)) return;
+    if (String(status) === "g") this.#leave(sid, holder, grant);
+    else if (String(status) === "w" && !waiter.result) this.#leave(sid, holder);
+  }
+
+  /**
+   * Leaves the queue, and releases a lease that was granted too late.
+   *
+   * @param grant leaves the queue as it is, and releases this grant only
+   */
+  #leave(sid: string, holder: string, grant = ""): void {
+    const args = [...this.#keyspace.publishArgs(sid), holder, grant];
     // If this fails, the lease expires.
-    this.#keyspace.run(LEAVE, this.#keys(sid), args).catch(() => {});
+    this.#keyspace.run(LEAVE, this.#keyspace.leaseKeys(sid), args)
+      .catch(() => {});
   }
 
   /** Rejects all waiters. */
@@ -104,10 +141,6 @@ export class Queue {
     this.#closed = true;
     for (const waiter of this.#waiters.values()) waiter.stop(closedError());
     await this.#subscription.close();
-  }
-
-  #keys(sid: string): readonly string[] {
-    return [this.#keyspace.key("s", sid), this.#keyspace.key("w", sid)];
   }
 
   #onMessage(message: string): void {
@@ -119,13 +152,18 @@ export class Queue {
   }
 
   #deliver(message: string): void {
-    const [kind, holder = "", sid = "", ...fields] = cut(message, 9);
+    const [kind, grant = "", sid = "", ...fields] = cut(message, 9);
+    const holder = tokenOf(grant);
     const waiter = this.#waiters.get(holder);
-    if (kind === "m") waiter?.deliver({ status: "missing", waited: true });
-    else if (kind === "a" && waiter) waiter.askAgain();
-    else if (waiter) {
-      waiter.deliver({ status: "granted", record: decode(fields)! });
-    } else this.leave(JSON.parse(sid) as string, holder);
+    if (waiter) {
+      // the request that is under way replaces whatever an earlier one was granted
+      if (waiter.grant !== grant || waiter.over) return;
+      if (kind === "m") waiter.deliver({ status: "missing", waited: true });
+      else if (kind === "a") waiter.askAgain();
+      else waiter.deliver({ status: "granted", record: decode(fields)! });
+    } else if (kind === "g" && !this.#grants.has(holder, grant)) {
+      this.#leave(JSON.parse(sid) as string, holder, grant);
+    }
   }
 }
 

@@ -3,9 +3,16 @@
  *
  * A session is one hash: `d` data, `m` the binding (JSON), `v` version, `e` end,
  * `a` absolute end, `t` last use, `b` the session that it replaced at its begin,
- * `x` up to which `e` its index entries last; and during a lease `l` the token,
- * `u` the lease's end. Its waiters are in a list of their own. Times are ms since the epoch by Redis's own clock. They are never
- * formatted by Lua, which would write 1e+12.
+ * `x` up to which `e` its index entries last, `r` the last grant that was
+ * released without a write; and during a lease `l` the grant, `u` the lease's
+ * end, `n` the node of the holder. Times are ms since the epoch by Redis's own
+ * clock. They are never formatted by Lua, which would write 1e+12.
+ *
+ * Its waiters are in a list of tokens, in order of arrival, and in a hash, by
+ * token: `end hold node grant`. A waiter that leaves is removed from the hash,
+ * and the list is trimmed at its head: the cost of a waiter does not depend on
+ * their number. A grant is the token, `/` and the number of the request, so that
+ * each request of a waiter asks for another one.
  *
  * @module
  */
@@ -31,16 +38,19 @@ local function ms(n) return string.format('%.0f', n) end
 `;
 
 /**
- * A message has one line for each of kind, token and session id, and with `g`
+ * A message has one line for each of kind, grant and session id, and with `g`
  * (granted) the record. A record too long for a subscriber's buffer is replaced
  * by `a`: ask again. In a cluster (`ARGV[2]`) the number of receivers is
  * unknown. A script cannot be rolled back, hence pcall: a missing permission to
  * publish must not leave half of a commit.
+ *
+ * A node whose lease ran out may be frozen, with further waiters in the queue.
+ * The hash of waiters has a mark for it (its name after a space), and its
+ * waiters are passed over, until it asks for the session again.
  */
 export const QUEUE = `
-local record, queue, channel, cluster, sid = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3]
-local function notify(entry, kind)
-  local node, token = string.match(entry, '^%d+ %d+ (%S+) (%S*)$')
+local record, queue, waiters, channel, cluster, sid = KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], ARGV[3]
+local function notify(node, token, kind)
   local lines = { kind, token, sid }
   if kind == 'g' then
     if redis.call('HSTRLEN', record, 'd') > 1048576 then
@@ -54,33 +64,47 @@ local function notify(entry, kind)
   local receivers = redis.pcall('PUBLISH', channel .. node, table.concat(lines, '\\n'))
   return cluster == '1' or (type(receivers) == 'number' and receivers > 0)
 end
+local function lease(token, hold, node)
+  redis.call('HSET', record, 'l', token, 'u', ms(now + hold), 'n', node)
+end
 -- grants the lease to the first waiter that receives it; to the caller without a message
 local function grant(caller)
   while true do
-    local entry = redis.call('LPOP', queue)
-    if not entry then return caller end
-    local ends, hold, token = string.match(entry, '^(%d+) (%d+) %S+ (%S*)$')
-    if token == caller then return caller end
-    if tonumber(ends) > now then
-      redis.call('HSET', record, 'l', token, 'u', ms(now + hold))
-      if notify(entry, 'g') then return token end
+    local name = redis.call('LPOP', queue)
+    if not name then
+      redis.call('DEL', waiters)
+      return caller
+    end
+    local entry = redis.call('HGET', waiters, name)
+    if entry then
+      redis.call('HDEL', waiters, name)
+      if name == caller then return caller end
+      local ends, hold, node, token = string.match(entry, '^(%d+) (%d+) (%S+) (%S*)$')
+      if redis.call('HEXISTS', waiters, ' ' .. node) == 1 then
+        notify(node, token, 'a')
+      elseif tonumber(ends) > now then
+        lease(token, hold, node)
+        if notify(node, token, 'g') then return token end
+      end
     end
   end
 end
 local function reject_all()
-  for _, entry in ipairs(redis.call('LRANGE', queue, 0, -1)) do notify(entry, 'm') end
-  redis.call('DEL', queue)
+  for _, name in ipairs(redis.call('LRANGE', queue, 0, -1)) do
+    local entry = redis.call('HGET', waiters, name)
+    if entry then
+      local node, token = string.match(entry, '^%d+ %d+ (%S+) (%S*)$')
+      notify(node, token, 'm')
+    end
+  end
+  redis.call('DEL', queue, waiters)
 end
 local function release()
   local e = redis.call('HGET', record, 'e')
   if not e or tonumber(e) <= now then reject_all() end
-  if not grant() then redis.call('HDEL', record, 'l', 'u') end
+  if not grant() then redis.call('HDEL', record, 'l', 'u', 'n') end
 end
-local function find_entry(token)
-  for _, entry in ipairs(redis.call('LRANGE', queue, 0, -1)) do
-    if string.match(entry, ' (%S*)$') == token then return entry end
-  end
-end
+local function holds(l, name) return l and string.match(l, '^[^/]*') == name end
 `;
 
 /** `put(key, version, e, a, t, m, d, keep)` writes a record. */
@@ -93,68 +117,96 @@ end
 local function stale(e, x) return (not x or tonumber(e) > tonumber(x)) and 1 or 0 end
 `;
 
-/** `channel cluster sid token node hold wait again` → missing, or the record, or the remaining ms of the lease. */
+/**
+ * `channel cluster sid token grant node hold wait` → missing, or the record, or
+ * the remaining ms of the lease. A lease that was granted to an earlier request
+ * of this waiter is replaced: only the last grant can be committed.
+ */
 export const ACQUIRE: Script = script(
   CLOCK,
   QUEUE,
   `
-local token, node, hold, wait, again = ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7]), ARGV[8]
-local e, l, u = unpack(redis.call('HMGET', record, 'e', 'l', 'u'))
+local name, token, node, hold, wait = ARGV[4], ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
+local e, l, u, n = unpack(redis.call('HMGET', record, 'e', 'l', 'u', 'n'))
 if not e or tonumber(e) <= now then return { 'm' } end
+redis.call('HDEL', waiters, ' ' .. node)
 local holder = l
-if not l or tonumber(u) <= now then holder = grant(token) end
-if holder == token then
-  if l ~= token or tonumber(u) <= now then
-    redis.call('HSET', record, 'l', token, 'u', ms(now + hold))
-  end
+if holds(l, name) and tonumber(u) > now then
+  holder = name
+elseif not l or tonumber(u) <= now then
+  if l and n and n ~= node then redis.call('HSET', waiters, ' ' .. n, ms(now)) end
+  holder = grant(name)
+end
+if holder == name then
+  redis.call('HDEL', waiters, name)
+  if l ~= token or tonumber(u) <= now then lease(token, hold, node) end
   local r = redis.call('HMGET', record, 'v', 'e', 'a', 't', 'm', 'd')
   return { 'g', r[1], r[2], r[3], r[4], r[5], r[6] }
 end
 if holder ~= l then u = redis.call('HGET', record, 'u') end
-if wait > 0 and not (again == '1' and find_entry(token)) then
-  redis.call('RPUSH', queue, ms(now + wait) .. ' ' .. hold .. ' ' .. node .. ' ' .. token)
-  if redis.call('PTTL', queue) < wait then redis.call('PEXPIRE', queue, wait) end
+if wait > 0 then
+  local entry = ms(now + wait) .. ' ' .. hold .. ' ' .. node .. ' ' .. token
+  if redis.call('HSET', waiters, name, entry) == 1 then redis.call('RPUSH', queue, name) end
+  for _, key in ipairs({ queue, waiters }) do
+    if redis.call('PTTL', key) < wait then redis.call('PEXPIRE', key, wait) end
+  end
 end
 return { 'w', tonumber(u) - now }`,
 );
 
-/** `channel cluster sid token` and, to write, `version e a t m d keep` → status, version, stale, old `m`. */
+/**
+ * `channel cluster sid grant granted-version` and, to write, `version e a t m d
+ * keep` → status, version, stale, old `m`.
+ */
 export const COMMIT: Script = script(
   CLOCK,
   QUEUE,
   PUT,
   `
-local token, version = ARGV[4], ARGV[5]
-local e, l, v, m, x = unpack(redis.call('HMGET', record, 'e', 'l', 'v', 'm', 'x'))
+local token, granted, version = ARGV[4], ARGV[5], ARGV[6]
+local e, l, v, m, x, r = unpack(redis.call('HMGET', record, 'e', 'l', 'v', 'm', 'x', 'r'))
 if not e or tonumber(e) <= now then
   reject_all()
   return { 'm' }
 end
 if l ~= token then
   -- a client may send it again after a reconnection
-  if version and v == version then return { 'd', v, 0, ARGV[9] } end
+  if version and v == version then return { 'd', v, 0, ARGV[10] } end
+  if not version and r == token then return { 'd', v, 0, m } end
+  return { 'l' }
+end
+if granted ~= '' and v ~= granted then
+  release()
   return { 'l' }
 end
 if version then
-  put(record, version, unpack(ARGV, 6, 11))
-  e = ARGV[6]
+  put(record, version, unpack(ARGV, 7, 12))
+  e = ARGV[7]
+else
+  redis.call('HSET', record, 'r', token)
 end
 release()
 return { 'd', version or v, stale(e, x), m }`,
 );
 
-/** `channel cluster sid token`: leaves the queue, or releases a lease that was granted too late. */
+/**
+ * `channel cluster sid token grant`: leaves the queue, and releases a lease that
+ * was granted too late; with a `grant` only that.
+ */
 export const LEAVE: Script = script(
   CLOCK,
   QUEUE,
   `
-if redis.call('HGET', record, 'l') == ARGV[4] then
-  release()
-else
-  local entry = find_entry(ARGV[4])
-  if entry then redis.call('LREM', queue, 1, entry) end
-end
-return 1`,
+local name, token = ARGV[4], ARGV[5]
+local l = redis.call('HGET', record, 'l')
+if l and (l == token or token == '' and holds(l, name)) then release() end
+if token ~= '' then return 1 end
+redis.call('HDEL', waiters, name)
+while true do
+  local first = redis.call('LINDEX', queue, 0)
+  if not first or redis.call('HEXISTS', waiters, first) == 1 then return 1 end
+  redis.call('LPOP', queue)
+end`,
 );
 
 /** `expected version e a t m d keep x` → written, stale, old `m`. */
@@ -208,16 +260,27 @@ end
 return { 1, stale(e, x), e, m }`,
 );
 
-/** `channel cluster sid note ttl`, keys record, queue, former → was alive, `m`. */
+/**
+ * `channel cluster sid call note ttl call-ttl`, keys record, queue, waiters,
+ * former → was alive, `m`. The name of the call is kept with the note, or alone.
+ */
 export const DESTROY: Script = script(
   CLOCK,
   QUEUE,
   `
 local e, m = unpack(redis.call('HMGET', record, 'e', 'm'))
 reject_all()
-if not e or tonumber(e) <= now then return { 0 } end
+if not e or tonumber(e) <= now then
+  -- a client may send it again after a reconnection
+  local former = redis.call('GET', KEYS[4])
+  return { former and string.match(former, '^%S*') == ARGV[4] and 1 or 0 }
+end
 redis.call('DEL', record)
-if ARGV[4] ~= '' then redis.call('SET', KEYS[3], ARGV[4], 'PX', ARGV[5]) end
+if ARGV[5] ~= '' then
+  redis.call('SET', KEYS[4], ARGV[4] .. '  \\n' .. ARGV[5], 'PX', ARGV[6])
+else
+  redis.call('SET', KEYS[4], ARGV[4], 'PX', ARGV[7], 'NX')
+end
 return { 1, m }`,
 );
 

@@ -13,6 +13,12 @@ export type WaitResult = Exclude<AcquireResult, { readonly status: "timeout" }>;
 export class Waiter {
   /** The result, once there is one. */
   result: WaitResult | undefined;
+  /** The name of the grant that its last request asked for. */
+  grant = "";
+  /** Whether Redis answered that another caller holds the lease. */
+  waited = false;
+  /** Whether its call is over. */
+  over = false;
   /** Whether it may be queued in Redis, and has to leave the queue. */
   mayBeQueued = false;
   /** A message may have been missed: it must ask again instead of waiting. */

@@ -10,24 +10,25 @@ import {
   type SessionRecord,
   type Version,
 } from "../../api/store.ts";
+import type { Grants } from "./grants.ts";
 import { type Index, indexedUntil } from "./index.ts";
 import type { Keyspace } from "./keys.ts";
 import { decodeBinding, encode, noteOf, whole } from "./record.ts";
 import { COMMIT, DESTROY, EXTEND, WRITE } from "./scripts.ts";
 
-/** For how many leases the user is recorded, which spares their commits an index entry. */
-const MAX_USERS = 10_000;
+/** How long the name of a call that destroyed a session is kept, in ms: a client may send it again. */
+const CALL_TTL = 60_000;
 
 /** Writes sessions. */
 export class Writes {
   readonly #keyspace: Keyspace;
   readonly #index: Index;
-  /** The user of each leased session: an existing index entry need not be written again. */
-  readonly #users = new Map<string, string | undefined>();
+  readonly #grants: Grants;
 
-  constructor(keyspace: Keyspace, index: Index) {
+  constructor(keyspace: Keyspace, index: Index, grants: Grants) {
     this.#keyspace = keyspace;
     this.#index = index;
+    this.#grants = grants;
   }
 
   async write(
@@ -92,27 +93,27 @@ export class Writes {
     return true;
   }
 
-  async destroy(sid: string, note: string | undefined): Promise<boolean> {
+  /** @param call a name of this call, by which its repetition is recognised */
+  async destroy(
+    sid: string,
+    note: string | undefined,
+    call: string,
+  ): Promise<boolean> {
     const [alive, binding] = await this.#keyspace.run(
       DESTROY,
-      [...this.#leaseKeys(sid), this.#keyspace.key("f", sid)],
+      [...this.#keyspace.leaseKeys(sid), this.#keyspace.key("f", sid)],
       [
         ...this.#keyspace.publishArgs(sid),
-        note === undefined ? "" : `\n${noteOf(undefined, note)}`,
+        call,
+        note === undefined ? "" : noteOf(undefined, note),
         String(MOVED_FOR),
+        String(CALL_TTL),
       ],
     );
     if (Number(alive) === 0) return false;
-    await this.#index.removeAll(sid, decodeBinding(binding));
+    const old = binding == null ? {} : decodeBinding(binding);
+    await this.#index.removeAll(sid, old);
     return true;
-  }
-
-  /** Records the user of a leased session. */
-  granted(holder: string, { user }: SessionRecord): void {
-    this.#users.set(holder, user);
-    if (this.#users.size > MAX_USERS) {
-      this.#users.delete(this.#users.keys().next().value!);
-    }
   }
 
   async commit(
@@ -121,17 +122,17 @@ export class Writes {
     record: SessionRecord | undefined,
     newVersion: string,
   ): Promise<CommitResult> {
-    const args = [...this.#keyspace.publishArgs(sid), holder];
+    const { name, version: granted, user, indexed } = this.#grants.take(holder);
+    const args = [...this.#keyspace.publishArgs(sid), name, granted];
     const index: Promise<unknown>[] = [];
     if (record) {
       args.push(newVersion, ...encode(record));
-      if (!this.#users.has(holder) || this.#users.get(holder) !== record.user) {
+      if (!indexed || user !== record.user) {
         index.push(...this.#index.addToUser(sid, record));
       }
     }
-    this.#users.delete(holder);
     const [[status, version, stale, old]] = await Promise.all([
-      this.#keyspace.run(COMMIT, this.#leaseKeys(sid), args),
+      this.#keyspace.run(COMMIT, this.#keyspace.leaseKeys(sid), args),
       ...index,
     ]);
     if (String(status) === "m") return { status: "missing" };
@@ -145,9 +146,5 @@ export class Writes {
       );
     }
     return { status: "done", version: String(version) };
-  }
-
-  #leaseKeys(sid: string): readonly string[] {
-    return [this.#keyspace.key("s", sid), this.#keyspace.key("w", sid)];
   }
 }
