@@ -14,8 +14,9 @@ export async function repeating(
     get(target, key) {
       const value = Reflect.get(target, key);
       if (typeof value !== "function") return value;
+      if (key !== method) return value.bind(target);
       return async (...args: unknown[]) => {
-        if (key === method) await value.apply(target, args);
+        await value.apply(target, args);
         return await value.apply(target, args);
       };
     },
