@@ -45,6 +45,6 @@ export function statsOf(
     conflicts: records.conflicts,
     undos: transactions.undos,
     timeouts: counts.timeouts,
-    ended: { ...lifecycle.endCounts },
+    ended: { ...lifecycle.events.endCounts },
   };
 }

@@ -9,10 +9,8 @@ import { parseOwned } from "../base/owned_json.ts";
 import { assignDeep, diff, merge } from "../transaction/patch.ts";
 import type { RootScope } from "../transaction/scope.ts";
 import type { SocketRotation } from "../transaction/session_observer.ts";
-import type {
-  TransactionCaller,
-  Transactions,
-} from "../transaction/transactions.ts";
+import type { TransactionCaller } from "../transaction/session_calls.ts";
+import type { Transactions } from "../transaction/transactions.ts";
 import { forceCommit } from "./installation.ts";
 import {
   type Context,

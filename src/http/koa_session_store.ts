@@ -5,9 +5,7 @@
  * @module
  */
 import { SessionConflictError } from "../api/errors.ts";
-import type { KoaApplication } from "../api/koa.ts";
 import type { ResolvedOptions } from "../api/options.ts";
-import { installKoaSession } from "./installation.ts";
 import { noteStored, setExternalKey, syncSession } from "./context_session.ts";
 import {
   type Context,
@@ -26,13 +24,6 @@ import {
   type SessionWrite,
   toKoaSession,
 } from "../stores/koa_session_object.ts";
-import type { SessionValidity } from "../identity/validity.ts";
-
-/** koa-session's middleware. */
-export type KoaSession = (
-  ctx: Context,
-  next: () => Promise<void>,
-) => Promise<void>;
 
 /** koa-session's store. */
 export class KoaSessionStore {
@@ -50,61 +41,29 @@ export class KoaSessionStore {
     this.#cookies = cookies;
   }
 
-  /**
-   * koa-session's middleware, on top of this store.
-   *
-   * @param valid koa-session's option of this name
-   * @throws {TypeError} when koa-session refuses an option
-   */
-  middleware(
-    app: KoaApplication,
-    valid: SessionValidity["checkOnce"] | undefined,
-  ): KoaSession {
-    type Call = { readonly ctx: Context };
-    const store = {
-      get: (sid: string, _maxAge: unknown, { ctx }: Call) =>
-        Promise.resolve(this.#load(ctx, sid)),
-      set: (
-        sid: string,
-        data: SessionData,
-        _maxAge: unknown,
-        { ctx }: Call,
-      ) => {
-        const commit = fromKoaSession(data, ctx);
-        return serialized(
-          ctx[STATE]!,
-          (state) => this.#save(ctx, state, sid, commit),
-        );
-      },
-      destroy: (sid: string, { ctx }: Call) =>
-        serialized(ctx[STATE]!, (state) => this.#destroy(ctx, state, sid)),
-    };
-    const externalKey = {
-      get: (ctx: Context) => ctx[STATE]?.sid ?? "",
-      set: (ctx: Context, sid: string) => this.#cookies.sendSession(ctx, sid),
-    };
-    const own = { store, externalKey, ...valid && { valid } };
-    try {
-      return installKoaSession(app, { ...this.#options.native, ...own });
-    } catch (cause) {
-      const { issues } = cause as {
-        issues?: { path?: unknown[]; message?: string }[];
-      };
-      const issue = issues?.[0];
-      throw new TypeError(
-        `Cannot bridge sessions as koa-session refused the option ${
-          issue?.path?.join(".") ?? ""
-        }: ${issue?.message ?? (cause as Error).message}`,
-        { cause },
-      );
-    }
-  }
-
-  #load(ctx: Context, sid: string): SessionData | undefined {
+  /** The data that koa-session loads for a request. */
+  load(ctx: Context, sid: string): SessionData | undefined {
     const state = ctx[STATE]!;
     return state.record && sid === state.sid
       ? toKoaSession(state.record)
       : undefined;
+  }
+
+  /** Stores the object that koa-session saves. */
+  save(ctx: Context, sid: string, data: SessionData): Promise<void> {
+    const commit = fromKoaSession(data, ctx);
+    return serialized(
+      ctx[STATE]!,
+      (state) => this.#save(ctx, state, sid, commit),
+    );
+  }
+
+  /** Ends the session, or begins its rotation: koa-session destroys before it regenerates. */
+  destroy(ctx: Context, sid: string): Promise<void> {
+    return serialized(
+      ctx[STATE]!,
+      (state) => this.#destroy(ctx, state, sid),
+    );
   }
 
   async #save(

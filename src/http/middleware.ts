@@ -13,13 +13,14 @@ import type {
   ClientBindings,
 } from "../identity/client_binding.ts";
 import type { IncomingIds } from "../identity/incoming_ids.ts";
-import { CLIENT_ID_LENGTH } from "../transaction/request_commit.ts";
+import { CLIENT_ID_LENGTH } from "../transaction/session_creation.ts";
 import { type SessionCall, sessionCall } from "../transaction/session_call.ts";
 import type { SocketRotation } from "../transaction/session_observer.ts";
 import type { Transactions } from "../transaction/transactions.ts";
 import { requestChanges, sessionIdOf } from "./context_session.ts";
 import { useInPlace } from "./installation.ts";
-import { type KoaSession, KoaSessionStore } from "./koa_session_store.ts";
+import { type KoaSession, koaSessionMiddleware } from "./koa_session.ts";
+import { KoaSessionStore } from "./koa_session_store.ts";
 import {
   type Context,
   FOLLOW,
@@ -68,8 +69,13 @@ export class HttpMiddleware {
       metaOf: (ctx) => metaOf(options.meta, ctx, failed),
       afterHeaders: (ctx, callback) => cookies.afterHeaders(ctx, callback),
     };
-    const koaSession = new KoaSessionStore(options, transactions, cookies)
-      .middleware(app, bindings.validity?.checkOnce);
+    const koaSession = koaSessionMiddleware(
+      app,
+      options,
+      new KoaSessionStore(options, transactions, cookies),
+      cookies,
+      bindings.validity?.checkOnce,
+    );
     this.#extend(app.context);
     useInPlace(
       app,

@@ -15,7 +15,7 @@ import {
 } from "../api/store.ts";
 import { chain } from "../base/async.ts";
 import { generateUid } from "../base/ids.ts";
-import { CLIENT_ID_LENGTH } from "../transaction/request_commit.ts";
+import { CLIENT_ID_LENGTH } from "../transaction/session_creation.ts";
 import type { RequestOrigin } from "../transaction/request_origin.ts";
 import type { SessionObserver } from "../transaction/session_observer.ts";
 import type { Transactions } from "../transaction/transactions.ts";

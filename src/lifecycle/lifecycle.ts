@@ -6,8 +6,7 @@
  */
 import type { Server } from "socket.io";
 import type { BridgeEvents, EndReason, StartCause } from "../api/events.ts";
-import { isAlive, type SessionRecord } from "../api/store.ts";
-import { RETRY } from "../base/timers.ts";
+import type { SessionRecord } from "../api/store.ts";
 import {
   type ExpiryListener,
   type TrackedClient,
@@ -21,10 +20,12 @@ import type {
   UserChange,
 } from "../transaction/session_observer.ts";
 import { type Announcement, Announcements } from "./announcements.ts";
+import { type ChangedIds, SessionEvents } from "./bridge_events.ts";
 import { ClusterMessenger } from "./cluster_messenger.ts";
 import { ClusterSync, type RemoteObserver } from "./cluster_sync.ts";
 import type { LifecycleDeps } from "./deps.ts";
 import type { Emit } from "./emit.ts";
+import { SessionExpiry } from "./expiry.ts";
 
 /** The occasion of what happened on another node. */
 export interface NodeOccasion extends Occasion {
@@ -36,31 +37,23 @@ export interface NodeOccasion extends Occasion {
 /** The one observer of transactions, of the store and of the cluster. */
 export class SessionLifecycle
   implements SessionObserver, RemoteObserver, StoreListener, ExpiryListener {
-  /** Sessions that ended, by reason. */
-  readonly endCounts: Record<EndReason, number> = {
-    logout: 0,
-    revoked: 0,
-    expired: 0,
-    replaced: 0,
-    displaced: 0,
-    rotated: 0,
-    evicted: 0,
-  };
   readonly sync: ClusterSync;
-  readonly #emit: Emit;
+  readonly events: SessionEvents;
   readonly #failed: (error: unknown) => void;
   #deps!: LifecycleDeps;
   /** The session that a client's sockets were in before its latest one. */
   readonly #previous = new WeakMap<TrackedClient, TrackedSession>();
   readonly #cluster: ClusterMessenger;
+  readonly #expiry: SessionExpiry;
   readonly #announcements = new Announcements((announcement) =>
     this.#announce(announcement, true)
   );
 
   constructor(io: Server, emit: Emit, failed: (error: unknown) => void) {
-    this.#emit = emit;
+    this.events = new SessionEvents(emit);
     this.#failed = failed;
     this.sync = new ClusterSync(this);
+    this.#expiry = new SessionExpiry(this, failed);
     this.#cluster = new ClusterMessenger(io, this.sync, failed);
   }
 
@@ -68,6 +61,7 @@ export class SessionLifecycle
   attach(deps: LifecycleDeps): void {
     this.#deps = deps;
     this.sync.attach(deps);
+    this.#expiry.attach(deps);
   }
 
   close(): void {
@@ -114,10 +108,10 @@ export class SessionLifecycle
       }, this.#deferred(occasion));
     }
     const local = !occasion.remote;
-    this.#emit("sessionStart", { clientId, sessionId: sid, cause, local });
+    this.events.start({ clientId, sid }, cause, local);
     if (occasion.remote && begins && record.user !== undefined) {
       const userChange = { from: undefined, to: record.user };
-      this.#emitUserChange(clientId, sid, userChange, "new", false);
+      this.#reportUser({ clientId, sid }, userChange, { ids: "new" }, false);
     }
   }
 
@@ -138,10 +132,12 @@ export class SessionLifecycle
     const { clientId } = session ?? record;
     if (clientId === undefined) return;
     if (local || remoteChange) {
-      this.#emit("sessionChange", { clientId, sessionId: sid, local });
+      this.events.change({ clientId, sid }, local);
     }
     const change = before ? userChange : remoteChange;
-    if (change) this.#emitUserChange(clientId, sid, change, "kept", local);
+    if (change) {
+      this.#reportUser({ clientId, sid }, change, { ids: "kept" }, local);
+    }
   }
 
   /** @returns the change of user that another node made */
@@ -205,23 +201,22 @@ export class SessionLifecycle
         ? undefined
         : new TrackedSession(sid, record));
     if (!session || (!seen && (reported || reason === "expired"))) return;
-    if (!seen) this.#emitRebuilt(session);
-    this.endCounts[reason]++;
+    if (!seen) this.events.start(session, "rebuilt", true);
     const isUserLogout = reason === "logout" && session.user !== undefined;
     const reconnect = occasion.reconnect ??
       (transactions.reconnects && isUserLogout && request !== undefined);
     sockets.onEnd(session, reason, reconnect ? occasion : undefined);
     this.#reinstate(session.clientId);
-    const { clientId, hash } = session;
+    const { hash } = session;
     // each node times expiry by itself
     if (!remote && reason !== "expired") {
       this.#cluster.publish({ type: "end", hash, reason, reconnect });
     }
     const local = !remote;
-    this.#emit("sessionEnd", { clientId, sessionId: sid, reason, local });
+    this.events.end(session, reason, local);
     if (isUserLogout) {
       const userChange = { from: session.user, to: undefined };
-      this.#emitUserChange(clientId, sid, userChange, "new", local);
+      this.#reportUser(session, userChange, { ids: "new" }, local);
     }
   }
 
@@ -236,7 +231,7 @@ export class SessionLifecycle
         ? undefined
         : new TrackedSession(from, before));
     if (old && !removed.seen && !this.#announcements.isWaiting(from)) {
-      this.#emitRebuilt(old);
+      this.events.start(old, "rebuilt", true);
     }
     const seen = registry.isSeen(to);
     if (!seen && record.clientId !== undefined) registry.register(to, record);
@@ -249,7 +244,7 @@ export class SessionLifecycle
     if (how === "follow") views?.onRotate(old, session, before, record);
     else views?.onLeave(old);
     if (remote && seen) {
-      return this.#announceEnd(old, userChange, false);
+      return this.events.end(old, endOf(userChange), false);
     }
     const announcement = {
       previous: old,
@@ -283,35 +278,11 @@ export class SessionLifecycle
   }
 
   conflict(event: BridgeEvents["sessionConflict"][0]): void {
-    this.#emit("sessionConflict", event);
+    this.events.conflict(event);
   }
 
-  /** A tracked session's end has passed; the store decides whether it lives on. */
   expiryDue(session: TrackedSession): void {
-    this.#expire(session).catch((error) => {
-      const { registry } = this.#deps;
-      registry.rescheduleExpiry(session, Date.now() + RETRY);
-      this.#failed(error);
-    });
-  }
-
-  async #expire(session: TrackedSession): Promise<void> {
-    const { registry, transactions } = this.#deps;
-    const { sid } = session;
-    const ctx = this.#contextFor(session);
-    if (transactions.needsContext && !ctx) return this.removed(sid, "expired");
-    const record = await transactions.lookup.find(sid, ctx);
-    if (isAlive(record)) {
-      return registry.rescheduleExpiry(session, record.expires);
-    }
-    if (registry.tracked(sid) !== session) return;
-    await transactions.end(sid, "expired", {
-      ...record ? { record } : {},
-      ...ctx ? { ctx } : {},
-    });
-    if (registry.tracked(sid) === session) {
-      this.removed(sid, "expired", record);
-    }
+    this.#expiry.due(session);
   }
 
   /** The request whose end an announcement waits for: only where the user decides about ids. */
@@ -321,67 +292,31 @@ export class SessionLifecycle
 
   #announce(announcement: Announcement, local: boolean): void {
     const { previous, session, sockets, userChange } = announcement;
-    const { clientId, hash, sid: sessionId } = session;
+    const { hash } = session;
     if (!previous) {
       if (local) this.#cluster.publish({ type: "start", hash });
-      const cause = "created";
-      this.#emit("sessionStart", { clientId, sessionId, cause, local });
+      this.events.start(session, "created", local);
     } else {
       if (local) {
         const message = { hash: previous.hash, to: hash, sockets };
         this.#cluster.publish({ type: "rotate", ...message });
       }
-      this.#announceEnd(previous, userChange, local);
-      const cause = "rotated";
-      this.#emit("sessionStart", { clientId, sessionId, cause, local });
+      this.events.end(previous, endOf(userChange), local);
+      this.events.start(session, "rotated", local);
     }
     if (!userChange) return;
-    const change = userChange;
-    this.#emitUserChange(
-      clientId,
-      sessionId,
-      change,
-      "new",
-      local,
-      previous?.sid,
-    );
+    const before = previous && { previousSessionId: previous.sid };
+    this.#reportUser(session, userChange, { ids: "new", ...before }, local);
   }
 
-  /** Reports the start of a session that is new to this process, before its end. */
-  #emitRebuilt({ clientId, sid: sessionId }: TrackedSession): void {
-    const cause = "rebuilt";
-    this.#emit("sessionStart", { clientId, sessionId, cause, local: true });
-  }
-
-  /** Reports the end of a session's former id. */
-  #announceEnd(
-    { clientId, sid: sessionId }: TrackedSession,
-    userChange: UserChange | undefined,
+  #reportUser(
+    session: Pick<TrackedSession, "sid" | "clientId">,
+    change: UserChange,
+    ids: ChangedIds,
     local: boolean,
   ): void {
-    const reason = userChange?.from === undefined ? "rotated" : "logout";
-    this.endCounts[reason]++;
-    this.#emit("sessionEnd", { clientId, sessionId, reason, local });
-  }
-
-  #emitUserChange(
-    clientId: string,
-    sessionId: string,
-    { from, to }: UserChange,
-    ids: "new" | "kept",
-    local: boolean,
-    previousSessionId?: string,
-  ): void {
-    this.#deps.userFacts.userChanged(clientId);
-    this.#emit("userChange", {
-      sessionId,
-      clientId,
-      ...previousSessionId === undefined ? {} : { previousSessionId },
-      from,
-      to,
-      ids,
-      local,
-    });
+    this.#deps.userFacts.userChanged(session.clientId);
+    this.events.userChange(session, change, ids, local);
   }
 
   /** Of two sessions created at once for a client, the one that was left stands. */
@@ -395,17 +330,14 @@ export class SessionLifecycle
     }
   }
 
-  /** The Koa context of a socket's handshake, for a store that needs one. */
-  #contextFor({ clientId }: TrackedSession): object | undefined {
-    const { registry, transactions } = this.#deps;
-    if (!transactions.needsContext) return undefined;
-    const [socket] = registry.client(clientId)?.sockets ?? [];
-    return (socket as { readonly ctx?: object } | undefined)?.ctx;
-  }
-
   #resync(session: TrackedSession): void {
     this.sync.resync(session).catch(this.#failed);
   }
+}
+
+/** The reason for the end of a session's former id. */
+function endOf(change: UserChange | undefined): EndReason {
+  return change?.from === undefined ? "rotated" : "logout";
 }
 
 /** The change of user between a session and its record on another node. */

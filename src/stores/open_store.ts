@@ -21,7 +21,7 @@ import type { RecordStore } from "./record_store.ts";
 /** Receives the removals that a store reports. */
 export interface StoreListener {
   /** The store removed a session, for this reason. */
-  removed(sid: string, reason: EndReason, record: SessionRecord): void;
+  removed(sid: string, reason: EndReason, record?: SessionRecord): void;
   /** The store has no such session any more. */
   missed(sid: string): void;
 }

@@ -29,12 +29,14 @@ import {
   type SessionLocks,
 } from "./session_lock.ts";
 import type { StoreAccess } from "./store_access.ts";
+import { TrackedWrites } from "./tracked_writes.ts";
 import type { Undo } from "./undo.ts";
 
 /** Locks held in this process. */
 export class LocalLocks implements SessionLocks {
   readonly #store: StoreAccess;
   readonly #undoing: Undo;
+  readonly #writes: TrackedWrites;
   readonly #exclusiveWrites: boolean;
   readonly #counts: LockCounts;
   readonly #lockTimeout: number;
@@ -50,6 +52,7 @@ export class LocalLocks implements SessionLocks {
   ) {
     this.#store = store;
     this.#undoing = undo;
+    this.#writes = new TrackedWrites(store, undo);
     this.#exclusiveWrites = exclusiveWrites;
     this.#counts = counts;
     this.#lockTimeout = lockTimeout;
@@ -124,7 +127,7 @@ export class LocalLocks implements SessionLocks {
           ? this.#undo(hold, ctx).then(() => undefined)
           : value;
       return withFinally(
-        () => this.#write(hold, ctx, operation, write, written),
+        () => this.#writes.run(hold.key, ctx, operation, write, written),
         () => this.#mutex.release(hold),
       );
     });
@@ -240,8 +243,8 @@ export class LocalLocks implements SessionLocks {
     };
     return onFailure(
       () =>
-        this.#write(
-          hold,
+        this.#writes.run(
+          hold.key,
           ctx,
           "write",
           (records) =>
@@ -274,8 +277,8 @@ export class LocalLocks implements SessionLocks {
     };
     return onFailure(
       () =>
-        this.#write(
-          hold,
+        this.#writes.run(
+          hold.key,
           ctx,
           "write",
           (records) => records.write(hold.key, record, expected, ctx),
@@ -283,66 +286,6 @@ export class LocalLocks implements SessionLocks {
         ),
       () => this.#mutex.release(hold),
     );
-  }
-
-  /** Writes, and continues with the result once no termination is in progress. */
-  #write<T, R>(
-    hold: Hold<string>,
-    ctx: unknown,
-    operation: string,
-    write: (records: RecordStore) => Awaitable<T>,
-    next: (value: T) => Awaitable<R>,
-  ): Awaitable<R> {
-    let sent: Awaitable<T> | undefined;
-    const answer = this.#store.call(
-      operation,
-      (records) => sent = write(records),
-    );
-    if (!(answer instanceof Promise)) return next(answer);
-    return this.#answered(hold.key, ctx, answer, sent as Promise<T>, next);
-  }
-
-  /** @param sent the store's own promise, which may settle after `answer` timed out */
-  async #answered<T, R>(
-    sid: string,
-    ctx: unknown,
-    answer: Promise<T>,
-    sent: Promise<T>,
-    next: (value: T) => Awaitable<R>,
-  ): Promise<R> {
-    const { tombstones, terminating } = this.#store;
-    tombstones.writeStarted(sid);
-    let value: T;
-    try {
-      value = await answer;
-    } catch (error) {
-      // the store may still apply the write
-      this.#undoLate(sid, ctx, sent);
-      throw error;
-    }
-    try {
-      const termination = terminating.get(sid);
-      if (termination) await termination;
-      return await next(value);
-    } finally {
-      tombstones.writeSettled(sid);
-    }
-  }
-
-  async #undoLate(
-    sid: string,
-    ctx: unknown,
-    sent: Promise<unknown>,
-  ): Promise<void> {
-    const { tombstones } = this.#store;
-    try {
-      await sent;
-      if (tombstones.has(sid)) await this.#undoing.run(sid, ctx);
-    } catch {
-      // reported to the caller already
-    } finally {
-      tombstones.writeSettled(sid);
-    }
   }
 
   async #undo(hold: Hold<string>, ctx: unknown): Promise<CloseResult> {

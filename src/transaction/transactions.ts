@@ -8,28 +8,25 @@
  */
 import type { EndReason } from "../api/events.ts";
 import type { SessionSchema } from "../api/schema.ts";
-import type { Awaitable, SharedStore, StoredRecord } from "../api/store.ts";
-import { isThenable } from "../base/async.ts";
-import { parseOwned } from "../base/owned_json.ts";
-import { COMMIT, type Span, TRANSACTION } from "../base/tracing.ts";
+import type { SharedStore, StoredRecord } from "../api/store.ts";
+import { COMMIT } from "../base/tracing.ts";
 import type { SessionWrite } from "../stores/koa_session_object.ts";
 import type { RecordStore } from "../stores/record_store.ts";
 import type { TransactionDeps, TransactionOptions } from "./deps.ts";
-import { type CommitSource, HandlerCommits } from "./handler_commit.ts";
 import { LeaseLocks } from "./lease_locks.ts";
 import { LocalLocks } from "./local_locks.ts";
 import { SessionLookup } from "./lookup.ts";
-import { type NestedCaller, NestedCalls } from "./nested.ts";
 import { SessionOpener } from "./opener.ts";
 import { RecordBuilder } from "./record_builder.ts";
 import type { RequestOrigin } from "./request_origin.ts";
 import { type CommitOutcome, RequestCommits } from "./request_commit.ts";
 import { type Rotation, SessionRotation } from "./rotation.ts";
 import { SchemaGuard } from "./schema_guard.ts";
-import { Frame, RootScope } from "./scope.ts";
 import type { SessionCall } from "./session_call.ts";
-import type { HeldSession, LockCounts, SessionLocks } from "./session_lock.ts";
-import type { SessionObserver, SocketRotation } from "./session_observer.ts";
+import { SessionCalls, type TransactionCaller } from "./session_calls.ts";
+import type { LockCounts, SessionLocks } from "./session_lock.ts";
+import type { SessionObserver } from "./session_observer.ts";
+import { SessionCreation } from "./session_creation.ts";
 import { SessionMove } from "./session_move.ts";
 import { StoreAccess } from "./store_access.ts";
 import { type EndOptions, SessionTermination } from "./termination.ts";
@@ -43,28 +40,11 @@ export interface TransactionsOptions extends TransactionOptions {
   readonly onInvalid: "end" | "throw";
 }
 
-/** Origin of a transaction. */
-export interface TransactionCaller extends NestedCaller, CommitSource {
-  /** Client id; the call follows its session across a rotation while the session is this client's. */
-  readonly clientId?: string | undefined;
-  /** Carries the pending changes of a request in, and the result out. */
-  readonly carry?: {
-    enter(scope: RootScope): void;
-    leave(
-      sid: string,
-      record: StoredRecord | undefined,
-      rotated?: SocketRotation,
-    ): void;
-  };
-}
-
 /** Every read and write of a session. */
 export class Transactions {
   readonly lookup: SessionLookup;
   readonly records: RecordBuilder;
   readonly counts: LockCounts = { waits: 0, timeouts: 0 };
-  /** Transactions that ran. */
-  count = 0;
   readonly #store: StoreAccess;
   readonly #undo: Undo;
   readonly #locks: SessionLocks;
@@ -72,10 +52,10 @@ export class Transactions {
   readonly #opener: SessionOpener;
   readonly #termination: SessionTermination;
   readonly #users: UserPolicy;
+  readonly #creation: SessionCreation;
   readonly #requests: RequestCommits;
   readonly #rotation: SessionRotation;
-  readonly #nested: NestedCalls;
-  readonly #commits: HandlerCommits;
+  readonly #calls: SessionCalls;
 
   constructor(
     records: RecordStore,
@@ -115,10 +95,10 @@ export class Transactions {
     this.#termination = termination;
     this.#users = deps.users;
     const move = new SessionMove(store, locks, termination, observer);
+    this.#creation = new SessionCreation(deps);
     this.#requests = new RequestCommits(deps, move);
     this.#rotation = new SessionRotation(deps, this.#requests, move);
-    this.#nested = new NestedCalls(deps);
-    this.#commits = new HandlerCommits(deps, move);
+    this.#calls = new SessionCalls(deps, move);
   }
 
   /** Whether the store may read the Koa context that it is called with. */
@@ -141,6 +121,11 @@ export class Transactions {
     return this.#store.needsContext;
   }
 
+  /** Transactions that ran. */
+  get count(): number {
+    return this.#calls.count;
+  }
+
   /** Undos of writes that the store has not confirmed yet. */
   get undos(): number {
     return this.#undo.pending;
@@ -156,7 +141,7 @@ export class Transactions {
     return this.#store.tombstones;
   }
 
-  /** Creates a session; see {@linkcode RequestCommits.create}. */
+  /** Creates a session; see {@linkcode SessionCreation.create}. */
   create(
     sid: string,
     commit: SessionWrite,
@@ -166,14 +151,14 @@ export class Transactions {
   ): Promise<StoredRecord> {
     return traced(
       sid,
-      () => this.#requests.create(sid, commit, clientId, request, ctx),
+      () => this.#creation.create(sid, commit, clientId, request, ctx),
       () => "created",
     );
   }
 
   /** Checks a request whose session begins later; see {@linkcode RequestCommits.assertLatest}. */
   async assertLatest(request: RequestOrigin, ctx: unknown): Promise<void> {
-    await this.#requests.assertLatest(request, ctx);
+    await this.#creation.assertLatest(request, ctx);
   }
 
   /** Writes a patch; see {@linkcode RequestCommits.commit}. */
@@ -248,116 +233,13 @@ export class Transactions {
     this.#locks.revoke(sid, why);
   }
 
-  /** Runs a handler with exclusive access to a session. */
+  /** Runs a handler with exclusive access to a session; see {@linkcode SessionCalls.run}. */
   run(
     sid: string | undefined,
     call: SessionCall,
     caller: TransactionCaller,
   ): Promise<unknown> {
-    if (!TRANSACTION.enabled) return this.#run(sid, call, caller);
-    const from = caller.socket ? "socket" : caller.carry ? "http" : "bridge";
-    const run = (span: Span) => this.#run(sid, call, { ...caller, span });
-    return Promise.resolve(TRANSACTION.run(sid, from, run));
-  }
-
-  async #run(
-    sid: string | undefined,
-    call: SessionCall,
-    caller: TransactionCaller,
-  ): Promise<unknown> {
-    const { span } = caller;
-    if (sid === undefined) return missing(call, span);
-    const started = span && performance.now();
-    const frame = this.#opener.frames.getStore();
-    const scope = frame?.find(sid);
-    if (scope) return await this.#nested.join(scope, frame, call, caller);
-    // a request follows a session that it has loaded, as its commit does
-    const follows = caller.carry !== undefined;
-    const opening = this.#opener.open(sid, caller.ctx, follows);
-    const opened = opening instanceof Promise ? await opening : opening;
-    if (span) span.wait = performance.now() - started!;
-    if (!("missing" in opened)) {
-      const executing = this.#execute(opened, frame, call, caller);
-      return executing instanceof Promise ? await executing : executing;
-    }
-    this.#observer.missed(sid);
-    return await this.#runRotated(sid, frame, call, caller);
-  }
-
-  /** Runs a call whose session has no record under the id: it may have been rotated by another node. */
-  async #runRotated(
-    sid: string,
-    frame: Frame | undefined,
-    call: SessionCall,
-    caller: TransactionCaller,
-  ): Promise<unknown> {
-    const { clientId, ctx, span } = caller;
-    const to = clientId === undefined
-      ? undefined
-      : await this.lookup.movedTo(sid);
-    if (to === undefined) return missing(call, span);
-    const scope = frame?.find(to);
-    if (scope) return await this.#nested.join(scope, frame, call, caller);
-    const opened = await this.#opener.open(to, ctx, true);
-    if ("missing" in opened) return missing(call, span);
-    if (opened.record.clientId !== clientId) {
-      opened.release();
-      return missing(call, span);
-    }
-    return await this.#execute(opened, frame, call, caller);
-  }
-
-  /** Runs the handler; on a synchronous store and handler all is done when this returns. */
-  #execute(
-    held: HeldSession,
-    parent: Frame | undefined,
-    { handler }: SessionCall,
-    caller: TransactionCaller,
-  ): Awaitable<unknown> {
-    this.count++;
-    const scope = new RootScope(held, parseOwned(held.record.data));
-    const frame = new Frame(scope, parent);
-    let result: unknown;
-    let isAsync: boolean;
-    try {
-      caller.carry?.enter(scope);
-      result = this.#opener.frames.run(
-        frame,
-        handler,
-        scope.view(caller.socket),
-      );
-      // a getter `then` of the result may throw
-      isAsync = isThenable(result) || scope.busy;
-    } catch (error) {
-      return this.#finish(scope, frame, Promise.reject(error), caller);
-    }
-    if (isAsync) return this.#finish(scope, frame, result, caller);
-    scope.open = false;
-    frame.close();
-    const committing = this.#commits.commit(scope, caller);
-    return committing ? committing.then(() => result) : result;
-  }
-
-  /** Waits for the handler and for the calls that joined it, then commits. */
-  async #finish(
-    scope: RootScope,
-    frame: Frame,
-    working: unknown,
-    caller: TransactionCaller,
-  ): Promise<unknown> {
-    let result: unknown;
-    try {
-      result = await working;
-    } catch (error) {
-      await scope.close();
-      frame.close();
-      scope.held.release();
-      throw error;
-    }
-    await scope.close();
-    frame.close();
-    await this.#commits.commit(scope, caller);
-    return result;
+    return this.#calls.run(sid, call, caller);
   }
 }
 
@@ -378,11 +260,6 @@ function locksOf(
       options,
       counts,
     );
-}
-
-function missing(call: SessionCall, span: Span | undefined): unknown {
-  if (span) span.outcome = "missing";
-  return call.missing();
 }
 
 /** Traces a write of a request. */

@@ -4,9 +4,9 @@ import { afterEach, describe, it } from "@std/testing/bdd";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type SessionStore } from "@koa-io/session";
+import type { SessionStore } from "@koa-io/session";
 import type { TestSession } from "../support/app.ts";
-import { CookieJar } from "../support/cookies.ts";
+import type { CookieJar } from "../support/cookies.ts";
 import {
   itNeedsRedis,
   type RedisServer,

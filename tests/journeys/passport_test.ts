@@ -1,7 +1,7 @@
 /** koa-passport with its ordinary calls: who had the cookies before a login is not in it, and a logout ends it. */
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
-import { type Answer, type Browser } from "../support/browser.ts";
+import type { Answer, Browser } from "../support/browser.ts";
 import { KEY } from "../support/cookies.ts";
 import { passportApp, passportUser } from "../support/passport_app.ts";
 import {

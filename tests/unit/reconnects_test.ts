@@ -30,7 +30,7 @@ class FakeTimers {
   }
 
   /** Runs a test on these timers. */
-  async run(test: () => Promise<void>): Promise<void> {
+  async run(test: () => Promise<void> | void): Promise<void> {
     const { setTimeout, clearTimeout } = globalThis;
     const { now } = Date;
     const set = (act: () => void, delay: number) => {
@@ -176,7 +176,7 @@ describe("Reconnects.heal", () => {
 
   it("sets no timer once it is stopped", async () => {
     const timers = new FakeTimers();
-    await timers.run(async () => {
+    await timers.run(() => {
       const { reconnects: it } = reconnects();
       const [before, after] = [fakeSocket(), fakeSocket()];
       it.heal("a", before.socket, always, alive);
