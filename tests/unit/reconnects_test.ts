@@ -183,6 +183,7 @@ describe("Reconnects.heal", () => {
       it.stop();
       it.heal("b", after.socket, always, alive);
       assertEquals(timers.delays, []);
+      return Promise.resolve();
     });
   });
 });
