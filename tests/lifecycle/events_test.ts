@@ -171,7 +171,8 @@ for (const [kind, options] of Object.entries(kinds)) {
       const { bridge, ada, client, sessionId, socket } =
         await connectedScenario(
           { n: 1 },
-          { ...options(), maxAge: 400 },
+          // long enough for the socket to be there before, on a busy machine too
+          { ...options(), maxAge: 1_200 },
         );
       const ends = collect<[End]>(bridge, "sessionEnd");
       const since = Date.now();
@@ -179,7 +180,7 @@ for (const [kind, options] of Object.entries(kinds)) {
         ada.event(client, "session:end"),
         once(bridge, "sessionEnd"),
       ]);
-      assertLess(Date.now() - since, 1_400);
+      assertLess(Date.now() - since, 2_200);
       assertEquals(ends.length, 1);
       assertEquals(ends[0]![0].reason, "expired");
       assertEquals(ends[0]![0].sessionId, sessionId);

@@ -73,7 +73,10 @@ describe("the option expiringNotice", () => {
   });
 
   it("is off by default", async () => {
-    const { ada, client } = await connectedScenario({ n: 1 }, { maxAge: 100 });
+    const { ada, client } = await connectedScenario({ n: 1 }, {
+      // long enough for the socket to be there before, on a busy machine too
+      maxAge: 1_000,
+    });
     await ada.event(client, "session:end");
     assertEquals(ada.received(client).map(([name]) => name), ["session:end"]);
   });
