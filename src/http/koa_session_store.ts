@@ -126,8 +126,11 @@ export class KoaSessionStore {
     sid: string,
     commit: SessionWrite,
   ): Promise<void> {
-    const clientId = state.rotation.clientId ?? state.unbegun?.clientId ??
-      state.clientId;
+    // where a begin makes the client's sockets reconnect, its id opens nothing
+    const given = this.#transactions.reconnects
+      ? undefined
+      : state.rotation.clientId ?? state.unbegun?.clientId;
+    const clientId = given ?? state.clientId;
     try {
       state.record = await this.#transactions.create(
         sid,

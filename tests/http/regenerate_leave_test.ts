@@ -2,8 +2,10 @@
 import { assertEquals } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
 import { CLIENT_KEY } from "../support/cookies.ts";
+import type { TestSession } from "../support/app.ts";
 import { routesAndEvents } from "../support/routes.ts";
 import { closeServers, startServer } from "../support/server.ts";
+import { once } from "../support/wait.ts";
 
 describe("regenerateSession with leave", () => {
   afterEach(closeServers);
@@ -32,4 +34,31 @@ describe("regenerateSession with leave", () => {
     assertEquals((await ada.ask(old, "get")).code, "SESSION_MISSING");
     void bridge;
   });
+
+  for (const begins of [true, false]) {
+    const what = begins ? "begins with a user" : "is given a user";
+    it(`makes sockets reconnect where the session ${what}: the stricter holds`, async () => {
+      const options = { user: (session: TestSession) => session.user };
+      const { browser } = await startServer(options, (parts) => {
+        parts.app.use(async (ctx, next) => {
+          if (ctx.path !== "/enter") return await next();
+          ctx.session = { user: "grace" };
+          await ctx.regenerateSession({ sockets: "leave" });
+          ctx.body = "in";
+        });
+        routesAndEvents(parts);
+      });
+      const grace = browser();
+      await grace.get("/");
+      if (!begins) await grace.post("/session", { json: { n: 1 } });
+      const before = await grace.connect();
+      const closed = once(before, "disconnect");
+      await grace.post("/enter");
+      assertEquals((await closed)[0], "transport close");
+      const sockets = "reconnect";
+      assertEquals(grace.received(before), [["session:rotated", { sockets }]]);
+      const socket = await grace.connect();
+      assertEquals(await grace.ask(socket, "get"), { user: "grace" });
+    });
+  }
 });
