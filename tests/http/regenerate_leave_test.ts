@@ -1,8 +1,8 @@
 /** A login that leaves the old sockets behind, and answers that come late. */
 import { assertEquals } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
-import { CLIENT_KEY } from "../support/cookies.ts";
 import type { TestSession } from "../support/app.ts";
+import { CLIENT_KEY } from "../support/cookies.ts";
 import { routesAndEvents } from "../support/routes.ts";
 import { closeServers, startServer } from "../support/server.ts";
 import { once } from "../support/wait.ts";
