@@ -74,10 +74,7 @@ export class Connections {
       if (!endSent) sendSessionNone(socket, true);
       return this.heal(client, socket);
     }
-    if (admission) {
-      admission.suspend(socket);
-      return this.resume(current, [socket]);
-    }
+    if (admission) return this.admit(current, [socket]);
     membership.enterAlone(client, socket);
     emitTo(socket, "session:start");
     membership.entered(current, [socket]);
@@ -85,7 +82,7 @@ export class Connections {
 
   /** A socket disconnected. */
   disconnected(socket: BridgedSocket): void {
-    const { membership, reconnects, endPolicy, admission } = this.#parts;
+    const { membership, reconnects, endPolicy } = this.#parts;
     const state = socket[SOCKET_STATE];
     reconnects.forget(socket);
     endPolicy.forget(socket);
@@ -94,8 +91,7 @@ export class Connections {
       sockets?.delete(socket);
       if (sockets?.size === 0) this.#mismatched.delete(state.mismatched);
     }
-    if (!state?.client) return admission?.forget(socket);
-    membership.remove(state.client, socket);
+    if (state?.client) membership.remove(state.client, socket);
   }
 
   /** The sockets that brought this session's cookie and another client's; returned once. */
@@ -120,19 +116,23 @@ export class Connections {
     );
   }
 
-  /** Asks `valid` about suspended sockets, and lets those enter that it accepts. */
-  resume(session: TrackedSession, sockets: readonly Socket[]): void {
+  /** Asks `valid` about guests of a session, and lets those enter that it accepts. */
+  admit(session: TrackedSession, sockets: readonly Socket[]): void {
     const { registry, failed } = this.#deps;
     const { membership, admission, found } = this.#parts;
     this.#read(session).then((record) => {
-      const current = registry.client(session.clientId)?.session;
-      if (current && current !== session) return this.resume(current, sockets);
+      const client = registry.client(session.clientId);
+      if (!client) return;
+      const { session: current } = client;
+      if (current && current !== session) return this.admit(current, sockets);
       if (!record) return;
       // the sockets that were in the session have disconnected
       if (!current) return found(session, record);
-      const admitted = admission!.resume(sockets, record);
+      const admitted = sockets.filter((socket) =>
+        client.guests?.has(socket) && admission!.accepts(socket, record)
+      );
       for (const socket of admitted) {
-        membership.enterAlone(registry.client(session.clientId)!, socket);
+        membership.enterAlone(client, socket);
         emitTo(socket, "session:start");
       }
       membership.entered(session, admitted);
@@ -152,13 +152,14 @@ export class Connections {
       const others = client.sockets.filter((other) => other !== socket);
       const followers = others
         .filter((other) => membership.mayFollow(other, session));
-      const waiting = admission ? followers : [];
-      for (const follower of waiting) admission!.suspend(follower);
-      const guests = others.filter((other) => !followers.includes(other));
+      if (!admission) entering = [...followers, socket];
+      const guests = client.sockets
+        .filter((other) => !entering.includes(other));
       membership.enter(client, session, guests);
-      for (const guest of guests) this.heal(client, guest);
-      if (waiting.length > 0) this.resume(session, waiting);
-      else entering = [...followers, socket];
+      for (const other of others) {
+        if (!followers.includes(other)) this.heal(client, other);
+      }
+      if (admission && followers.length > 0) this.admit(session, followers);
     }
     for (const other of entering) {
       if (other !== socket) emitTo(other, "session:start");

@@ -56,7 +56,6 @@ export class SocketSessions {
     );
     const { validity } = deps.bindings;
     this.#admission = validity && new Admission(
-      deps.registry,
       (socket, record) =>
         validity.check(deps.extension.contextOf(socket), record),
       deps.failed,
@@ -231,23 +230,25 @@ export class SocketSessions {
     record: SessionRecord | undefined,
     mayEnter: (socket: Socket) => boolean,
   ): void {
-    const { registry } = this.#deps;
-    const { clientId } = session;
-    const before = registry.client(clientId);
-    if (!before || before.session) return;
-    if (this.#admission) {
-      if (!record) return this.#enterWithRecord(session, mayEnter);
-      this.#admission.admitAll(clientId, record);
-    }
-    const client = registry.client(clientId);
+    const client = this.#deps.registry.client(session.clientId);
     if (!client || client.session) return;
-    const guests = client.sockets.filter((socket) => !mayEnter(socket));
-    if (guests.length < client.sockets.length) {
+    const admission = this.#admission;
+    if (admission && !record) return this.#enterWithRecord(session, mayEnter);
+    const accepted = admission
+      ? client.sockets.filter((socket) => admission.accepts(socket, record!))
+      : [...client.sockets];
+    const entering = accepted.filter(mayEnter);
+    if (entering.length > 0) {
+      const guests = client.sockets
+        .filter((socket) => !entering.includes(socket));
       this.#membership.enter(client, session, guests);
-      for (const socket of client.members) emitTo(socket, "session:start");
-      this.#membership.entered(session, [...client.members]);
+      for (const socket of entering) emitTo(socket, "session:start");
+      this.#membership.entered(session, entering);
     }
-    for (const guest of guests) this.#connections.heal(client, guest);
+    // a socket that `valid` refuses would be refused again
+    for (const socket of accepted) {
+      if (!entering.includes(socket)) this.#connections.heal(client, socket);
+    }
   }
 
   /** As `#enter`, for a session whose record has to be read first. */

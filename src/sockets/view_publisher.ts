@@ -138,7 +138,7 @@ export class ViewPublisher {
     if (!current || isOutdated || !isAlive(record)) return;
     const { value } = this.#viewOf(record);
     for (const socket of sockets) {
-      // it may have been suspended, or have disconnected
+      // it may have left the session, or have disconnected
       const stays = registry.client(session.clientId)?.members.includes(socket);
       if (stays) emitTo(socket, "session:view", value);
     }

@@ -99,6 +99,19 @@ describe("valid", () => {
     assertEquals((await ada.ask(good, "get")).code, "SESSION_MISSING");
   });
 
+  it("is called again for a client whose only socket was refused before", async () => {
+    const scenario = await startScenario(options());
+    const ada = scenario.browser();
+    await ada.get("/", GOOD);
+    const bad = await ada.connect("/", BAD);
+    await login(scenario, ada);
+    assertEquals((await ada.ask(bad, "get")).code, "SESSION_MISSING");
+    await ada.post("/logout", GOOD);
+    await ada.get("/login", BAD);
+    await ada.event(bad, "session:start");
+    assertEquals((await ada.ask(bad, "get")).device, "bad");
+  });
+
   it("keeps refused sockets out when the session gets a new id", async () => {
     const scenario = await startScenario(options());
     const ada = scenario.browser();
