@@ -4,17 +4,9 @@
  * request, as a WebSocket can set none, and reconnects the socket where that is
  * necessary. It never receives an id.
  *
- * In JavaScript it is one file, for `<script type="module">` too.
- *
  * @module
  */
-import type {
-  EndedReason,
-  FollowedSocket,
-  FollowOptions,
-  SessionClient,
-  SessionState,
-} from "./client/session_client.ts";
+import type * as types from "./client/session_client.ts";
 import type { WebLocks } from "./client/web_locks.ts";
 
 export type * from "./client/session_client.ts";
@@ -29,11 +21,11 @@ const COOKIE_RETRIES = 6;
 const RECONNECT_LIMIT = 3;
 
 /** The {@linkcode SessionClient} of one socket. */
-class Follower<View> implements SessionClient<View> {
-  state: SessionState = "connecting";
+class Follower<View> implements types.SessionClient<View> {
+  state: types.SessionState = "connecting";
   view: View | undefined;
-  readonly #socket: FollowedSocket;
-  readonly #options: FollowOptions;
+  readonly #socket: types.FollowedSocket;
+  readonly #options: types.FollowOptions;
   readonly #listeners = new Map<string, Set<(payload: never) => void>>();
   readonly #waits = new Set<() => void>();
   /** Incremented by each event: asynchronous steps of earlier ones then stop. */
@@ -41,7 +33,7 @@ class Follower<View> implements SessionClient<View> {
   /** The socket is connected, and the server has not yet reported its session. */
   #fresh = false;
   /** The reason to report if the previous session turns out to have ended. */
-  #previousEnd: EndedReason | undefined;
+  #previousEnd: types.EndedReason | undefined;
   /** The server reported the end of the session: a disconnection follows from it. */
   #endReported = false;
   /** The client itself has disconnected the socket. */
@@ -63,24 +55,22 @@ class Follower<View> implements SessionClient<View> {
       this.#refused(error.data?.code),
     "session:start": () => this.#started(),
     "session:none": (found?: { client: boolean }) => this.#none(found?.client),
-    "session:end": ({ reason }: { reason: EndedReason }) => {
+    "session:end": ({ reason }: { reason: types.EndedReason }) => {
       this.#turn++;
       this.#fresh = false;
       this.#endReported = true;
       this.#guest(reason);
     },
     "session:rotated": ({ sockets }: { sockets: string }) => {
-      if (sockets === "leave") this.#rejoin(COOKIE_RETRIES, "rotated");
+      if (sockets === "leave") this.#rejoin(COOKIE_RETRIES);
+      // the server closes the connection, and the socket reconnects
+      else if (sockets === "reconnect") this.#leave();
     },
-    "session:expiring": ({ inMs }: { inMs: number }) =>
-      this.#emit("expiring", { inMs }),
-    "session:view": (view: View) => {
-      this.view = view;
-      this.#emit("view", view);
-    },
+    "session:expiring": (end: object) => this.#emit("expiring", end),
+    "session:view": (view: View) => this.#emit("view", this.view = view),
   };
 
-  constructor(socket: FollowedSocket, options: FollowOptions) {
+  constructor(socket: types.FollowedSocket, options: types.FollowOptions) {
     this.#socket = socket;
     this.#options = options;
     this.#listen("on");
@@ -95,27 +85,30 @@ class Follower<View> implements SessionClient<View> {
     return () => void own.delete(listener);
   }
 
-  refresh(): Promise<boolean> {
-    return this.#refreshing ??= this.#renew().finally(() => {
-      this.#refreshing = undefined;
-    });
+  async refresh(): Promise<boolean> {
+    const there = await this.#refresh();
+    if (there && this.state === "guest") this.#reconnect();
+    return there;
+  }
+
+  #refresh(): Promise<boolean> {
+    const done = () => void (this.#refreshing = undefined);
+    return this.#refreshing ??= this.#renew().finally(done);
   }
 
   close(): void {
     this.#listen("off");
     this.#removeFlag();
     this.#listeners.clear();
-    this.view = undefined;
+    this.#leave();
     this.state = "closed";
-    this.#turn++;
     this.#asking?.abort();
     for (const wake of this.#waits) wake();
   }
 
   #started(): void {
     const turn = ++this.#turn;
-    // at the handshake the cookies were present; the event of a login arrives
-    // before the response with its cookie
+    // a handshake had the cookies; a login is reported before its response has arrived
     if (this.#fresh) this.#active();
     else if (this.state !== "active") this.#confirm(turn);
     this.#fresh = false;
@@ -128,7 +121,7 @@ class Follower<View> implements SessionClient<View> {
     this.#emit("active");
   }
 
-  #guest(reason: EndedReason | undefined): void {
+  #guest(reason: types.EndedReason | undefined): void {
     this.#previousEnd = undefined;
     this.view = undefined;
     this.state = "guest";
@@ -136,9 +129,10 @@ class Follower<View> implements SessionClient<View> {
   }
 
   async #confirm(turn: number): Promise<void> {
+    this.state = "connecting";
     for (let n = 0; n < COOKIE_RETRIES; n++) {
       // a failed request says nothing about the cookies
-      const there = await this.refresh().catch(() => true);
+      const there = await this.#refresh().catch(() => true);
       if (!there) await this.#wait(n);
       if (turn !== this.#turn) return;
       if (there) break;
@@ -156,7 +150,7 @@ class Follower<View> implements SessionClient<View> {
     }
     await this.#wait(this.#reconnects++);
     if (turn !== this.#turn) return;
-    const there = await this.refresh().catch(() => undefined);
+    const there = await this.#refresh().catch(() => undefined);
     if (turn !== this.#turn) return;
     if (!there) this.#guest(this.#previousEnd);
     // a socket without a client would not receive a login either
@@ -164,19 +158,24 @@ class Follower<View> implements SessionClient<View> {
   }
 
   /** Waits for cookies that a response may set, then reconnects: with them the socket may be in a session. */
-  async #rejoin(tries: number, reason?: EndedReason): Promise<void> {
-    const turn = ++this.#turn;
-    this.#previousEnd = reason;
-    this.view = undefined;
-    this.state = "connecting";
+  async #rejoin(tries: number): Promise<void> {
+    const turn = this.#leave();
     for (let n = 0, there; n < tries && !there; n++) {
       await this.#wait(n);
       if (turn !== this.#turn) return;
-      there = await this.refresh().catch(() => false);
+      there = await this.#refresh().catch(() => false);
       if (turn !== this.#turn) return;
     }
     this.#reconnects = 1;
     this.#reconnect();
+  }
+
+  /** @returns the turn that begins with it */
+  #leave(): number {
+    if (this.#previousEnd) this.#previousEnd = "rotated";
+    this.view = undefined;
+    this.state = "connecting";
+    return ++this.#turn;
   }
 
   #disconnected(reason: string): void {
@@ -200,6 +199,7 @@ class Follower<View> implements SessionClient<View> {
   /** Opens a new connection: its handshake presents the current cookies. */
   #reconnect(): void {
     const socket = this.#socket;
+    this.#turn++;
     this.#addFlag();
     if (socket.connected) {
       this.state = "connecting";
@@ -333,14 +333,13 @@ async function post(url: string | URL, signal: AbortSignal): Promise<number> {
  * const socket = io("http://localhost:3000", { autoConnect: false });
  * const client = followSession<{ user: string }>(socket, { refresh: "/refresh" });
  * client.on("view", ({ user }) => console.log(`hello ${user}`));
- * client.on("ended", ({ reason }) => console.log(`out: ${reason}`));
  * assertEquals(client.state, "connecting");
  * ```
  */
 export function followSession<View = unknown>(
-  socket: FollowedSocket,
-  options: FollowOptions,
-): SessionClient<View> {
+  socket: types.FollowedSocket,
+  options: types.FollowOptions,
+): types.SessionClient<View> {
   if (!options?.refresh) {
     throw new TypeError(
       `Cannot follow the session as refresh must be a path, a URL or a function: received ${options?.refresh}`,

@@ -100,6 +100,7 @@ export interface SessionClient<View = unknown> {
   ): () => void;
   /**
    * Renews session and cookies by an HTTP request; calls that overlap share one.
+   * Where it finds a session and the state is `"guest"`, the socket reconnects.
    *
    * @returns whether there is a session
    * @throws {Error} when no attempt was answered with 2xx or 401, or the client was closed

@@ -62,6 +62,51 @@ describe("the client's reconnection", () => {
     assertEquals(followed.client.state, "guest");
   });
 
+  it("goes on after session:rotated with reconnect and the end of its connection, without a request", async () => {
+    const server = await ScriptedServer.open(inSession);
+    const followed = server.follow();
+    await followed.emits("active");
+    server.last.emit("session:rotated", { sockets: "reconnect" });
+    await followed.reaches("connecting");
+    assertEquals(followed.client.view, undefined);
+    server.last.conn.close();
+    await followed.emits("active", "active");
+    assertEquals([server.sockets.length, server.refreshes.length], [2, 0]);
+  });
+
+  it("emits ended when it comes back as a guest after session:rotated with reconnect", async () => {
+    const server = await ScriptedServer.open(inTurn(inSession, guest));
+    const followed = server.follow();
+    await followed.emits("active");
+    server.last.emit("session:rotated", { sockets: "reconnect" });
+    await followed.reaches("connecting");
+    server.last.conn.close();
+    await followed.emits("active", "ended: rotated");
+    assertEquals(followed.client.state, "guest");
+  });
+
+  it("goes on after a guest's session:rotated with reconnect", async () => {
+    const server = await ScriptedServer.open(inTurn(guest, inSession));
+    const followed = server.follow();
+    await followed.reaches("guest");
+    server.last.emit("session:rotated", { sockets: "reconnect" });
+    server.last.conn.close();
+    await followed.emits("active");
+    assertEquals(server.sockets.length, 2);
+  });
+
+  it("goes on after session:end and the end of its connection", async () => {
+    const server = await ScriptedServer.open(inTurn(inSession, guest));
+    const followed = server.follow();
+    await followed.emits("active");
+    server.last.emit("session:end", { reason: "logout" });
+    server.last.conn.close();
+    await until(() => server.sockets.length === 2, "the reconnection");
+    await followed.reaches("guest");
+    await followed.staysIdle();
+    assertEquals(followed.events, ["active", "ended: logout"]);
+  });
+
   it("stays where it is after session:rotated with follow", async () => {
     const server = await ScriptedServer.open(inSession);
     const followed = server.follow();

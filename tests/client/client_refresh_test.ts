@@ -2,7 +2,9 @@ import { assertEquals, assertGreaterOrEqual, assertRejects } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
 import {
   closeScriptedServers,
+  guest,
   inSession,
+  inTurn,
   ScriptedServer,
 } from "../support/scripted_server.ts";
 
@@ -18,6 +20,25 @@ describe("client.refresh", () => {
     assertEquals(await followed.client.refresh(), false);
     await followed.emits("active", "renewed");
     assertEquals(followed.client.state, "active");
+  });
+
+  it("connects a guest anew when it finds a session", async () => {
+    const server = await ScriptedServer.open(inTurn(guest, inSession));
+    const followed = server.follow();
+    await followed.reaches("guest");
+    server.answers = [204];
+    assertEquals(await followed.client.refresh(), true);
+    await followed.emits("renewed", "active");
+    assertEquals(server.sockets.length, 2);
+  });
+
+  it("leaves a guest connected when it finds none", async () => {
+    const server = await ScriptedServer.open(guest);
+    const followed = server.follow();
+    await followed.reaches("guest");
+    assertEquals(await followed.client.refresh(), false);
+    await followed.staysIdle();
+    assertEquals(server.sockets.length, 1);
   });
 
   it("is one request for all that call at once", async () => {
