@@ -32,14 +32,16 @@ export const passportUser = (session: TestSession): string | undefined =>
 /**
  * Adds passport with the strategy "local", whose password is `right`, and routes in two routers and a mounted application.
  *
- * - `POST /login` redirects to `/me`, or to `/denied`
- * - `POST /logout` logs out and redirects to `/me`
+ * - `POST /login` redirects home, or to `/denied`
+ * - `POST /logout` logs out and redirects home
  * - `GET /me` answers `{ user, sessionId, visits }`; `GET /inner/me` the same, from a mounted application
  * - `POST /visit` counts `visits`
  *
  * A socket answers `me` with the user of its session, or null.
+ *
+ * @param home where a login and a logout redirect to
  */
-export function passportApp({ app, io }: Parts): void {
+export function passportApp({ app, io }: Parts, home = "/me"): void {
   // deno-lint-ignore no-explicit-any
   const passport: any = new KoaPassport();
   passport.serializeUser((user: User, done: Done) => done(null, user.id));
@@ -50,7 +52,9 @@ export function passportApp({ app, io }: Parts): void {
     ),
   );
   const use = (middleware: unknown) => app.use(middleware as never);
-  use(helmet());
+  // over plain HTTP a browser would follow redirects to https
+  const directives = { upgradeInsecureRequests: null };
+  use(helmet({ contentSecurityPolicy: { directives } }));
   use(bodyParser());
   use(passport.initialize());
   use(passport.session());
@@ -76,7 +80,7 @@ export function passportApp({ app, io }: Parts): void {
   router.post(
     "/login",
     passport.authenticate("local", {
-      successRedirect: "/me",
+      successRedirect: home,
       failureRedirect: "/denied",
     }),
   );
@@ -84,7 +88,7 @@ export function passportApp({ app, io }: Parts): void {
     "/logout",
     async (ctx: PassportContext & { redirect(url: string): void }) => {
       await ctx.logout();
-      ctx.redirect("/me");
+      ctx.redirect(home);
     },
   );
   use(router.routes());
