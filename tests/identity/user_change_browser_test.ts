@@ -3,15 +3,10 @@
  * logged in. Deno only, as it strips the types from the client.
  */
 import { assertEquals } from "@std/assert";
-import { afterAll, afterEach, describe } from "@std/testing/bdd";
+import { afterEach, describe } from "@std/testing/bdd";
 import { readFileSync } from "node:fs";
 import { stripTypeScriptTypes } from "node:module";
-import {
-  type Browser,
-  type BrowserContext,
-  chromium,
-  type Page,
-} from "playwright-core";
+import { type Browser, chromium, type Page } from "playwright-core";
 import { passportApp, passportUser } from "../support/passport_app.ts";
 import { chromiumPath, itNeeds } from "../support/requires.ts";
 import {
@@ -137,12 +132,11 @@ async function shows(page: Page, user: string): Promise<void> {
 describe("two tabs of a browser", () => {
   const executablePath = chromiumPath();
   let chrome: Browser | undefined;
-  let context: BrowserContext | undefined;
 
   const tabs = async ({ url }: Stand) => {
     const args = ["--no-sandbox"];
-    chrome ??= await chromium.launch({ executablePath: executablePath!, args });
-    context = await chrome.newContext();
+    chrome = await chromium.launch({ executablePath: executablePath!, args });
+    const context = await chrome.newContext();
     const opened = [await context.newPage(), await context.newPage()] as const;
     for (const page of opened) {
       await page.goto(url);
@@ -152,10 +146,10 @@ describe("two tabs of a browser", () => {
   };
 
   afterEach(async () => {
-    await context?.close();
+    await chrome?.close();
+    chrome = undefined;
     await settles(closeServers(), "the servers' end");
   });
-  afterAll(() => chrome?.close());
 
   for (const script of ["/bare.js", "/followed.js"]) {
     for (const [name, { logIn, logOut }] of Object.entries(MANNERS)) {
