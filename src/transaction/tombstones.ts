@@ -79,6 +79,11 @@ export class Tombstones {
     }
   }
 
+  /** Whether a write of the session is in progress. */
+  isWriting(sid: string): boolean {
+    return this.#pendingWrites.get(sid) !== undefined;
+  }
+
   /** Records that a write was answered, and was undone where necessary. */
   writeSettled(sid: string): void {
     const writes = this.#pendingWrites.get(sid);

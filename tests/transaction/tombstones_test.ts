@@ -224,6 +224,32 @@ describe("a logout of a request that loaded the session before it ended", () => 
   }
 });
 
+describe("a read that began before the session was stored", () => {
+  afterEach(closeServers);
+
+  it("does not end it when it is answered afterwards", async () => {
+    const { late, browser: newBrowser, bridge } = await lateScene();
+    const browser = newBrowser();
+    await browser.get("/");
+    const ends = collect(bridge, "sessionEnd");
+    const starts = collect(bridge, "sessionStart");
+    const writing = late.hold("set");
+    const beginning = browser.post("/session", { json: { n: 1 } });
+    await writing.called.promise;
+    // a guest asks for the session of its client, which is indexed and not stored
+    const reading = late.hold("get");
+    await browser.connect();
+    await reading.called.promise;
+    writing.gate.resolve();
+    await beginning;
+    assertEquals(starts.length, 1);
+    reading.gate.resolve();
+    assertEquals((await browser.get("/session")).json.session, { n: 1 });
+    assertEquals(ends, []);
+    assertEquals(bridge.stats().sessions, 1);
+  });
+});
+
 describe("an expiry on a ContextStore", () => {
   afterEach(closeServers);
 
