@@ -74,11 +74,13 @@ export class BasicStoreAdapter implements RecordStore {
 
   read(sid: string, ctx?: unknown): Awaitable<StoredRecord | undefined> {
     const moment = this.#writes.now;
+    // a read that overlaps the write which begins the session may miss it
+    const mayBeEarly = this.#bound.isReserved(sid);
     return chain(this.#get(sid, ctx), (found) => {
       // a read that began before a write or removal must not update the index
       const outdated = this.#writes.since(sid, moment);
       if (!isSession(found)) {
-        if (!outdated && !this.#bound.isReserved(sid)) this.#bound.remove(sid);
+        if (!outdated && !mayBeEarly) this.#bound.remove(sid);
         return undefined;
       }
       const record = fromStoredObject(found, this.#options.maxAge);

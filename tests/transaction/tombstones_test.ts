@@ -248,6 +248,25 @@ describe("a read that began before the session was stored", () => {
     assertEquals(ends, []);
     assertEquals(bridge.stats().sessions, 1);
   });
+
+  it("does not make its client's next session leave it alive", async () => {
+    const { late, browser: newBrowser, bridge } = await lateScene();
+    const browser = newBrowser();
+    await browser.get("/");
+    const writing = late.hold("set");
+    const beginning = browser.post("/session", { json: { n: 1 } });
+    await writing.called.promise;
+    const reading = late.hold("get");
+    await browser.connect();
+    await reading.called.promise;
+    writing.gate.resolve();
+    await beginning;
+    reading.gate.resolve();
+    browser.jar.delete(KEY);
+    await browser.post("/session", { json: { n: 2 } });
+    assertEquals(late.entries.size, 1);
+    assertEquals(bridge.stats().sessions, 1);
+  });
 });
 
 describe("an expiry on a ContextStore", () => {
