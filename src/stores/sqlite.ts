@@ -43,8 +43,11 @@ export interface SqliteStoreEvents {
   error: [error: unknown];
 }
 
-/** How many sessions one transaction of a clean-up removes, so that other processes can write in between. */
-const CLEANUP_BATCH = 500;
+/** How many sessions one transaction of a clean-up removes, so that it blocks neither this process nor the writes of others. */
+const CLEANUP_BATCH = 100;
+
+/** How many sessions one query looks up. */
+const MAX_VERSIONS = 500;
 
 /**
  * Sessions in one SQLite file, which survives restarts and crashes and can be
@@ -127,7 +130,7 @@ export class SqliteStore implements SharedStore {
 
   /** See {@linkcode AtomicStore.read}. */
   read(sid: string): Promise<StoredRecord | undefined> {
-    return this.#file.run(() => {
+    return this.#file.read(() => {
       const row = this.#sessions.find(sid, Date.now() - EXPIRED_GRACE);
       return row && toRecord(row);
     });
@@ -153,7 +156,9 @@ export class SqliteStore implements SharedStore {
 
   /** See {@linkcode AtomicStore.extend}. */
   extend(sid: string, expires: number, lastUsed?: number): Promise<boolean> {
-    return this.#file.run(() => this.#sessions.extend(sid, expires, lastUsed));
+    return this.#file.write(() =>
+      this.#sessions.extend(sid, expires, lastUsed)
+    );
   }
 
   /** See {@linkcode AtomicStore.destroy}. */
@@ -183,17 +188,17 @@ export class SqliteStore implements SharedStore {
 
   /** See {@linkcode AtomicStore.former}. */
   former(sid: string): Promise<FormerId | undefined> {
-    return this.#file.run(() => this.#sessions.former(sid));
+    return this.#file.read(() => this.#sessions.former(sid));
   }
 
   /** See {@linkcode AtomicStore.byClient}. */
   byClient(clientId: string): Promise<string | undefined> {
-    return this.#file.run(() => this.#sessions.byClient(clientId));
+    return this.#file.read(() => this.#sessions.byClient(clientId));
   }
 
   /** See {@linkcode AtomicStore.byUser}. */
   byUser(user: string): Promise<readonly string[]> {
-    return this.#file.run(() => this.#sessions.byUser(user));
+    return this.#file.read(() => this.#sessions.byUser(user));
   }
 
   /** See {@linkcode SharedStore.acquire}. */
@@ -221,24 +226,31 @@ export class SqliteStore implements SharedStore {
 
   /** See {@linkcode SharedStore.tryLock}. */
   tryLock(name: string, token: string, holdMs: number): Promise<boolean> {
-    return this.#file.run(() => this.#locks.take(name, token, holdMs));
+    return this.#file.write(() => this.#locks.take(name, token, holdMs));
   }
 
   /** See {@linkcode SharedStore.unlock}. */
   unlock(name: string, token: string): Promise<void> {
-    return this.#file.run(() => this.#locks.release(name, token));
+    return this.#file.write(() => this.#locks.release(name, token));
   }
 
   /** See {@linkcode SharedStore.byHash}. */
   byHash(hash: string): Promise<string | undefined> {
-    return this.#file.run(() => this.#sessions.byHash(hash));
+    return this.#file.read(() => this.#sessions.byHash(hash));
   }
 
   /** See {@linkcode SharedStore.versions}. */
-  versions(
+  async versions(
     sids: readonly string[],
   ): Promise<readonly (Version | undefined)[]> {
-    return this.#file.run(() => this.#sessions.versions(sids));
+    const versions: (Version | undefined)[] = [];
+    for (let from = 0; from < sids.length; from += MAX_VERSIONS) {
+      const some = sids.slice(from, from + MAX_VERSIONS);
+      versions.push(
+        ...await this.#file.read(() => this.#sessions.versions(some)),
+      );
+    }
+    return versions;
   }
 
   /**
@@ -250,7 +262,7 @@ export class SqliteStore implements SharedStore {
    */
   async cleanup(): Promise<number> {
     for (let cleared = 0;;) {
-      const batch = await this.#file.run(() =>
+      const batch = await this.#file.write(() =>
         this.#file.transaction(() => {
           this.#leases.purge(CLEANUP_BATCH);
           this.#locks.purge(CLEANUP_BATCH);
@@ -314,7 +326,7 @@ export class SqliteStore implements SharedStore {
   }
 
   #write<T>(body: (writes: SqliteWrites) => T): Promise<T> {
-    return this.#file.run(() =>
+    return this.#file.write(() =>
       this.#file.transaction(() => body(this.#writes))
     );
   }

@@ -217,4 +217,23 @@ describe("BasicStoreAdapter", () => {
     await until(() => store.entries.size === 0, "the end of the new id");
     assertEquals(adapter.former(sid), undefined);
   });
+
+  it("leaves the client to its next session when a write is answered after a removal", async () => {
+    const store = new LateStore();
+    const adapter = adapt(store);
+    const of = record({ clientId: "c", user: "ada" });
+    const { sid, expected } = await begun(adapter, of);
+    const { called, gate } = store.hold("set");
+    const writing = adapter.write(sid, of, expected);
+    await called.promise;
+    const next = await begun(adapter, of);
+    await adapter.destroy(sid);
+    gate.resolve();
+    await writing;
+    assertEquals(adapter.byClient("c"), next.sid);
+    assertEquals(adapter.byUser("ada"), [next.sid]);
+    // the late write is undone
+    await adapter.destroy(sid);
+    assertEquals(adapter.byClient("c"), next.sid);
+  });
 });

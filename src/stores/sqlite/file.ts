@@ -6,6 +6,8 @@
  */
 import { closeSync, openSync } from "node:fs";
 import process from "node:process";
+import { Lane } from "./lane.ts";
+import { Turn } from "./turn.ts";
 
 /** The methods of node:sqlite's statements that are used: Node 20's types do not have them. */
 export interface Statement {
@@ -112,9 +114,6 @@ const UPGRADE = `
   ALTER TABLE sessions ADD COLUMN handle TEXT;
 ${FORMER_AND_LOCKS}`;
 
-/** How long SQLite itself may block this process for another one's transaction, in ms. */
-const BLOCKING = 20;
-
 const SQLITE_BUSY = 5;
 
 /** Whether an error was caused by a transaction of another process. */
@@ -143,11 +142,15 @@ export class SqliteFile {
   readonly #begin: Statement;
   readonly #commit: Statement;
   readonly #rollback: Statement;
-  readonly #busyTimeout: number;
+  readonly #turn = new Turn();
+  readonly #reads: Lane;
+  readonly #writes: Lane;
   #open = true;
 
   constructor(path: string, busyTimeout: number, synchronous: string) {
-    this.#busyTimeout = busyTimeout;
+    const lane = { turn: this.#turn, timeout: busyTimeout, isBusy };
+    this.#reads = new Lane(lane);
+    this.#writes = new Lane(lane);
     // SQLite would create the file with the permissions of the umask
     if (path !== ":memory:") closeSync(openSync(path, "a", 0o600));
     this.#db = new DatabaseSync(path);
@@ -160,7 +163,8 @@ export class SqliteFile {
       this.#commit = this.#db.prepare("COMMIT");
       this.#rollback = this.#db.prepare("ROLLBACK");
       this.transaction(() => this.#createSchema());
-      this.#db.exec(`PRAGMA busy_timeout = ${BLOCKING}`);
+      // from here on SQLite must not block this process for another one's transaction
+      this.#db.exec("PRAGMA busy_timeout = 0");
     } catch (cause) {
       this.#db.close();
       throw new Error(
@@ -198,31 +202,40 @@ export class SqliteFile {
   }
 
   /**
-   * Runs `work`, and repeats it while other processes lock the file, until
-   * `busyTimeout`. The pauses do not block this process.
+   * Runs `work`, which only reads, and repeats it while other processes lock
+   * the file, until `busyTimeout`. The pauses do not block this process, and
+   * neither do many calls at once: what does not fit into this turn of the
+   * event loop runs in a later one.
    */
-  async run<T>(work: () => T): Promise<T> {
-    const deadline = Date.now() + this.#busyTimeout;
-    for (let pause = 1;; pause = Math.min(2 * pause, 32)) {
-      if (!this.#open) {
-        throw new Error("Cannot use the SqliteStore as it is closed");
-      }
-      try {
-        return work();
-      } catch (error) {
-        if (!isBusy(error) || Date.now() >= deadline) throw error;
-      }
-      // a random pause, so that two processes do not collide again
-      await new Promise((resolve) =>
-        setTimeout(resolve, Math.random() * pause)
-      );
-    }
+  read<T>(work: () => T): Promise<T> {
+    return this.#run(this.#reads, work);
+  }
+
+  /** The same for work that writes; such calls run in order of arrival. */
+  write<T>(work: () => T): Promise<T> {
+    return this.#run(this.#writes, work);
+  }
+
+  /** Whether further work must wait for the next turn of the event loop. */
+  get isTurnOver(): boolean {
+    return this.#turn.isOver;
+  }
+
+  /** Runs `work` at once, and counts its time. */
+  spend<T>(work: () => T): T {
+    return this.#turn.spend(work);
   }
 
   close(): void {
     if (!this.#open) return;
     this.#open = false;
+    this.#reads.stop(closedError());
+    this.#writes.stop(closedError());
     this.#db.close();
+  }
+
+  #run<T>(lane: Lane, work: () => T): Promise<T> {
+    return this.#open ? lane.run(work) : Promise.reject(closedError());
   }
 
   #createSchema(): void {
@@ -242,4 +255,8 @@ export class SqliteFile {
     }
     this.#db.exec(SCHEMA);
   }
+}
+
+function closedError(): Error {
+  return new Error("Cannot use the SqliteStore as it is closed");
 }

@@ -32,15 +32,29 @@ interface Waiter {
 /** The pauses between polls of a waiting process, in ms: they grow from the first to the second. */
 const POLL = [2, 20] as const;
 
-/** How long a waiter stays queued without a heartbeat of its process, in ms. */
+/** How long a waiter stays queued without a heartbeat of its own, in ms. */
 const HEARTBEAT_TTL = 1_000;
+
+/** How long the entry of a waiter is kept after its last heartbeat, in ms: its process may be frozen. */
+const ENTRY_TTL = 60_000;
+
+/** How many waiters one statement handles. */
+const BATCH = 500;
+
+/** How many waiters are settled in one go. */
+const SETTLED_AT_ONCE = 20;
 
 /** The tables `leases` and `waiters`, and the waiters of this process. */
 export class SqliteLeases {
   readonly #file: SqliteFile;
   readonly #sessions: SqliteSessions;
   readonly #process = generateUid();
-  readonly #waiting = new Map<string, Waiter[]>();
+  /** In order of arrival, by session id. */
+  readonly #waiting = new Map<string, Set<Waiter>>();
+  /** Sessions for which a grant is attempted. */
+  readonly #granting = new Set<string>();
+  /** What the current poll has not looked at yet. */
+  #unpolled: string[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
   #pause: number = POLL[0];
   #lastHeartbeat = 0;
@@ -76,14 +90,17 @@ export class SqliteLeases {
        VALUES (?, ?, ?, ?, ?)
        ON CONFLICT (token) DO UPDATE SET alive_until = excluded.alive_until`,
     );
-    this.#leave = file.prepare("DELETE FROM waiters WHERE token = ?");
+    this.#leave = file.prepare(
+      "DELETE FROM waiters WHERE token IN (SELECT value FROM json_each(?))",
+    );
     this.#leaveAll = file.prepare("DELETE FROM waiters WHERE process = ?");
     this.#first = file.prepare(
       `SELECT token FROM waiters WHERE sid = ? AND birth = ? AND alive_until > ?
        ORDER BY turn LIMIT 1`,
     );
     this.#heartbeat = file.prepare(
-      "UPDATE waiters SET alive_until = ? WHERE process = ?",
+      `UPDATE waiters SET alive_until = ?
+       WHERE token IN (SELECT value FROM json_each(?))`,
     );
     this.#purgeWaiters = file.prepare(
       "DELETE FROM waiters WHERE alive_until <= ?",
@@ -112,7 +129,7 @@ export class SqliteLeases {
   /** Deletes leases and waiters of dead processes; within a transaction. */
   purge(limit: number): void {
     this.#purgeLeases.run(limit);
-    this.#purgeWaiters.run(Date.now());
+    this.#purgeWaiters.run(Date.now() - ENTRY_TTL);
   }
 
   acquire(
@@ -133,7 +150,7 @@ export class SqliteLeases {
         resolve,
         reject,
       };
-      this.#file.run(() => {
+      this.#file.write(() => {
         const acquired = this.#attempt(waiter);
         if (acquired) resolve(acquired);
         else this.#wait(waiter);
@@ -143,35 +160,49 @@ export class SqliteLeases {
 
   /** Grants the session to this process's waiters, as far as it is their turn. */
   wake(sid: string): void {
-    try {
-      for (;;) {
-        const waiter = this.#waiting.get(sid)?.[0];
-        if (!waiter || this.#file.closed || !this.#isReady(waiter)) return;
-        const acquired = this.#attempt(waiter);
-        if (!acquired) return;
-        this.#settle(waiter, acquired);
-      }
-    } catch (error) {
-      // the next poll tries again
-      if (!isBusy(error)) this.#fail(error);
-    }
+    if (!this.#waiting.has(sid) || this.#granting.has(sid)) return;
+    this.#granting.add(sid);
+    this.#file.write(() => this.#grantNext(sid)).then(
+      (isLast) => {
+        this.#granting.delete(sid);
+        if (!isLast) this.wake(sid);
+      },
+      (error) => {
+        this.#granting.delete(sid);
+        // the next poll tries again
+        if (!isBusy(error)) this.#fail(error);
+      },
+    );
   }
 
   close(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#unpolled = [];
     if (this.#waiting.size === 0) return;
-    for (const waiter of [...this.#waiting.values()].flat()) {
-      waiter.reject(
-        new Error("Cannot acquire the session as the SqliteStore was closed"),
-      );
-    }
-    this.#waiting.clear();
+    const error = new Error(
+      "Cannot acquire the session as the SqliteStore was closed",
+    );
+    this.#fail(error);
     try {
       this.#leaveAll.run(this.#process);
     } catch {
       // the queued waiters expire without heartbeats
     }
+  }
+
+  /** @returns whether there is no other waiter to settle for now */
+  #grantNext(sid: string): boolean {
+    const queue = this.#waiting.get(sid);
+    if (queue) this.#timeOut([queue]);
+    for (let n = 0; n < SETTLED_AT_ONCE; n++) {
+      const [waiter] = this.#waiting.get(sid) ?? [];
+      if (!waiter || !this.#isReady(waiter)) return true;
+      const acquired = this.#attempt(waiter);
+      if (!acquired) return true;
+      this.#settle(waiter, acquired);
+    }
+    return false;
   }
 
   #attempt(waiter: Waiter): AcquireResult | undefined {
@@ -188,15 +219,15 @@ export class SqliteLeases {
     const now = Date.now();
     const row = this.#sessions.find(sid, now);
     if (!row || (waiter.birth ?? row.birth) !== row.birth) {
-      this.#leave.run(token);
+      this.#leave.run(JSON.stringify([token]));
       return { status: "missing", waited: waiter.birth !== undefined };
     }
     if (waiter.tried && now > waiter.deadline) {
-      this.#leave.run(token);
+      this.#leave.run(JSON.stringify([token]));
       return { status: "timeout" };
     }
     if (!this.#isHeldAgainst(row, token, now)) {
-      this.#leave.run(token);
+      this.#leave.run(JSON.stringify([token]));
       this.#take.run(row.sid, row.birth, token, now + waiter.holdMs);
       return { status: "granted", record: toRecord(row) };
     }
@@ -230,24 +261,24 @@ export class SqliteLeases {
 
   #wait(waiter: Waiter): void {
     const queue = this.#waiting.get(waiter.sid);
-    if (queue) queue.push(waiter);
-    else this.#waiting.set(waiter.sid, [waiter]);
+    if (queue) queue.add(waiter);
+    else this.#waiting.set(waiter.sid, new Set([waiter]));
     if (this.#timer === undefined) this.#lastHeartbeat = Date.now();
     this.#pause = POLL[0];
     this.#schedule();
   }
 
   #settle(waiter: Waiter, acquired: AcquireResult): void {
-    const queue = this.#waiting.get(waiter.sid) ?? [];
-    const rest = queue.filter((other) => other !== waiter);
-    if (rest.length > 0) this.#waiting.set(waiter.sid, rest);
-    else this.#waiting.delete(waiter.sid);
+    const queue = this.#waiting.get(waiter.sid);
+    queue?.delete(waiter);
+    if (queue?.size === 0) this.#waiting.delete(waiter.sid);
     this.#pause = POLL[0];
     waiter.resolve(acquired);
   }
 
   /** Sets the timer. It keeps the process alive, as there are pending calls. */
   #schedule(): void {
+    if (this.#unpolled.length > 0) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (this.#waiting.size === 0) return;
@@ -256,32 +287,72 @@ export class SqliteLeases {
 
   #poll(): void {
     this.#pause = Math.min(this.#pause * 1.5, POLL[1]);
-    const now = Date.now();
-    try {
-      if (now - this.#lastHeartbeat > HEARTBEAT_TTL / 4) {
-        this.#heartbeat.run(now + HEARTBEAT_TTL, this.#process);
-        this.#lastHeartbeat = now;
-      }
-      for (const [sid, queue] of [...this.#waiting]) {
-        for (const waiter of queue) {
-          if (now > waiter.deadline) this.#timeOut(waiter);
-        }
-        this.wake(sid);
-      }
-    } catch (error) {
-      if (!isBusy(error)) this.#fail(error);
-    }
-    this.#schedule();
+    this.#unpolled = [...this.#waiting.keys()];
+    this.#timeOut([...this.#waiting.values()]);
+    this.#beat();
+    this.#pollSome();
   }
 
-  #timeOut(waiter: Waiter): void {
-    this.#settle(waiter, { status: "timeout" });
-    this.#leave.run(waiter.token);
+  /** Looks at as many sessions as fit into this turn of the event loop. */
+  #pollSome(): void {
+    try {
+      while (!this.#file.isTurnOver) {
+        const sid = this.#unpolled.pop();
+        if (sid === undefined) break;
+        const [waiter] = this.#waiting.get(sid) ?? [];
+        const isReady = waiter && !this.#granting.has(sid) &&
+          this.#file.spend(() => this.#isReady(waiter));
+        if (isReady) this.wake(sid);
+      }
+    } catch (error) {
+      this.#unpolled = [];
+      if (!isBusy(error)) this.#fail(error);
+    }
+    if (this.#unpolled.length > 0) {
+      this.#timer = setTimeout(() => this.#pollSome(), 0);
+    } else this.#schedule();
+  }
+
+  /** Settles the waiters whose wait is over, whether or not their entries can be deleted now. */
+  #timeOut(queues: readonly Set<Waiter>[]): void {
+    const now = Date.now();
+    const tokens: string[] = [];
+    for (const queue of queues) {
+      for (const waiter of queue) {
+        if (now <= waiter.deadline) continue;
+        this.#settle(waiter, { status: "timeout" });
+        tokens.push(waiter.token);
+      }
+    }
+    // where this fails, the entries expire without heartbeats
+    this.#inBatches(tokens, (batch) => this.#leave.run(batch));
+  }
+
+  /** Prolongs the entries of those that wait, and of no others. */
+  #beat(): void {
+    const now = Date.now();
+    if (now - this.#lastHeartbeat <= HEARTBEAT_TTL / 4) return;
+    this.#lastHeartbeat = now;
+    const waiters = [...this.#waiting.values()].flatMap((queue) => [...queue]);
+    const tokens = waiters.map(({ token }) => token);
+    this.#inBatches(
+      tokens,
+      (batch) => this.#heartbeat.run(Date.now() + HEARTBEAT_TTL, batch),
+    );
+  }
+
+  #inBatches(tokens: string[], run: (batch: string) => unknown): void {
+    for (let from = 0; from < tokens.length; from += BATCH) {
+      const batch = JSON.stringify(tokens.slice(from, from + BATCH));
+      this.#file.write(() => run(batch)).catch(() => {});
+    }
   }
 
   #fail(error: unknown): void {
-    for (const waiter of [...this.#waiting.values()].flat()) {
-      waiter.reject(error);
+    for (const queue of this.#waiting.values()) {
+      for (const waiter of queue) {
+        waiter.reject(error);
+      }
     }
     this.#waiting.clear();
   }
