@@ -103,9 +103,14 @@ export class BasicStoreAdapter implements RecordStore {
       });
     // a fresh random id is free: koa-session does not check either
     if (expected === null) return write();
+    const moment = this.#writes.now;
     return chain(
       this.#compare(sid, expected, ctx),
-      (found) => found === "current" ? write() : undefined,
+      // it may have been destroyed during the comparison
+      (found) =>
+        found === "current" && !this.#writes.since(sid, moment)
+          ? write()
+          : undefined,
     );
   }
 

@@ -236,4 +236,20 @@ describe("BasicStoreAdapter", () => {
     await adapter.destroy(sid);
     assertEquals(adapter.byClient("c"), next.sid);
   });
+
+  it("writes nothing when the session is removed during the comparison", async () => {
+    const store = new LateStore();
+    const adapter = adapt(store);
+    const of = record({ clientId: "c" });
+    const { sid, expected } = await begun(adapter, of);
+    const { called, gate } = store.hold("get");
+    const writing = adapter.write(sid, of, expected);
+    await called.promise;
+    await adapter.destroy(sid);
+    const next = await begun(adapter, of);
+    gate.resolve();
+    assertEquals(await writing, undefined);
+    assertEquals([...store.entries.keys()], [next.sid]);
+    assertEquals(adapter.byClient("c"), next.sid);
+  });
 });
