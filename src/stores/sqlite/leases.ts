@@ -7,6 +7,7 @@
 import { generateUid } from "../../base/ids.ts";
 import type { AcquireResult } from "../../api/store.ts";
 import { isBusy, type SqliteFile, type Statement, toColumn } from "./file.ts";
+import { HEARTBEAT_TTL, SqliteQueue } from "./queue.ts";
 import { type Identity, type SqliteSessions, toRecord } from "./sessions.ts";
 
 /** A lease; it is valid only for the session with this `birth`. */
@@ -32,15 +33,6 @@ interface Waiter {
 /** The pauses between polls of a waiting process, in ms: they grow from the first to the second. */
 const POLL = [2, 20] as const;
 
-/** How long a waiter stays queued without a heartbeat of its own, in ms. */
-const HEARTBEAT_TTL = 1_000;
-
-/** How long the entry of a waiter is kept after its last heartbeat, in ms: its process may be frozen. */
-const ENTRY_TTL = 60_000;
-
-/** How many waiters one statement handles. */
-const BATCH = 500;
-
 /** How many waiters are settled in one go. */
 const SETTLED_AT_ONCE = 20;
 
@@ -49,8 +41,9 @@ export class SqliteLeases {
   readonly #file: SqliteFile;
   readonly #sessions: SqliteSessions;
   readonly #process = generateUid();
-  /** In order of arrival, by session id. */
-  readonly #waiting = new Map<string, Set<Waiter>>();
+  readonly #queue: SqliteQueue;
+  /** By session id and token, in order of arrival. */
+  readonly #waiting = new Map<string, Map<string, Waiter>>();
   /** Sessions for which a grant is attempted. */
   readonly #granting = new Set<string>();
   /** What the current poll has not looked at yet. */
@@ -63,16 +56,11 @@ export class SqliteLeases {
   readonly #take: Statement;
   readonly #release: Statement;
   readonly #purgeLeases: Statement;
-  readonly #queue: Statement;
-  readonly #leave: Statement;
-  readonly #leaveAll: Statement;
-  readonly #first: Statement;
-  readonly #heartbeat: Statement;
-  readonly #purgeWaiters: Statement;
 
   constructor(file: SqliteFile, sessions: SqliteSessions) {
     this.#file = file;
     this.#sessions = sessions;
+    this.#queue = new SqliteQueue(file);
     this.#find = file.prepare(
       "SELECT birth, token, until FROM leases WHERE sid = ?",
     );
@@ -84,26 +72,6 @@ export class SqliteLeases {
       `DELETE FROM leases WHERE sid IN
          (SELECT sid FROM leases WHERE NOT EXISTS
            (SELECT 1 FROM sessions WHERE sessions.sid = leases.sid) LIMIT ?)`,
-    );
-    this.#queue = file.prepare(
-      `INSERT INTO waiters (sid, birth, token, process, alive_until)
-       VALUES (?, ?, ?, ?, ?)
-       ON CONFLICT (token) DO UPDATE SET alive_until = excluded.alive_until`,
-    );
-    this.#leave = file.prepare(
-      "DELETE FROM waiters WHERE token IN (SELECT value FROM json_each(?))",
-    );
-    this.#leaveAll = file.prepare("DELETE FROM waiters WHERE process = ?");
-    this.#first = file.prepare(
-      `SELECT token FROM waiters WHERE sid = ? AND birth = ? AND alive_until > ?
-       ORDER BY turn LIMIT 1`,
-    );
-    this.#heartbeat = file.prepare(
-      `UPDATE waiters SET alive_until = ?
-       WHERE token IN (SELECT value FROM json_each(?))`,
-    );
-    this.#purgeWaiters = file.prepare(
-      "DELETE FROM waiters WHERE alive_until <= ?",
     );
   }
 
@@ -129,7 +97,7 @@ export class SqliteLeases {
   /** Deletes leases and waiters of dead processes; within a transaction. */
   purge(limit: number): void {
     this.#purgeLeases.run(limit);
-    this.#purgeWaiters.run(Date.now() - ENTRY_TTL);
+    this.#queue.purge();
   }
 
   acquire(
@@ -185,7 +153,7 @@ export class SqliteLeases {
     );
     this.#fail(error);
     try {
-      this.#leaveAll.run(this.#process);
+      this.#queue.leaveAll(this.#process);
     } catch {
       // the queued waiters expire without heartbeats
     }
@@ -196,9 +164,8 @@ export class SqliteLeases {
     const queue = this.#waiting.get(sid);
     if (queue) this.#timeOut([queue]);
     for (let n = 0; n < SETTLED_AT_ONCE; n++) {
-      const [waiter] = this.#waiting.get(sid) ?? [];
-      if (!waiter || !this.#isReady(waiter)) return true;
-      const acquired = this.#attempt(waiter);
+      const waiter = this.#nextOf(sid);
+      const acquired = waiter && this.#attempt(waiter);
       if (!acquired) return true;
       this.#settle(waiter, acquired);
     }
@@ -219,50 +186,51 @@ export class SqliteLeases {
     const now = Date.now();
     const row = this.#sessions.find(sid, now);
     if (!row || (waiter.birth ?? row.birth) !== row.birth) {
-      this.#leave.run(JSON.stringify([token]));
+      this.#queue.leave(token);
       return { status: "missing", waited: waiter.birth !== undefined };
     }
     if (waiter.tried && now > waiter.deadline) {
-      this.#leave.run(JSON.stringify([token]));
+      this.#queue.leave(token);
       return { status: "timeout" };
     }
     if (!this.#isHeldAgainst(row, token, now)) {
-      this.#leave.run(JSON.stringify([token]));
+      this.#queue.leave(token);
       this.#take.run(row.sid, row.birth, token, now + waiter.holdMs);
       return { status: "granted", record: toRecord(row) };
     }
     if (now >= waiter.deadline) return { status: "timeout" };
     waiter.birth = row.birth;
-    this.#queue.run(
-      row.sid,
-      row.birth,
-      token,
-      this.#process,
-      now + HEARTBEAT_TTL,
-    );
+    this.#queue.join(row, token, this.#process, now);
     return undefined;
   }
 
   #isHeldAgainst(row: Identity, token: string, now: number): boolean {
     if (this.isHeld(row)) return true;
-    const first = this.#first.get(row.sid, row.birth, now) as
-      | { token: string }
-      | undefined;
-    return first !== undefined && first.token !== token;
+    const first = this.#queue.first(row, now);
+    return first !== undefined && first !== token;
   }
 
-  /** Whether an attempt may succeed. It takes no write lock, so the answer may be stale: the attempt checks again. */
-  #isReady(waiter: Waiter): boolean {
+  /**
+   * The waiter of this process for which an attempt may succeed. It takes no
+   * write lock, so the answer may be stale: the attempt checks again.
+   */
+  #nextOf(sid: string): Waiter | undefined {
+    const queue = this.#waiting.get(sid);
+    if (!queue) return undefined;
+    const [earliest] = queue.values();
     const now = Date.now();
-    const row = this.#sessions.peek(waiter.sid, now);
-    return row?.birth !== waiter.birth || now > waiter.deadline ||
-      !this.#isHeldAgainst(row!, waiter.token, now);
+    const row = this.#sessions.peek(sid, now);
+    if (!row || row.birth !== earliest!.birth) return earliest;
+    if (this.isHeld(row)) return undefined;
+    const first = this.#queue.first(row, now);
+    // the entry of a waiter may have been purged while its process was frozen
+    return first === undefined ? earliest : queue.get(first);
   }
 
   #wait(waiter: Waiter): void {
     const queue = this.#waiting.get(waiter.sid);
-    if (queue) queue.add(waiter);
-    else this.#waiting.set(waiter.sid, new Set([waiter]));
+    if (queue) queue.set(waiter.token, waiter);
+    else this.#waiting.set(waiter.sid, new Map([[waiter.token, waiter]]));
     if (this.#timer === undefined) this.#lastHeartbeat = Date.now();
     this.#pause = POLL[0];
     this.#schedule();
@@ -270,7 +238,7 @@ export class SqliteLeases {
 
   #settle(waiter: Waiter, acquired: AcquireResult): void {
     const queue = this.#waiting.get(waiter.sid);
-    queue?.delete(waiter);
+    queue?.delete(waiter.token);
     if (queue?.size === 0) this.#waiting.delete(waiter.sid);
     this.#pause = POLL[0];
     waiter.resolve(acquired);
@@ -299,9 +267,8 @@ export class SqliteLeases {
       while (!this.#file.isTurnOver) {
         const sid = this.#unpolled.pop();
         if (sid === undefined) break;
-        const [waiter] = this.#waiting.get(sid) ?? [];
-        const isReady = waiter && !this.#granting.has(sid) &&
-          this.#file.spend(() => this.#isReady(waiter));
+        const isReady = !this.#granting.has(sid) &&
+          this.#file.spend(() => this.#nextOf(sid)) !== undefined;
         if (isReady) this.wake(sid);
       }
     } catch (error) {
@@ -314,18 +281,17 @@ export class SqliteLeases {
   }
 
   /** Settles the waiters whose wait is over, whether or not their entries can be deleted now. */
-  #timeOut(queues: readonly Set<Waiter>[]): void {
+  #timeOut(queues: readonly Map<string, Waiter>[]): void {
     const now = Date.now();
     const tokens: string[] = [];
     for (const queue of queues) {
-      for (const waiter of queue) {
+      for (const waiter of queue.values()) {
         if (now <= waiter.deadline) continue;
         this.#settle(waiter, { status: "timeout" });
         tokens.push(waiter.token);
       }
     }
-    // where this fails, the entries expire without heartbeats
-    this.#inBatches(tokens, (batch) => this.#leave.run(batch));
+    this.#queue.leaveSoon(tokens);
   }
 
   /** Prolongs the entries of those that wait, and of no others. */
@@ -333,26 +299,13 @@ export class SqliteLeases {
     const now = Date.now();
     if (now - this.#lastHeartbeat <= HEARTBEAT_TTL / 4) return;
     this.#lastHeartbeat = now;
-    const waiters = [...this.#waiting.values()].flatMap((queue) => [...queue]);
-    const tokens = waiters.map(({ token }) => token);
-    this.#inBatches(
-      tokens,
-      (batch) => this.#heartbeat.run(Date.now() + HEARTBEAT_TTL, batch),
-    );
-  }
-
-  #inBatches(tokens: string[], run: (batch: string) => unknown): void {
-    for (let from = 0; from < tokens.length; from += BATCH) {
-      const batch = JSON.stringify(tokens.slice(from, from + BATCH));
-      this.#file.write(() => run(batch)).catch(() => {});
-    }
+    const queues = [...this.#waiting.values()];
+    this.#queue.beatSoon(queues.flatMap((queue) => [...queue.keys()]));
   }
 
   #fail(error: unknown): void {
     for (const queue of this.#waiting.values()) {
-      for (const waiter of queue) {
-        waiter.reject(error);
-      }
+      for (const waiter of queue.values()) waiter.reject(error);
     }
     this.#waiting.clear();
   }
