@@ -127,7 +127,8 @@ export class SessionConflictError extends BaseSessionError {
 }
 
 /**
- * A wait for a session, or a hold on one, went past `lockTimeout`.
+ * A wait for a session, or a hold on one, went past `lockTimeout`, or too many
+ * calls wait for it already.
  *
  * @example
  * ```ts
@@ -148,18 +149,24 @@ export class SessionTimeoutError extends BaseSessionError {
    * Makes one.
    *
    * @param what `"wait"`: the session was held by others for too long;
-   * `"hold"`: this handler took too long and the session was given to another
-   * @param ms the limit that was passed
+   * `"hold"`: this handler took too long and the session was given to another;
+   * `"queue"`: `maxWaiting` other calls wait for it
+   * @param limit the limit that was passed, in ms; with `"queue"` in calls
    */
   constructor(
-    /** Whether a wait or a hold took too long. */
-    readonly what: "wait" | "hold",
-    ms: number,
+    /** Whether a wait or a hold took too long, or the queue was full. */
+    readonly what: "wait" | "hold" | "queue",
+    limit: number,
   ) {
     super(
-      what === "wait"
-        ? `Cannot open the session as others held it for longer than lockTimeout (${ms} ms)`
-        : `Cannot write the session as the handler held it for longer than lockTimeout (${ms} ms) and it was given to another`,
+      {
+        wait:
+          `Cannot open the session as others held it for longer than lockTimeout (${limit} ms)`,
+        hold:
+          `Cannot write the session as the handler held it for longer than lockTimeout (${limit} ms) and it was given to another`,
+        queue:
+          `Cannot open the session as more calls wait for it than maxWaiting allows (${limit})`,
+      }[what],
     );
   }
 }

@@ -168,6 +168,13 @@ export interface BridgeOptions<S extends object = SessionData> {
   readonly origin?: OriginOption | null | undefined;
   /** How long to wait for a session, and to hold one, in ms. @default {5_000} */
   readonly lockTimeout?: number | null | undefined;
+  /**
+   * How many calls of this process may wait for one session; one more rejects
+   * at once with a `SessionTimeoutError`.
+   *
+   * @default {1_000}
+   */
+  readonly maxWaiting?: number | null | undefined;
   /** How long the store may take for an answer, in ms. @default {5_000} */
   readonly storeTimeout?: number | null | undefined;
   /** How often live sessions are checked against a shared store, in ms. @default {60_000} */
@@ -231,6 +238,7 @@ export interface ResolvedOptions {
   readonly meta: ((ctx: never) => unknown) | undefined;
   readonly origin: OriginOption;
   readonly lockTimeout: number;
+  readonly maxWaiting: number;
   readonly storeTimeout: number;
   readonly reconcileInterval: number;
   readonly view: ((session: SessionData) => unknown) | undefined;

@@ -239,8 +239,12 @@ export interface AtomicStore {
 
 /** The result of {@linkcode SharedStore.acquire}. */
 export type AcquireResult =
-  /** The lease is granted; `record` is the session at that time. */
-  | { readonly status: "granted"; readonly record: StoredRecord }
+  /** The lease is granted; `record` is the session at that time. `waited`: others held it before. */
+  | {
+    readonly status: "granted";
+    readonly record: StoredRecord;
+    readonly waited?: true;
+  }
   /** There is no such session, or (`waited`) it ended, or moved, during the wait. */
   | { readonly status: "missing"; readonly waited: boolean }
   /** Others held the lease for all of `waitMs`. */

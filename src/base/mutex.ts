@@ -49,6 +49,11 @@ export class Mutex<K> {
     return !this.#queues.has(key);
   }
 
+  /** How many wait for the key. */
+  waiting(key: K): number {
+    return this.#queues.get(key)?.waiters?.size ?? 0;
+  }
+
   /**
    * Acquires the key: synchronously where it is free.
    *

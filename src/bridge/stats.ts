@@ -22,7 +22,7 @@ export interface BridgeStats {
   readonly conflicts: number;
   /** Writes that must be undone, and wait for the store to confirm it. */
   readonly undos: number;
-  /** Waits and holds that exceeded `lockTimeout`. */
+  /** Waits and holds that exceeded `lockTimeout`, and calls that exceeded `maxWaiting`. */
   readonly timeouts: number;
   /** Sessions that ended, by reason. */
   readonly ended: Readonly<Record<EndReason, number>>;

@@ -103,6 +103,7 @@ export function resolveOptions(given: unknown): ResolvedOptions {
     ...readUserOptions(o),
     origin: readOrigin(o),
     lockTimeout: o.ms("lockTimeout", MAX_TIMER) ?? 5_000,
+    maxWaiting: readMaxWaiting(o) ?? 1_000,
     storeTimeout: o.ms("storeTimeout", MAX_TIMER) ?? 5_000,
     reconcileInterval: o.ms("reconcileInterval", MAX_TIMER) ?? MINUTE,
     view: o.callable("view") as ResolvedOptions["view"],
@@ -217,4 +218,12 @@ function readOrigin(o: OptionReader): OriginOption {
 
 function isFunction(value: unknown): boolean {
   return typeof value === "function";
+}
+
+function readMaxWaiting(o: OptionReader): number | undefined {
+  const value = o.get("maxWaiting");
+  if (value === undefined) return undefined;
+  const expected = "a whole number of calls, at least 1";
+  const fits = (n: number) => Number.isInteger(n) && n >= 1;
+  return o.number("maxWaiting", expected, value, fits);
 }

@@ -15,6 +15,7 @@ import type {
 } from "../api/store.ts";
 import { toStoreError, waitAtMost } from "../base/async.ts";
 import { generateUid } from "../base/ids.ts";
+import { MAX_TIMER } from "../base/timers.ts";
 import {
   type CloseResult,
   type HeldSession,
@@ -28,15 +29,14 @@ import {
 } from "./session_lock.ts";
 import type { StoreAccess } from "./store_access.ts";
 
-/** An acquisition that takes longer, in ms, counts as a wait. */
-const UNCONTENDED_MS = 50;
-
 /** Leases of the store. */
 export class LeaseLocks implements SessionLocks {
   readonly #access: StoreAccess;
   readonly #store: SharedStore;
   readonly #limits: LockLimits;
   readonly #counts: LockCounts;
+  /** Calls of this process that wait for a lease, by session. */
+  readonly #opening = new Map<string, number>();
 
   constructor(
     access: StoreAccess,
@@ -51,13 +51,31 @@ export class LeaseLocks implements SessionLocks {
   }
 
   async open(sid: string): Promise<OpenResult> {
+    const { maxWaiting } = this.#limits;
+    const opening = this.#opening.get(sid) ?? 0;
+    // one of them may be granted the lease without a wait
+    if (opening > maxWaiting) {
+      this.#counts.timeouts++;
+      throw new SessionTimeoutError("queue", maxWaiting);
+    }
+    this.#opening.set(sid, opening + 1);
+    try {
+      return await this.#open(sid);
+    } finally {
+      const rest = this.#opening.get(sid)! - 1;
+      if (rest > 0) this.#opening.set(sid, rest);
+      else this.#opening.delete(sid);
+    }
+  }
+
+  async #open(sid: string): Promise<OpenResult> {
     const token = generateUid(22);
-    const started = Date.now();
     const acquired = await this.#acquire(sid, token);
-    if (Date.now() - started > UNCONTENDED_MS) this.#counts.waits++;
     if (acquired.status === "missing") {
+      if (acquired.waited) this.#counts.waits++;
       return { missing: true, waited: acquired.waited };
     }
+    if (acquired.status === "timeout" || acquired.waited) this.#counts.waits++;
     if (acquired.status === "timeout") {
       this.#counts.timeouts++;
       throw new SessionTimeoutError("wait", this.#limits.lockTimeout);
@@ -154,7 +172,7 @@ export class LeaseLocks implements SessionLocks {
           acquiring = this.#store.acquire(sid, token, lockTimeout, lockTimeout);
           return this.#answered(sid, acquiring);
         },
-        lockTimeout + storeTimeout,
+        Math.min(lockTimeout + storeTimeout, MAX_TIMER),
       );
     } catch (error) {
       // a lease granted after the caller gave up is released at once

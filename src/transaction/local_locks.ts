@@ -40,6 +40,7 @@ export class LocalLocks implements SessionLocks {
   readonly #exclusiveWrites: boolean;
   readonly #counts: LockCounts;
   readonly #lockTimeout: number;
+  readonly #maxWaiting: number;
   readonly #mutex: Mutex<string>;
 
   /** @param exclusiveWrites see {@linkcode RecordStore.needsExclusiveWrites} */
@@ -47,7 +48,7 @@ export class LocalLocks implements SessionLocks {
     store: StoreAccess,
     undo: Undo,
     exclusiveWrites: boolean,
-    { lockTimeout }: LockLimits,
+    { lockTimeout, maxWaiting }: LockLimits,
     counts: LockCounts,
   ) {
     this.#store = store;
@@ -56,6 +57,7 @@ export class LocalLocks implements SessionLocks {
     this.#exclusiveWrites = exclusiveWrites;
     this.#counts = counts;
     this.#lockTimeout = lockTimeout;
+    this.#maxWaiting = maxWaiting;
     this.#mutex = new Mutex(lockTimeout);
   }
 
@@ -137,6 +139,10 @@ export class LocalLocks implements SessionLocks {
     sid: string,
     run: (hold: Hold<string>, waited: boolean) => Awaitable<T>,
   ): Awaitable<T> {
+    if (this.#mutex.waiting(sid) >= this.#maxWaiting) {
+      this.#counts.timeouts++;
+      throw new SessionTimeoutError("queue", this.#maxWaiting);
+    }
     const hold = this.#mutex.acquire(sid);
     if (!(hold instanceof Promise)) return run(hold, false);
     this.#counts.waits++;

@@ -72,7 +72,8 @@ export interface SessionLocks {
   /**
    * Waits for exclusive access and reads the session.
    *
-   * @throws {SessionTimeoutError} when the wait takes longer than `lockTimeout`
+   * @throws {SessionTimeoutError} when the wait takes longer than
+   * `lockTimeout`, or `maxWaiting` calls wait already
    */
   open(sid: string, ctx: unknown): Awaitable<OpenResult>;
   /**
@@ -105,8 +106,10 @@ export interface SessionLocks {
   revoke(sid: string, why?: string): void;
 }
 
-/** Time limits of the locks, in ms. */
+/** Limits of the locks; times are in ms. */
 export interface LockLimits {
+  /** How many calls of this process may wait for one session. */
+  readonly maxWaiting: number;
   readonly lockTimeout: number;
   readonly storeTimeout: number;
 }

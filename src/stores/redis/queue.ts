@@ -51,10 +51,9 @@ export class Queue {
     this.#waiters.set(holder, waiter);
     try {
       const acquired = await this.#wait(waiter, sid, holder, holdMs, deadline);
-      if (acquired.status === "granted") {
-        this.#grants.add(holder, waiter.grant, acquired.record);
-      }
-      return acquired;
+      if (acquired.status !== "granted") return acquired;
+      this.#grants.add(holder, waiter.grant, acquired.record);
+      return waiter.waited ? { ...acquired, waited: true } : acquired;
     } finally {
       waiter.over = true;
       this.#waiters.delete(holder);

@@ -36,6 +36,7 @@ export class Waiter {
 
   /** Sets the result from a message, and ends the wait. */
   deliver(result: WaitResult): void {
+    this.waited = true;
     this.settle(result);
     this.#wake?.();
   }

@@ -196,7 +196,10 @@ export class SqliteLeases {
     if (!this.#isHeldAgainst(row, token, now)) {
       this.#queue.leave(token);
       this.#take.run(row.sid, row.birth, token, now + waiter.holdMs);
-      return { status: "granted", record: toRecord(row) };
+      const granted = { status: "granted", record: toRecord(row) } as const;
+      return waiter.birth === undefined
+        ? granted
+        : { ...granted, waited: true };
     }
     if (now >= waiter.deadline) return { status: "timeout" };
     waiter.birth = row.birth;

@@ -1,0 +1,84 @@
+import { assertEquals } from "@std/assert";
+import { describe, it } from "@std/testing/bdd";
+import { codeOf } from "../support/errors.ts";
+import { startScenario } from "../support/scenario.ts";
+import { withSqlite } from "../support/sqlite.ts";
+import { deferred, pause } from "../support/wait.ts";
+
+type Options = Parameters<typeof startScenario>[0];
+
+function limits(options: () => Options): void {
+  it("one more call than maxWaiting rejects at once, and the others run", async () => {
+    await using scenario = await startScenario({
+      ...options(),
+      maxWaiting: 10,
+    });
+    const { bridge } = scenario;
+    const { sessionId } = await scenario.visit();
+    const gate = deferred();
+    const started = deferred();
+    const holder = bridge.withSession(sessionId, async () => {
+      started.resolve();
+      await gate.promise;
+    });
+    await started.promise;
+    const calls = Array.from(
+      { length: 30 },
+      () => codeOf(bridge.withSession(sessionId, () => {})),
+    );
+    await pause(50);
+    const other = (await scenario.visit()).sessionId;
+    await bridge.withSession(other, () => {});
+    gate.resolve();
+    await holder;
+    const codes = await Promise.all(calls);
+    const refused = codes.filter((code) => code === "SESSION_TIMEOUT").length;
+    // a lease in flight may not have to wait
+    assertEquals([19, 20].includes(refused), true, String(refused));
+    assertEquals(
+      codes.filter((code) => code === undefined).length,
+      30 - refused,
+    );
+    assertEquals(
+      await codeOf(bridge.withSession(sessionId, () => {})),
+      undefined,
+    );
+  });
+
+  it("lockTimeout may be as long as a timer", async () => {
+    await using scenario = await startScenario({
+      ...options(),
+      lockTimeout: 2 ** 31 - 1,
+    });
+    const { sessionId } = await scenario.visit();
+    assertEquals(
+      await scenario.bridge.withSession(sessionId, () => "done"),
+      "done",
+    );
+  });
+
+  it("counts the calls that had to wait", async () => {
+    await using scenario = await startScenario(options());
+    const { bridge } = scenario;
+    const { sessionId } = await scenario.visit();
+    const before = bridge.stats().waits;
+    await bridge.withSession(sessionId, () => pause(80));
+    await bridge.withSession(sessionId, () => {});
+    assertEquals(bridge.stats().waits - before, 0);
+    await Promise.all([
+      bridge.withSession(sessionId, () => pause(10)),
+      bridge.withSession(sessionId, () => {}),
+      bridge.withSession(sessionId, () => {}),
+    ]);
+    assertEquals(bridge.stats().waits - before, 2);
+  });
+}
+
+describe("maxWaiting in this process", () => limits(() => ({})));
+
+withSqlite(({ SqliteStore }) => {
+  describe("maxWaiting on a shared store", () =>
+    limits(() => ({
+      store: new SqliteStore({ path: ":memory:", autoCleanup: false }),
+    })));
+});
