@@ -101,7 +101,10 @@ export class KoaSessionStore {
    * begin is judged by its user, and there is one new id.
    */
   #defer(state: RequestState, sid: string): void {
-    const clientId = state.rotation.clientId ?? state.unbegun?.clientId;
+    // a begin makes all sockets of the client reconnect, which is stricter than "leave"
+    const clientId = this.#transactions.reconnects
+      ? undefined
+      : state.rotation.clientId ?? state.unbegun?.clientId;
     state.koaSid = sid;
     state.unbegun = { clientId };
     state.cookieSuppressed = true;

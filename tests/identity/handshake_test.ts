@@ -152,6 +152,20 @@ onEachDeployment("a socket with the option user", ({ start, it }) => {
     });
   }
 
+  it("that is a guest comes back after a login that also asks for leave", async () => {
+    const world = await startUsers();
+    world.route("/login", async (ctx) => {
+      ctx.session = { user: "ada" };
+      await ctx.regenerateSession({ sockets: "leave" });
+    });
+    const ada = world.visitor();
+    await ada.here.get("/");
+    const tab = await openTab(ada.there);
+    await ada.here.post("/login");
+    await entered(ada.there, tab, ada.jar.get(KEY));
+    assertEquals(await ada.there.ask(tab, "get"), { user: "ada" });
+  });
+
   it("comes back by its cookie after a login, and is a guest after the logout", async () => {
     const world = await startUsers();
     const ada = await settled(world, { cart: 1 });
