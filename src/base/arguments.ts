@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { isThenable } from "./async.ts";
 
 /** Throws "Cannot X as Y must be Z: received V". */
 export function refuse(
@@ -18,6 +19,49 @@ export function refuse(
       describeValue(received)
     }`,
   );
+}
+
+/** Describes what the function of an option has returned. */
+export function describeResult(result: unknown): string {
+  if (!isThenable(result)) return describeValue(result);
+  // without a handler its rejection would be an unhandled one
+  Promise.resolve(result).catch(() => {});
+  return "a promise";
+}
+
+/** Throws a `TypeError` for what the function of an option has returned. */
+export function refuseResult(
+  action: string,
+  option: string,
+  expected: string,
+  result: unknown,
+): never {
+  throw new TypeError(
+    `Cannot ${action} as the option ${option} must return ${expected}: received ${
+      describeResult(result)
+    }`,
+  );
+}
+
+/**
+ * The function of an option whose result is used at once: the result of the one
+ * returned here is never a promise, and none is dropped.
+ *
+ * @param action what the result is for
+ * @returns throws a `TypeError` in place of returning a promise
+ */
+export function synchronous<A extends unknown[], R>(
+  action: string,
+  option: string,
+  call: (...args: A) => R,
+): (...args: A) => R {
+  return (...args) => {
+    const result = call(...args);
+    if (isThenable(result)) {
+      refuseResult(action, option, "its result at once", result);
+    }
+    return result;
+  };
 }
 
 /** Throws a `TypeError` unless the value is an object; an array counts as one. */

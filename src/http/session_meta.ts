@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { describeValue } from "../base/arguments.ts";
+import { describeResult } from "../base/arguments.ts";
 import { isThenable } from "../base/async.ts";
 
 /** Limit of the JSON text, in bytes. */
@@ -31,14 +31,10 @@ export function metaOf(
 }
 
 function textOf(meta: unknown): string {
-  if (isThenable(meta)) {
-    // its rejection would be an unhandled one
-    Promise.resolve(meta).catch(() => {});
-    throw refusal("a promise");
-  }
-  if (typeof meta !== "object" || meta === null || Array.isArray(meta)) {
-    throw refusal(describeValue(meta));
-  }
+  if (
+    typeof meta !== "object" || meta === null || Array.isArray(meta) ||
+    isThenable(meta)
+  ) throw refusal(describeResult(meta));
   const text = JSON.stringify(meta) as string | undefined;
   if (text?.[0] !== "{") throw refusal("an object whose toJSON returns none");
   const bytes = new TextEncoder().encode(text).length;

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { refuse } from "../base/arguments.ts";
+import { refuse, refuseResult, synchronous } from "../base/arguments.ts";
 import { CLIENT_EVENTS } from "../api/events.ts";
 import { generateUid } from "../base/ids.ts";
 import { MAX_TIMER } from "../base/timers.ts";
@@ -69,10 +69,11 @@ export function resolveOptions(given: unknown): ResolvedOptions {
   const signed = o.boolean("signed") ?? true;
   const { store, ContextStore } = readStores(o);
   const prefix = o.string("prefix") ?? "";
-  const genid = o.callable("genid") as ((ctx: never) => string) | undefined;
+  const genid = readGenid(o);
   checkForwarded(o);
   const storeOptions = defaultStoreOptions(o, maxAge);
   const rolling = o.boolean("rolling") ?? false;
+  const beforeSave = callback(o, "beforeSave", "save a session");
   const clientMaxAge = o.ms("clientMaxAge") ?? ONE_YEAR;
   const makeId = genid ?? (() => prefix + generateUid(SESSION_ID_LENGTH));
   const own: Omit<ResolvedOptions, "unknown" | "native" | "clientCookie"> = {
@@ -89,13 +90,11 @@ export function resolveOptions(given: unknown): ResolvedOptions {
     ownStore: !ContextStore && !store,
     ContextStore,
     externalKey: readExternalKey(o),
-    valid: o.callable("valid") as ResolvedOptions["valid"],
+    valid: callback(o, "valid", "check a session"),
     ownGenid: genid !== undefined,
     genid: makeId,
     onSessionEnd: readOnSessionEnd(o),
-    onConflict:
-      (o.oneOf("onConflict", ["last", "reject"], "a function", isFunction) ??
-        "last") as ResolvedOptions["onConflict"],
+    onConflict: readOnConflict(o),
     absoluteMaxAge: o.ms("absoluteMaxAge"),
     touchInterval: o.get("touchInterval") === false
       ? false
@@ -106,7 +105,7 @@ export function resolveOptions(given: unknown): ResolvedOptions {
     maxWaiting: readMaxWaiting(o) ?? 1_000,
     storeTimeout: o.ms("storeTimeout", MAX_TIMER) ?? 5_000,
     reconcileInterval: o.ms("reconcileInterval", MAX_TIMER) ?? MINUTE,
-    view: o.callable("view") as ResolvedOptions["view"],
+    view: callback(o, "view", "send the view of a session"),
     expiringNotice: o.ms("expiringNotice"),
     schema: readSchema(o),
     onInvalid: o.oneOf("onInvalid", ["end", "throw"]) ?? "throw",
@@ -121,6 +120,7 @@ export function resolveOptions(given: unknown): ResolvedOptions {
       signed,
       rolling,
       genid: makeId,
+      ...beforeSave && { beforeSave },
     }),
     clientCookie: clientCookie(o, signed, clientMaxAge),
   });
@@ -145,7 +145,44 @@ function readExternalKey(o: OptionReader): ExternalKey | undefined {
     o.wrong("externalKey", "an object with get and set", value);
   }
   o.methods("externalKey", value as object, ["get", "set"]);
-  return value as ExternalKey;
+  const { get, set } = value as ExternalKey;
+  return {
+    get: synchronous("read a session's id", "externalKey.get", get.bind(value)),
+    set: synchronous("send a session's id", "externalKey.set", set.bind(value)),
+  };
+}
+
+/** A function whose result is used at once. */
+function callback<A extends unknown[]>(
+  o: OptionReader,
+  name: string,
+  action: string,
+): ((...args: A) => unknown) | undefined {
+  const call = o.callable(name) as ((...args: A) => unknown) | undefined;
+  return call && synchronous(action, name, call);
+}
+
+function readGenid(o: OptionReader): ((ctx: never) => string) | undefined {
+  const genid = o.callable("genid");
+  return genid && ((ctx) => {
+    const id = genid(ctx);
+    if (typeof id !== "string" || id === "") {
+      refuseResult("begin a session", "genid", "a non-empty string", id);
+    }
+    return id;
+  });
+}
+
+function readOnConflict(o: OptionReader): ResolvedOptions["onConflict"] {
+  const value = o.oneOf(
+    "onConflict",
+    ["last", "reject"],
+    "a function",
+    isFunction,
+  ) as ResolvedOptions["onConflict"] | undefined;
+  return typeof value === "function"
+    ? synchronous("merge two writes", "onConflict", value)
+    : value ?? "last";
 }
 
 function readAppKeys(o: OptionReader): readonly string[] | undefined {

@@ -7,8 +7,7 @@
 import { SessionConflictError } from "../api/errors.ts";
 import type { Conflict } from "../api/events.ts";
 import type { SessionData, SessionRecord, StoredRecord } from "../api/store.ts";
-import { describeValue } from "../base/arguments.ts";
-import { isThenable } from "../base/async.ts";
+import { refuseResult } from "../base/arguments.ts";
 import { generateUid } from "../base/ids.ts";
 import type { SessionWrite } from "../stores/koa_session_object.ts";
 import { diff, merge, type Patch } from "./patch.ts";
@@ -224,12 +223,11 @@ export class RecordBuilder {
     if (user === undefined || user === null) return undefined;
     if (typeof user === "string" && user !== "") return user;
     if (typeof user === "number" && Number.isFinite(user)) return String(user);
-    // its rejection would be an unhandled one
-    if (isThenable(user)) Promise.resolve(user).catch(() => {});
-    throw new TypeError(
-      `Cannot tell the user of the session as the option user must return a non-empty string, a number, null or undefined: received ${
-        isThenable(user) ? "a promise" : describeValue(user)
-      }`,
+    refuseResult(
+      "tell the user of the session",
+      "user",
+      "a non-empty string, a number, null or undefined",
+      user,
     );
   }
 
