@@ -108,6 +108,10 @@ export class Application {
     };
     for (const step of entry.steps) {
       if (!ctx.session) request.drop();
+      // an assignment after `null` replaces the data of the same session
+      if (request.loggedOut && (step.do === "set" || step.do === "login")) {
+        continue;
+      }
       switch (step.do) {
         case "set":
           request.set();
@@ -310,7 +314,6 @@ class RequestRun {
   /** Writes a key of this request alone; begins a session where there is none. */
   set(): void {
     const ctx = this.#ctx;
-    this.#loggedOut = undefined;
     if (!ctx.session) ctx.session = {} as never;
     const id = `${this.by.split(" ")[1]}_${++this.#count}`;
     ctx.session!.L ??= `L${id}`;
@@ -318,11 +321,16 @@ class RequestRun {
     this.#keys.push(`p${id}`);
   }
 
+  /** Whether the request has logged out of a session. */
+  get loggedOut(): boolean {
+    return this.#loggedOut !== undefined;
+  }
+
   logOut(): void {
     const { sessionId } = this.#ctx;
-    this.#loggedOut = sessionId === undefined
-      ? undefined
-      : this.#journal.lineageOf(sessionId);
+    if (sessionId !== undefined) {
+      this.#loggedOut = this.#journal.lineageOf(sessionId);
+    }
     this.#ctx.session = null;
   }
 
