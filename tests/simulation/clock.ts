@@ -9,8 +9,11 @@ import process from "node:process";
 import { setImmediate } from "node:timers";
 import { Random } from "./random.ts";
 
-/** The start of each simulation, ms since the epoch. */
-export const EPOCH = 1_800_000_000_000;
+/**
+ * The start of the next simulation, ms since the epoch. Each begins after the
+ * one before, as a process does not see its clock go back by hours.
+ */
+let nextEpoch = 1_800_000_000_000;
 
 /** What has a clock, and can be stopped: a node, or the store. */
 export class Actor {
@@ -50,7 +53,9 @@ const MAX_EVENTS = 300_000;
 
 /** The queue of events, and the clock. */
 export class Clock {
-  /** Virtual ms since {@linkcode EPOCH}. */
+  /** The start, ms since the epoch. */
+  readonly epoch = nextEpoch;
+  /** Virtual ms since the start. */
   now = 0;
   /** Number of events so far. */
   events = 0;
@@ -132,7 +137,7 @@ export class Clock {
 
   /** The time that the present context reads, ms since the epoch. */
   time(): number {
-    return EPOCH + Math.floor(this.now) + (this.context?.actor.skew ?? 0);
+    return this.epoch + Math.floor(this.now) + (this.context?.actor.skew ?? 0);
   }
 
   #add(
@@ -221,6 +226,7 @@ export async function virtually<T>(
   } finally {
     await settle();
     process.off("unhandledRejection", failed);
+    nextEpoch += Math.ceil(clock.now) + 3_600_000;
     Math.random = mathRandom;
     Reflect.deleteProperty(performance, "now");
     Object.assign(globalThis, real);

@@ -9,9 +9,9 @@ type Fate =
   | "refused"
   /** It has its effect, and fails. */
   | "broken"
-  /** It never arrives, and nothing is answered. */
+  /** It never arrives; that is noticed many seconds later. */
   | "lost"
-  /** It has its effect, and nothing is answered. */
+  /** It has its effect; that the answer is lost is noticed many seconds later. */
   | "unanswered"
   /** It has its effect seconds later. */
   | "late"
@@ -26,6 +26,9 @@ const FATES: readonly (readonly [number, Fate])[] = [
   [3, "late"],
   [2, "slow"],
 ];
+
+/** After this time a connection without answers is given up, in ms. */
+const LOST_FOR = 15_000;
 
 /** The connection of a node to the store. */
 export class Link {
@@ -81,7 +84,11 @@ export class Link {
           : clock.now + back;
         clock.post(at - clock.now, context, settle);
       };
-      if (fate === "lost") return note("is lost");
+      const broken = () => reject(failed("the connection broke"));
+      if (fate === "lost") {
+        note("is lost");
+        return clock.post(LOST_FOR, context, broken);
+      }
       if (fate === "refused") {
         return clock.post(out, context, () => {
           note("is refused");
@@ -101,10 +108,10 @@ export class Link {
         }
         Promise.resolve(result).then((value) => {
           note(`→ ${brief(value)}${fate === "answered" ? "" : ` (${fate})`}`);
-          if (fate === "unanswered") return;
-          if (fate === "broken") {
-            return answer(() => reject(failed("the connection broke")));
+          if (fate === "unanswered") {
+            return clock.post(LOST_FOR, context, broken);
           }
+          if (fate === "broken") return answer(broken);
           answer(() => resolve(value));
         }, (error) => answer(() => reject(error)));
       });

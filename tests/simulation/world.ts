@@ -1,5 +1,5 @@
 /** Runs one program, and judges its history. */
-import { Actor, Clock, type Context, EPOCH, virtually } from "./clock.ts";
+import { Actor, Clock, type Context, virtually } from "./clock.ts";
 import { Jar } from "./http.ts";
 import { Journal, type Lineage } from "./journal.ts";
 import { latency, Link } from "./link.ts";
@@ -239,7 +239,7 @@ export class World {
         if (lost) return;
         clock.plan(
           latency(random),
-          () => jar.take(cookies, EPOCH + clock.now),
+          () => jar.take(cookies, clock.epoch + clock.now),
         );
       });
     });
