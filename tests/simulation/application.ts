@@ -124,7 +124,7 @@ export class Application {
           if (ctx.session) delete ctx.session.user;
           break;
         case "save":
-          if (!ctx.session) break;
+          if (!ctx.session?.L) break;
           await ctx.session.save();
           if (ctx.sessionId !== undefined) request.keep(ctx.sessionId);
           break;
@@ -218,6 +218,7 @@ export class Application {
       outcome: "pending",
       settled: undefined,
       code: undefined,
+      outer,
       ends: false,
       orphaned: false,
       running: false,
@@ -229,12 +230,10 @@ export class Application {
       attempt.began = journal.now;
       attempt.sight = journal.saw(by, sessionId, session, attempt.asked, false);
       attempt.lineage = attempt.sight?.lineage;
-      if (outer?.running && attempt.sight?.tokens.includes(outer.token)) {
-        attempt.joined = outer;
-      }
+      attempt.joined = joinedBy(attempt.sight?.tokens ?? [], outer);
       journal.log(() =>
         `${attempt.node} ${by} ${token}${
-          attempt.joined ? ` joins ${outer!.token}` : ""
+          attempt.joined ? ` joins ${attempt.joined.token}` : ""
         } sees ${sessionId} ${JSON.stringify(session)}`
       );
       attempt.running = true;
@@ -294,6 +293,17 @@ export class Application {
   #count(user: string, change: number): void {
     this.#logins.set(user, (this.#logins.get(user) ?? 0) + change);
   }
+}
+
+/** The call that a call has joined: the innermost one around it that runs and whose token it sees. */
+function joinedBy(
+  tokens: readonly string[],
+  outer: Attempt | undefined,
+): Attempt | undefined {
+  while (outer && !(outer.running && tokens.includes(outer.token))) {
+    outer = outer.outer;
+  }
+  return outer;
 }
 
 /** What one request has done to its session. */

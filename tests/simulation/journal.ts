@@ -32,6 +32,8 @@ export interface Attempt {
   readonly by: string;
   readonly node: string;
   readonly asked: number;
+  /** The call in whose handler it was made. */
+  readonly outer: Attempt | undefined;
   /** The call that it joined. */
   joined: Attempt | undefined;
   lineage: Lineage | undefined;
@@ -65,6 +67,7 @@ export interface Kept {
 /** An end that was acknowledged. */
 export interface Ended {
   readonly by: string;
+  readonly node: string;
   readonly lineage: Lineage;
   readonly at: number;
 }
@@ -215,7 +218,7 @@ export class Journal {
   }
 
   /** An end was acknowledged. */
-  acknowledgedEnd(by: string, lineage: Lineage): void {
-    this.ends.push({ by, lineage, at: this.now });
+  acknowledgedEnd(by: string, node: string, lineage: Lineage): void {
+    this.ends.push({ by, node, lineage, at: this.now });
   }
 }

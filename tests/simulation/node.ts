@@ -26,7 +26,7 @@ export interface NodeParts {
   readonly logins: Map<string, number>;
   genid(): string;
   /** An end was acknowledged. */
-  acknowledged(by: string, lineage: Lineage): void;
+  acknowledged(by: string, node: string, lineage: Lineage): void;
 }
 
 type StepsEntry = Entry & { readonly steps: readonly Step[] };
@@ -127,7 +127,7 @@ export class SimulatedNode implements Host {
   }
 
   acknowledged(by: string, lineage: Lineage): void {
-    this.#acknowledged(by, lineage);
+    this.#acknowledged(by, this.name, lineage);
     for (const { id, sessionId } of this.sockets) {
       if (sessionId !== undefined && lineage.ids.includes(sessionId)) {
         this.journal.violation(

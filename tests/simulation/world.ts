@@ -150,7 +150,8 @@ export class World {
         entries: this.#entries,
         logins: this.#logins,
         genid: () => `s${++this.#ids}`,
-        acknowledged: (by, lineage) => this.#acknowledged(by, lineage),
+        acknowledged: (by, node, lineage) =>
+          this.#acknowledged(by, node, lineage),
       }));
     this.#nodes[index] = node;
   }
@@ -306,9 +307,9 @@ export class World {
   }
 
   /** An end was acknowledged: the store must not have the session any more. */
-  #acknowledged(by: string, lineage: Lineage): void {
+  #acknowledged(by: string, node: string, lineage: Lineage): void {
     const { journal, central } = this;
-    journal.acknowledgedEnd(by, lineage);
+    journal.acknowledgedEnd(by, node, lineage);
     if (this.program.setup.store === "basic") return;
     for (const { sid } of this.#asStore(() => central.truth())) {
       if (lineage.ids.includes(sid)) {
