@@ -220,6 +220,13 @@ export class SessionLifecycle
     }
   }
 
+  gone(sid: string, reason: EndReason, occasion: Occasion): void {
+    const session = this.#deps.registry.tracked(sid);
+    if (!session) return;
+    const why = session.expires <= Date.now() ? "expired" : reason;
+    this.ended(sid, undefined, why, occasion);
+  }
+
   rotated(rotation: RotatedSession, { remote }: NodeOccasion = {}): void {
     const { registry, sockets, views, transactions } = this.#deps;
     const { from, to, record, before, sockets: how } = rotation;

@@ -61,6 +61,8 @@ export interface SessionObserver {
     reason: EndReason,
     occasion?: Occasion,
   ): void;
+  /** A session was to be ended that the store has no more, and that was not moved. */
+  gone(sid: string, reason: EndReason, occasion: Occasion): void;
   /** A session continues under a new id. */
   rotated(rotation: RotatedSession): void;
   /** A session was bound to another client than `from`, its former one. */

@@ -19,6 +19,9 @@ import type { StoreAccess } from "./store_access.ts";
 /** Limit of rotations that a termination follows. */
 const MAX_MOVES = 20;
 
+/** How long ago a rotation on another node may have been that this node has not learnt of, in ms. */
+const UNNOTICED_FOR = 10_000;
+
 /** The circumstances of a termination. */
 export interface EndOptions {
   /** The record, where the caller has loaded it. */
@@ -40,7 +43,7 @@ export class SessionTermination {
   readonly #store: StoreAccess;
   readonly #locks: SessionLocks;
   readonly #lookup: SessionLookup;
-  readonly #observer: Pick<SessionObserver, "ended">;
+  readonly #observer: Pick<SessionObserver, "ended" | "gone">;
   /** Rotations in progress, by the old id and by the new one. */
   readonly #rotating = new Map<string, Promise<void>>();
 
@@ -48,7 +51,7 @@ export class SessionTermination {
     store: StoreAccess,
     locks: SessionLocks,
     lookup: SessionLookup,
-    observer: Pick<SessionObserver, "ended">,
+    observer: Pick<SessionObserver, "ended" | "gone">,
   ) {
     this.#store = store;
     this.#locks = locks;
@@ -87,33 +90,41 @@ export class SessionTermination {
       if (await this.#endMoved(sid, reason, options, moves)) return true;
     }
     const { terminating } = this.#store;
-    const termination = terminating.get(sid);
-    if (termination) {
-      // resolves when the session has ended; only the first caller ended it
-      await termination;
-      return false;
+    for (let other; (other = terminating.get(sid)) !== undefined;) {
+      // only its own caller ended it; one that failed is tried again
+      if (await other) return false;
     }
     let settle!: (ended: boolean) => void;
     terminating.set(sid, new Promise((resolve) => settle = resolve));
-    let ended: boolean | "moved" = false;
+    let ended: boolean | "moved" | "missing" = false;
     try {
       ended = await this.#end(sid, reason, options);
     } finally {
       settle(ended === true);
       terminating.delete(sid);
     }
-    return ended === "moved"
-      ? await this.#endMoved(sid, reason, options, moves)
-      : ended;
+    // under an id that the session was found to have moved to, it may have moved on
+    if (ended === false && moves > 0 && reason !== "expired") ended = "missing";
+    if (typeof ended === "boolean") return ended;
+    const since = ended === "moved" || moves > 0
+      ? 0
+      : Date.now() - UNNOTICED_FOR;
+    return await this.#endMoved(sid, reason, options, moves, since);
   }
 
-  /** @returns `"moved"` when the session was alive before, and another caller removed it */
+  /**
+   * @returns `"moved"` when the session was alive before, and another caller
+   * removed it; `"missing"` when the store has none, and this node has not
+   * learnt of its end
+   */
   async #end(
     sid: string,
     reason: EndReason,
     options: EndOptions,
-  ): Promise<boolean | "moved"> {
+  ): Promise<boolean | "moved" | "missing"> {
     const { ctx, request } = options;
+    const isUnknown = options.record === undefined &&
+      !this.#store.tombstones.has(sid);
     // a record that was read before the end proves nothing where the store cannot
     const outdated = options.record !== undefined &&
       this.#store.isKnownEnded(sid);
@@ -126,27 +137,48 @@ export class SessionTermination {
     if (record && (existed || reason === "expired" && !outdated)) {
       this.#observer.ended(sid, record, reason, { request });
     }
-    return existed || (wasAlive && reason !== "expired" ? "moved" : false);
+    if (existed) return true;
+    if (reason === "expired") return false;
+    return wasAlive ? "moved" : isUnknown && "missing";
   }
 
-  /** Ends a session under the id that it was moved to, if it was moved and not ended. */
+  /**
+   * Ends a session under the id that it was moved to, if it was moved and not ended.
+   *
+   * @param since earlier moves are not followed, ms since the epoch
+   */
   async #endMoved(
     sid: string,
     reason: EndReason,
     options: EndOptions,
     moves: number,
+    since = 0,
   ): Promise<boolean> {
-    const { ctx, follow = "all", isMeant } = options;
+    const { ctx, request, follow = "all", isMeant } = options;
     if (follow === "none" || moves === MAX_MOVES) return false;
     const former = await this.#lookup.former(sid);
-    if (former?.to === undefined) return false;
+    if (former?.to === undefined) {
+      // ended elsewhere, or by a call whose answer was lost
+      this.#observer.gone(sid, reason, { request });
+      return false;
+    }
+    if (former.at < since) return false;
     if (follow === "followed" && former.note !== "follow") return false;
     if (isMeant) {
       const record = await this.#lookup.find(former.to, ctx);
       if (isAlive(record) && !isMeant(record)) return false;
     }
     const { record: _, ...rest } = options;
-    return await this.#endOnce(former.to, reason, rest, moves + 1);
+    const ended = await this.#endOnce(former.to, reason, rest, moves + 1);
+    // this node may not have learnt of the move yet
+    if (ended) this.#observer.gone(sid, reason, { request });
+    return ended;
+  }
+
+  /** Waits for the termination and the rotation of the session that are in progress in this process. */
+  async settled(sid: string): Promise<void> {
+    await this.#rotating.get(sid);
+    await this.#store.terminating.get(sid);
   }
 
   /** Whether a termination or a rotation of the session is in progress in this process. */
