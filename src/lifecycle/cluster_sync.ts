@@ -174,7 +174,10 @@ export class ClusterSync {
       waits < MAX_WAITS && transactions.isEnding(session.sid) &&
       registry.tracked(session.sid) === session;
       waits++
-    ) record = await transactions.lookup.readSilently(session.sid);
+    ) {
+      await transactions.settled(session.sid);
+      record = await transactions.lookup.readSilently(session.sid);
+    }
     return record;
   }
 

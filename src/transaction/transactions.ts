@@ -228,6 +228,11 @@ export class Transactions {
     return this.#termination.isRotating(sid);
   }
 
+  /** Waits for the termination and the rotation of the session that are in progress in this process. */
+  async settled(sid: string): Promise<void> {
+    await this.#termination.settled(sid);
+  }
+
   /** Marks a session as ended that ended without this process: its holder's write is refused. */
   revoke(sid: string, why: EndReason): void {
     this.#locks.revoke(sid, why);
