@@ -90,11 +90,13 @@ export class LeaseLocks implements SessionLocks {
     since = performance.now(),
   ): HeldSession {
     let closed = false;
-    const state = (): HoldState =>
+    const state = (): HoldState => {
+      if (this.#access.tombstones.has(sid)) return { status: "ended" };
       // an overdue lease may have been granted to another caller
-      performance.now() - since < this.#limits.lockTimeout
+      return performance.now() - since < this.#limits.lockTimeout
         ? { status: "held" }
         : { status: "lost" };
+    };
     return {
       sid,
       record,
