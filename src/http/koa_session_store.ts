@@ -85,7 +85,10 @@ export class KoaSessionStore {
       }
     }
     if (!own || state.unbegun) {
-      return await this.#create(ctx, state, sid, commit);
+      // the attempt that failed is undone: its id is spent
+      return sid === state.failedSid
+        ? await this.#createAnew(ctx, state, commit, sid)
+        : await this.#create(ctx, state, sid, commit);
     }
     if (record && isLive(state)) {
       return await this.#commit(ctx, state, record, commit);
@@ -115,8 +118,8 @@ export class KoaSessionStore {
     ctx: Context,
     state: RequestState,
     commit: SessionWrite,
+    koaSid: string | undefined = state.koaSid,
   ): Promise<void> {
-    const { koaSid } = state;
     await this.#create(ctx, state, state.newSid(), commit);
     if (!state.record) return;
     state.koaSid = koaSid;
@@ -143,6 +146,7 @@ export class KoaSessionStore {
         ctx,
       );
     } catch (error) {
+      state.failedSid ??= sid;
       return this.#refused(ctx, state, sid, error);
     }
     noteStored(ctx, state);

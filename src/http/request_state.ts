@@ -35,6 +35,8 @@ export class RequestState implements RequestOrigin {
   sid: string | undefined;
   /** The id that koa-session uses for it; another one once the session was rotated. */
   koaSid: string | undefined;
+  /** The id of a session that this request failed to create. */
+  failedSid: string | undefined;
   /** The record that was loaded, or stored last: the base of the next patch. */
   record: StoredRecord | undefined;
   /**
