@@ -70,7 +70,8 @@ export class TrackedWrites {
   ): Promise<void> {
     const { tombstones } = this.#store;
     try {
-      await sent;
+      // one that fails may have been applied before
+      await sent.catch(() => {});
       if (tombstones.has(sid)) await this.#undo.run(sid, ctx);
     } catch {
       // reported to the caller already
