@@ -98,7 +98,10 @@ export class BasicStoreAdapter implements RecordStore {
   ): Awaitable<Version | undefined> {
     const write = () =>
       chain(this.#put(sid, record, ctx, changed), (version) => {
-        this.#bound.set(sid, record);
+        // a write that was overtaken by a removal must not update the index
+        if (!this.#writes.since(sid, momentOf(version))) {
+          this.#bound.set(sid, record);
+        }
         return version;
       });
     // a fresh random id is free: koa-session does not check either
@@ -300,9 +303,19 @@ export class BasicStoreAdapter implements RecordStore {
     const call = { ...this.#call(ctx), changed };
     // a copy of its own: store and caller may both keep the object
     const object = JSON.parse(text) as SessionData;
-    return chain(
-      this.#pick(ctx).set(sid, object, ttl, call),
-      () => `${moment} ${text}`,
+    // what is read before this may still be the former session
+    const settled = () => {
+      const isOvertaken = this.#writes.since(sid, moment);
+      this.#writes.note(sid);
+      return isOvertaken ? moment : this.#writes.now;
+    };
+    return onFailure(
+      () =>
+        chain(
+          this.#pick(ctx).set(sid, object, ttl, call),
+          () => `${settled()} ${text}`,
+        ),
+      settled,
     );
   }
 
@@ -312,7 +325,7 @@ export class BasicStoreAdapter implements RecordStore {
     const gap = version.indexOf(" ");
     if (
       this.#options.reportsRemovals &&
-      !this.#writes.since(sid, Number(version.slice(0, gap)))
+      !this.#writes.since(sid, momentOf(version))
     ) return "current";
     return chain(this.#get(sid, ctx), (found) => {
       if (!isSession(found)) return "missing";
@@ -327,4 +340,9 @@ export class BasicStoreAdapter implements RecordStore {
       ? { rolling: this.#options.rolling }
       : { ctx, rolling: this.#options.rolling };
   }
+}
+
+/** The time of the write that a version begins with. */
+function momentOf(version: Version): number {
+  return Number.parseInt(String(version));
 }
