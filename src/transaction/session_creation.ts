@@ -4,11 +4,12 @@
  * @module
  */
 import { SessionConflictError, SessionStoreError } from "../api/errors.ts";
-import type {
-  Awaitable,
-  BeginResult,
-  SessionRecord,
-  StoredRecord,
+import {
+  type Awaitable,
+  type BeginResult,
+  isAlive,
+  type SessionRecord,
+  type StoredRecord,
 } from "../api/store.ts";
 import { waitAtMost } from "../base/async.ts";
 import { generateUid } from "../base/ids.ts";
@@ -229,8 +230,15 @@ export class SessionCreation {
     { clientId }: SessionRecord,
     ctx: unknown,
   ): Promise<void> {
-    const { lookup, termination } = this.#deps;
-    const found = await lookup.boundTo(sid, clientId!, ctx);
+    const { lookup, store, termination } = this.#deps;
+    // from the store itself: one that is being created in this process is hidden from other reads
+    const stored = await store.call(
+      "read",
+      (records) => records.read(sid, ctx),
+    );
+    const found = isAlive(stored) && stored.clientId === clientId
+      ? { sid, record: stored }
+      : await lookup.boundTo(sid, clientId!, ctx);
     if (!found) return;
     const isMeant = (moved: SessionRecord) => moved.clientId === clientId;
     const { record } = found;
