@@ -182,14 +182,13 @@ export class ClientBindings {
     const settles = bound === undefined ||
       !record.settled && clientId !== undefined;
     if (!settles && present === record) return this.#bound(sid, record, bound);
-    const change: Change = settles
+    const binding: Binding = settles
       ? {
         clientId: clientId ?? generateUid(CLIENT_ID_LENGTH),
         settled: clientId !== undefined,
-        user: present.user,
       }
-      : { user: present.user };
-    return this.#update(sid, record, change, ctx);
+      : {};
+    return this.#update(sid, record, binding, ctx);
   }
 
   /** The record with the user that the option sees at present; an error of the option is that of the next commit. */
@@ -204,12 +203,12 @@ export class ClientBindings {
   async #update(
     sid: string,
     record: StoredRecord,
-    change: Change,
+    binding: Binding,
     ctx: unknown,
   ): Promise<BoundSession | undefined> {
     const { lookup, reconnects } = this.#transactions;
     const before = record.clientId;
-    let clientId = change.clientId ?? before;
+    let clientId = binding.clientId ?? before;
     const other = before === clientId || clientId === undefined
       ? undefined
       : await lookup.ofClient(clientId, ctx);
@@ -217,8 +216,13 @@ export class ClientBindings {
     // a client id ends no session of another user
     if (isTaken && reconnects) {
       clientId = generateUid(CLIENT_ID_LENGTH);
-      change = { ...change, clientId };
+      binding = { ...binding, clientId };
     }
+    // by what is stored then: another request may have settled it, or changed its user
+    const change = (stored: StoredRecord) => ({
+      ...stored.settled ? {} : binding,
+      user: this.#withPresentUser(stored).user,
+    });
     const now = await lookup.updateBinding(sid, record, change, ctx);
     if (!now) return undefined;
     // the session is held: a later request settles it
@@ -227,7 +231,9 @@ export class ClientBindings {
         ? { sid, record, clientId }
         : this.#bound(sid, record, before);
     }
-    if (isTaken && !reconnects) {
+    const isOwn = now.clientId === clientId;
+    clientId = now.clientId;
+    if (isTaken && isOwn && !reconnects) {
       await this.#transactions.end(other.sid, "replaced", {
         record: other.record,
         ctx,
@@ -255,9 +261,8 @@ export class ClientBindings {
   }
 }
 
-type Change = Partial<
-  Pick<SessionRecord, "clientId" | "settled" | "user">
->;
+/** A client that a session is bound to; empty where its binding stays. */
+type Binding = Partial<Pick<SessionRecord, "clientId" | "settled">>;
 
 /** A socket without a session: it follows its client. */
 function guest(client: ClientClaim): BoundSession {

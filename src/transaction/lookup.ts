@@ -195,6 +195,7 @@ export class SessionLookup {
   /**
    * Changes the binding of a session.
    *
+   * @param change makes the change of the record that is stored
    * @returns the new record; `record` itself when the session was held for
    * longer than `lockTimeout`, so that a later request repeats the change;
    * `undefined` when the session has ended
@@ -202,14 +203,16 @@ export class SessionLookup {
   async updateBinding(
     sid: string,
     record: StoredRecord,
-    change: Partial<Pick<SessionRecord, "clientId" | "settled" | "user">>,
+    change: (
+      stored: StoredRecord,
+    ) => Partial<Pick<SessionRecord, "clientId" | "settled" | "user">>,
     ctx: unknown,
   ): Promise<StoredRecord | undefined> {
     const { tombstones } = this.#store;
     const since = tombstones.clock;
     const updated = (record: StoredRecord) =>
       tombstones.hides(sid, since) ? undefined : record;
-    const next = { ...record, ...change };
+    const next = { ...record, ...change(record) };
     const version = await this.#locks.writeBinding(
       sid,
       next,
@@ -225,7 +228,7 @@ export class SessionLookup {
         ...opened.record,
         // the loaded data has passed the schema
         ...version === record.version ? { data: record.data } : {},
-        ...change,
+        ...change(opened.record),
       };
       const closed = await opened.close(next);
       if (closed.status === "done") {
