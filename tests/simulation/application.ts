@@ -13,6 +13,7 @@ export interface AppContext {
   regenerateSession(options: { sockets: string }): Promise<void>;
   status: number;
   body: unknown;
+  set(header: string, value: string): void;
 }
 
 type Handler = (view: SessionView<SessionData>) => unknown;
@@ -75,6 +76,7 @@ export class Application {
     try {
       await next();
       const { sessionId } = ctx;
+      ctx.set("x-session", sessionId ?? "");
       if (ctx.status >= 500) return;
       if (sessionId !== undefined) request.keep(sessionId);
       const ended = request.acknowledgedEnd(asked);

@@ -96,6 +96,8 @@ export class Journal {
   readonly kept: Kept[] = [];
   readonly ends: Ended[] = [];
   readonly reports: Report[] = [];
+  /** Calls to the store that failed, whether they had an effect or not; `"all"` after a death or an outage. */
+  readonly failures: string[] = [];
   /** Operations without an answer yet. */
   readonly open = new Set<Operation>();
   readonly #lineages = new Map<string, Lineage>();

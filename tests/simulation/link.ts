@@ -36,22 +36,28 @@ export class Link {
   readonly #store: Actor;
   readonly #ordered: boolean;
   readonly #log: (text: () => string) => void;
+  readonly #failed: (name: string) => void;
   readonly #calm: Context;
   #lastArrival = 0;
   #lastAnswer = 0;
 
-  /** @param ordered whether calls arrive, and are answered, in order, as on one connection */
+  /**
+   * @param ordered whether calls arrive, and are answered, in order, as on one connection
+   * @param failed gets the name of each call that is not answered in time
+   */
   constructor(
     clock: Clock,
     node: Actor,
     store: Actor,
     ordered: boolean,
     log: (text: () => string) => void,
+    failed: (name: string) => void,
   ) {
     this.#clock = clock;
     this.#store = store;
     this.#ordered = ordered;
     this.#log = log;
+    this.#failed = failed;
     this.#calm = {
       actor: node,
       random: new Random("link", node.name),
@@ -74,6 +80,7 @@ export class Link {
     const pause = random.integer(800, 7_000);
     const out = latency(random) + (fate === "late" ? pause : 0);
     const back = latency(random) + (fate === "slow" ? pause : 0);
+    if (fate !== "answered") this.#failed(name);
     const failed = (text: string) => new Error(`Simulated: ${text}`);
     const note = (text: string) =>
       this.#log(() => `${context.actor.name} store ${name} ${text}`);

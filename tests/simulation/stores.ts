@@ -68,7 +68,7 @@ export class SharedCentral implements Central {
           () => store.write(sid, record, expected),
         ),
       begin: (sid, record, options) =>
-        call(`begin ${sid} ${record.data}`, async () => {
+        call(`begin ${sid} of ${record.clientId} ${record.data}`, async () => {
           const begun = await store.begin(sid, record, options);
           if (begun.status === "begun") journal?.began(sid);
           return begun;

@@ -137,7 +137,14 @@ export class World {
     const name = `n${index}${"'".repeat(life - 1)}`;
     const actor = new Actor(name, setup.skews[index]);
     const log = (text: () => string) => journal.log(text);
-    const link = new Link(clock, actor, this.#store, setup.ordered, log);
+    const link = new Link(
+      clock,
+      actor,
+      this.#store,
+      setup.ordered,
+      log,
+      (name) => journal.failures.push(name),
+    );
     const node = clock.within(this.#calm(actor), () =>
       new SimulatedNode({
         actor,
@@ -232,6 +239,13 @@ export class World {
         journal.open.delete(operation);
         const cookies = response.getHeader("set-cookie");
         const lost = random.chance(chaos * 2);
+        const session = response.getHeader("x-session");
+        const sent = [cookies ?? []].flat().map((line) =>
+          /^sid=([^;]+)/.exec(line)?.[1]
+        ).find((sid) => sid !== undefined);
+        if (sent !== undefined && session !== undefined && sent !== session) {
+          journal.violation(`${by} is in ${session}, and sends ${sent}`);
+        }
         journal.log(() =>
           `${node.name} ${by} answers ${response.statusCode} ${cookies ?? ""}${
             lost ? ", which is lost" : ""
@@ -322,6 +336,7 @@ export class World {
     if (actor.frozen || actor.dead) return;
     const { clock, journal } = this;
     journal.log(() => `${actor.name} freezes`);
+    if (actor === this.#store) journal.failures.push("all");
     actor.frozen = true;
     clock.plan(ms, () => {
       journal.log(() => `${actor.name} goes on`);
@@ -334,6 +349,7 @@ export class World {
     this.#nodes[index] = undefined;
     this.#messenger.disconnect(node.actor);
     this.journal.died(node.name);
+    this.journal.failures.push("all");
     for (const { tabs } of this.clients) {
       for (const tab of tabs) tab.lost(node);
     }
