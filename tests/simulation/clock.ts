@@ -7,7 +7,7 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import process from "node:process";
 import { setImmediate } from "node:timers";
-import { Random } from "./random.ts";
+import type { Random } from "./random.ts";
 
 /**
  * The start of the next simulation, ms since the epoch. Each begins after the

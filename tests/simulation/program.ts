@@ -280,11 +280,13 @@ function innerSteps(random: Random, setup: Setup, depth: number): Step[] {
     );
     if (random.chance(0.3)) steps.push(sleep(random, setup));
   }
-  if (random.chance(0.07)) steps.push({ do: "end" });
-  else if (random.chance(0.07)) steps.push({ do: "throw" });
-  else if (setup.user && random.chance(0.05)) {
-    steps.push({ do: "login", user: random.pick(USERS) });
-  }
+  const last = random.weighted<() => Step | undefined>([
+    [7, () => ({ do: "end" })],
+    [7, () => ({ do: "throw" })],
+    [setup.user ? 5 : 0, () => ({ do: "login", user: random.pick(USERS) })],
+    [81, () => undefined],
+  ])();
+  if (last) steps.push(last);
   return steps;
 }
 
