@@ -18,7 +18,7 @@ import type { CommitOutcome } from "../transaction/request_commit.ts";
 import type { SessionCookies } from "./session_cookies.ts";
 import { isAlive, type SessionData, type StoredRecord } from "../api/store.ts";
 import type { Transactions } from "../transaction/transactions.ts";
-import { stricter } from "../transaction/user_policy.ts";
+import { isLogin, stricter } from "../transaction/user_policy.ts";
 import {
   fromKoaSession,
   type SessionWrite,
@@ -84,7 +84,13 @@ export class KoaSessionStore {
         return this.#defer(state, sid);
       }
     }
-    if (!own || state.unbegun) {
+    const { unbegun } = state;
+    if (unbegun?.left !== undefined) {
+      // the session that was rotated away goes on elsewhere: only a login begins another
+      const { records } = this.#transactions;
+      if (!isLogin(records.usersOf(unbegun.left, commit.data))) return;
+    }
+    if (!own || unbegun) {
       // the attempt that failed is undone: its id is spent
       return sid === state.failedSid
         ? await this.#createAnew(ctx, state, commit, sid)
@@ -103,13 +109,13 @@ export class KoaSessionStore {
    * login by passport regenerates the session first, and sets its user then. A
    * begin is judged by its user, and there is one new id.
    */
-  #defer(state: RequestState, sid: string): void {
+  #defer(state: RequestState, sid: string, left?: string): void {
     // a begin makes all sockets of the client reconnect, which is stricter than "leave"
     const clientId = this.#transactions.reconnects
       ? undefined
       : state.rotation.clientId ?? state.unbegun?.clientId;
     state.koaSid = sid;
-    state.unbegun = { clientId };
+    state.unbegun = { clientId, ...left !== undefined && { left } };
     state.cookieSuppressed = true;
   }
 
@@ -220,7 +226,7 @@ export class KoaSessionStore {
       ctx,
     );
     if (committed.status === "ended" && committed.left && this.#options.user) {
-      return this.#rotateLeft(ctx, state, to);
+      return this.#rotateLeft(ctx, state, to, base);
     }
     await this.#settle(ctx, state, committed, to, commit, base);
     if (committed.status === "done" && committed.sid === to) {
@@ -229,7 +235,12 @@ export class KoaSessionStore {
   }
 
   /** The session was rotated by a request that this one does not follow: a user that it sets begins one. */
-  #rotateLeft(ctx: Context, state: RequestState, to: string): void {
+  #rotateLeft(
+    ctx: Context,
+    state: RequestState,
+    to: string,
+    { data }: StoredRecord,
+  ): void {
     const { sid } = state;
     state.record = undefined;
     state.atEnd(() => {
@@ -237,7 +248,7 @@ export class KoaSessionStore {
       this.#transactions.reportRefusal(sid!);
       this.#settleEnded(ctx, state);
     });
-    this.#defer(state, to);
+    this.#defer(state, to, data);
   }
 
   /** Applies the outcome of a write to `sid`. */
@@ -257,7 +268,7 @@ export class KoaSessionStore {
       }
       // a login whose session was rotated by a login sent before it counts
       const users = this.#transactions.records.usersOf(base.data, commit.data);
-      if (users?.to !== undefined && users.from !== users.to) {
+      if (isLogin(users)) {
         return await this.#createAnew(ctx, state, commit);
       }
       this.#transactions.reportRefusal(sid);

@@ -26,6 +26,13 @@ export interface RequestHost {
   afterHeaders(ctx: Context, callback: () => void): void;
 }
 
+/** A session whose begin waits for its user. */
+export interface Unbegun {
+  readonly clientId: string | undefined;
+  /** The data of the session that was rotated away, where it takes the place of one. */
+  readonly left?: string;
+}
+
 /** The state of a request's session, and what its writes say of the request. */
 export class RequestState implements RequestOrigin {
   readonly arrived: number = arrivalTime();
@@ -53,7 +60,7 @@ export class RequestState implements RequestOrigin {
   /** How the next rotation is done. */
   rotation: Rotation = FOLLOW;
   /** A new session that was regenerated: it begins at the next write, with the user that this sets. */
-  unbegun: { readonly clientId: string | undefined } | undefined;
+  unbegun: Unbegun | undefined;
   /** The strictest rotation that this request has made. */
   rotated: SocketRotation | undefined;
   /** Whether this request has stored the session. */

@@ -263,6 +263,7 @@ export class LocalLocks implements SessionLocks {
               ctx,
             ),
           moved,
+          to,
         ),
       release,
     );

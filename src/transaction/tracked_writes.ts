@@ -19,13 +19,18 @@ export class TrackedWrites {
     this.#undo = undo;
   }
 
-  /** Writes, and continues with the result once no termination is in progress. */
+  /**
+   * Writes, and continues with the result once no termination is in progress.
+   *
+   * @param to the new id, where the write moves the session
+   */
   run<T, R>(
     sid: string,
     ctx: unknown,
     operation: string,
     write: (records: RecordStore) => Awaitable<T>,
     next: (value: T) => Awaitable<R>,
+    to?: string,
   ): Awaitable<R> {
     let sent: Awaitable<T> | undefined;
     const answer = this.#store.call(
@@ -33,25 +38,27 @@ export class TrackedWrites {
       (records) => sent = write(records),
     );
     if (!(answer instanceof Promise)) return next(answer);
-    return this.#answered(sid, ctx, answer, sent as Promise<T>, next);
+    const sids = to === undefined ? [sid] : [sid, to];
+    return this.#answered(sids, ctx, answer, sent as Promise<T>, next);
   }
 
   /** @param sent the store's own promise, which may settle after `answer` timed out */
   async #answered<T, R>(
-    sid: string,
+    sids: readonly string[],
     ctx: unknown,
     answer: Promise<T>,
     sent: Promise<T>,
     next: (value: T) => Awaitable<R>,
   ): Promise<R> {
     const { tombstones, terminating } = this.#store;
+    const sid = sids[0]!;
     tombstones.writeStarted(sid);
     let value: T;
     try {
       value = await answer;
     } catch (error) {
       // the store may still apply the write
-      this.#undoLate(sid, ctx, sent);
+      this.#undoLate(sids, ctx, sent);
       throw error;
     }
     try {
@@ -64,15 +71,18 @@ export class TrackedWrites {
   }
 
   async #undoLate(
-    sid: string,
+    sids: readonly string[],
     ctx: unknown,
     sent: Promise<unknown>,
   ): Promise<void> {
     const { tombstones } = this.#store;
+    const sid = sids[0]!;
     try {
       // one that fails may have been applied before
       await sent.catch(() => {});
-      if (tombstones.has(sid)) await this.#undo.run(sid, ctx);
+      if (!tombstones.has(sid)) return;
+      // a session that ended has no new id either
+      await Promise.all(sids.map((each) => this.#undo.run(each, ctx)));
     } catch {
       // reported to the caller already
     } finally {

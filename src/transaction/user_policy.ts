@@ -40,6 +40,11 @@ export function stricter(
   return b !== undefined && STRICTNESS[b] > STRICTNESS[a] ? b : a;
 }
 
+/** Whether a change gives the session to a user. */
+export function isLogin(users: UserChange | undefined): boolean {
+  return users?.to !== undefined && users.from !== users.to;
+}
+
 /** Applies the options that concern users. */
 export class UserPolicy {
   readonly #options: UserOptions;

@@ -111,12 +111,12 @@ describe("resolveOptions()", () => {
       autoCommit: false,
       renew: true,
       valid: () => true,
-      beforeSave: () => {},
       encode: () => "",
       decode: () => ({}),
     };
     const { native, clientCookie } = resolveOptions({
       ...options,
+      beforeSave: () => {},
       maxage: 1_000,
       maxAge: 2_000,
     });
@@ -124,6 +124,9 @@ describe("resolveOptions()", () => {
       assertEquals(native[name], value);
       assertEquals(name in clientCookie, false);
     }
+    // wrapped: it may return no promise
+    assertEquals(typeof native.beforeSave, "function");
+    assertEquals("beforeSave" in clientCookie, false);
     assertEquals("maxage" in native || "maxage" in clientCookie, false);
   });
 });
