@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { SessionEndedError } from "../api/errors.ts";
 import type { KoaContext } from "../api/koa.ts";
 import type { SessionData, StoredRecord } from "../api/store.ts";
 import { parseOwned } from "../base/owned_json.ts";
@@ -55,11 +56,13 @@ export function requestChanges(
   let before = "";
   return {
     enter(scope: RootScope): void {
-      before = JSON.stringify(ctx.session);
       const { held } = scope;
+      // ended by the request itself, while the call waited
+      if (!ctx.session || !state.record) throw new SessionEndedError("logout");
+      before = JSON.stringify(ctx.session);
       const data = transactions.records.rebased(
         held.sid,
-        state.record!,
+        state.record,
         before,
         held.record,
       );

@@ -175,6 +175,11 @@ export class SessionLookup {
     return [...bySid.values()];
   }
 
+  /** Whether the session of this id is alive, here or under the id that it was moved to. */
+  async goesOn(sid: string): Promise<boolean> {
+    return await this.#current(sid, undefined, false) !== undefined;
+  }
+
   /** The session of this id, under its new one where it was moved since the index was read, if it is alive. */
   async #current(
     sid: string,

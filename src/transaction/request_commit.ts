@@ -23,7 +23,7 @@ export type CommitOutcome =
     /** Set where this write has given the session its new id. */
     readonly rotated?: SocketRotation;
   }
-  /** The session has ended; `left`: it was rotated, and the request did not follow. */
+  /** The session has ended; `left`: it goes on under an id that the request does not follow. */
   | { readonly status: "ended"; readonly left?: boolean };
 
 /** Commits what requests changed. */
@@ -83,8 +83,7 @@ export class RequestCommits {
 
   /** The outcome for a session that has no record under the id. */
   async missing(sid: string): Promise<CommitOutcome> {
-    const former = await this.#deps.lookup.former(sid);
-    return { status: "ended", left: former?.to !== undefined };
+    return { status: "ended", left: await this.#deps.lookup.goesOn(sid) };
   }
 
   /** @returns `undefined` when the hold was lost: a patch, unlike a handler, may be tried again */

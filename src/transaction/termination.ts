@@ -87,7 +87,8 @@ export class SessionTermination {
     const rotating = this.#rotating.get(sid);
     if (rotating) {
       await rotating;
-      if (await this.#endMoved(sid, reason, options, moves)) return true;
+      const ended = await this.#endMoved(sid, reason, options, moves);
+      if (ended === true) return true;
     }
     const { terminating } = this.#store;
     for (let other; (other = terminating.get(sid)) !== undefined;) {
@@ -109,7 +110,11 @@ export class SessionTermination {
     const since = ended === "moved" || moves > 0
       ? 0
       : Date.now() - UNNOTICED_FOR;
-    return await this.#endMoved(sid, reason, options, moves, since);
+    const result = await this.#endMoved(sid, reason, options, moves, since);
+    if (result !== "unmoved") return result;
+    // ended elsewhere, or by a call whose answer was lost
+    this.#observer.gone(sid, reason, { request: options.request });
+    return false;
   }
 
   /**
@@ -146,6 +151,7 @@ export class SessionTermination {
    * Ends a session under the id that it was moved to, if it was moved and not ended.
    *
    * @param since earlier moves are not followed, ms since the epoch
+   * @returns whether this call ended it; `"unmoved"` when it was not moved
    */
   async #endMoved(
     sid: string,
@@ -153,15 +159,11 @@ export class SessionTermination {
     options: EndOptions,
     moves: number,
     since = 0,
-  ): Promise<boolean> {
+  ): Promise<boolean | "unmoved"> {
     const { ctx, request, follow = "all", isMeant } = options;
     if (follow === "none" || moves === MAX_MOVES) return false;
     const former = await this.#lookup.former(sid);
-    if (former?.to === undefined) {
-      // ended elsewhere, or by a call whose answer was lost
-      this.#observer.gone(sid, reason, { request });
-      return false;
-    }
+    if (former?.to === undefined) return "unmoved";
     if (former.at < since) return false;
     if (follow === "followed" && former.note !== "follow") return false;
     if (isMeant) {
