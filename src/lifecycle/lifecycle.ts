@@ -230,6 +230,8 @@ export class SessionLifecycle
   rotated(rotation: RotatedSession, { remote }: NodeOccasion = {}): void {
     const { registry, sockets, views, transactions } = this.#deps;
     const { from, to, record, before, sockets: how } = rotation;
+    // a request of this node announces its own rotations together
+    if (remote) this.#announcements.flush(from);
     transactions.tombstones.add(from);
     transactions.tombstones.clear(to);
     const removed = registry.remove(from);

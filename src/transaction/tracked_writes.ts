@@ -75,11 +75,12 @@ export class TrackedWrites {
     ctx: unknown,
     sent: Promise<unknown>,
   ): Promise<void> {
-    const { tombstones } = this.#store;
+    const { tombstones, terminating } = this.#store;
     const sid = sids[0]!;
     try {
       // one that fails may have been applied before
       await sent.catch(() => {});
+      await terminating.get(sid);
       if (!tombstones.has(sid)) return;
       // a session that ended has no new id either
       await Promise.all(sids.map((each) => this.#undo.run(each, ctx)));
