@@ -1,6 +1,6 @@
 /**
- * A login that revokes access with ids from before the login, and a logout on
- * all devices.
+ * A login that gives the session a new id and connects the sockets of the
+ * browser again, and a logout on all devices. Both follow from the option `user`.
  *
  * Run `deno run -A examples/login.ts`, open http://localhost:3000 in two
  * browsers, log in in both, log out everywhere in one: both are logged out.
@@ -20,6 +20,8 @@ const bridge = bridgeSession<Session>(app, io, {
   key: "login",
   appKeys: ["a long secret that stays the same"],
   sameSite: "lax",
+  // a change of the user gives a new session id, and closes the connections of
+  // the browser's tabs: they come back with the new cookies
   user: (session) => session.user,
   onSessionEnd: { disconnectAfter: 200 },
 });
@@ -30,8 +32,6 @@ app.use(async (ctx) => {
     case "POST /login":
       // a real login checks a password here
       ctx.session = { user: "ada" };
-      // a new session id and a new client id: earlier sockets lose the session
-      await ctx.regenerateSession({ sockets: "leave" });
       return ctx.redirect("/");
     case "POST /logout":
       ctx.session = null;

@@ -29,7 +29,8 @@ import {
   type RedisServer,
   startRedis,
 } from "../support/redis/server.ts";
-import { once } from "../support/wait.ts";
+import { Tab } from "../support/tabs.ts";
+import { once, until } from "../support/wait.ts";
 
 const browsers: Browser[] = [];
 
@@ -42,6 +43,20 @@ function browserAt(url: string): Browser {
 async function leave(): Promise<void> {
   await Promise.all(browsers.splice(0).map((browser) => browser.close()));
   await stopPrograms();
+}
+
+/** Waits until the server answers a tab so, which may have to connect again first. */
+async function answers(
+  { client }: Tab,
+  event: string,
+  expected: unknown,
+): Promise<void> {
+  await until(
+    async () =>
+      client.connected &&
+      await client.timeout(500).emitWithAck(event).catch(() => {}) === expected,
+    `${event}: ${expected}`,
+  );
 }
 
 const form = {
@@ -98,6 +113,49 @@ describe("getting-started.md", () => {
     const ended = [{ reason: "revoked" }];
     assertEquals(await phone.event(socket, "session:end"), ended);
     assertEquals((await laptop.get("/devices")).json.length, 1);
+  });
+});
+
+describe("passport.md", () => {
+  afterEach(leave);
+  const files = filesIn("docs/passport.md");
+  const logIn = (browser: Browser, password = "secret") =>
+    browser.post("/login", { json: { username: "ada", password } });
+
+  it("logs in and out in both tabs, without a reload", async () => {
+    const program = await startProgram(files, "server.js");
+    const ada = browserAt(program.url);
+    assertStringIncludes((await ada.get("/")).body, "<form");
+    const tabs = [await Tab.open(ada), await Tab.open(ada)];
+    const show = (user: string) =>
+      Promise.all(tabs.map((tab) => answers(tab, "whoami", user)));
+    await show("a guest");
+    assertEquals((await logIn(ada, "wrong")).status, 302);
+    await show("a guest");
+    assertEquals((await logIn(ada)).headers.location, "/");
+    await show("ada");
+    await program.printed("undefined -> ada");
+    await ada.post("/logout");
+    await show("a guest");
+    await program.printed("ada -> undefined");
+    for (const { notices } of tabs) {
+      assert(JSON.stringify(notices).includes('"reason":"logout"'));
+    }
+  });
+
+  it("keeps out what was planted", async () => {
+    const { url } = await startProgram(files, "server.js");
+    const eve = browserAt(url);
+    await eve.get("/");
+    const spy = await Tab.open(eve);
+    const ada = new Browser(url, eve.jar.clone());
+    browsers.push(ada);
+    await logIn(ada);
+    const tab = await Tab.open(ada);
+    await answers(tab, "whoami", "ada");
+    await answers(spy, "whoami", "a guest");
+    const again = await Tab.open(eve);
+    await answers(again, "whoami", "a guest");
   });
 });
 
@@ -277,6 +335,17 @@ describe("the documents", () => {
       for (const { text, place } of blocks) {
         for (const [, name] of text.matchAll(/deno task ([\w:]+)/g)) {
           assert(name! in tasks, `${place}: ${name}`);
+        }
+      }
+    });
+  }
+
+  if (process.versions.deno) {
+    it("name tests that there are", () => {
+      for (const path of ["SECURITY.md", "ARCHITECTURE.md"]) {
+        const named = readDocument(path).matchAll(/`(tests\/[\w/]+\.ts)`/g);
+        for (const [, test] of named) {
+          assert(readDocument(test!).length > 0, `${path}: ${test}`);
         }
       }
     });

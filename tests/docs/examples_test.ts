@@ -88,20 +88,45 @@ describe("examples/chat.ts", () => {
 describe("examples/login.ts", () => {
   afterEach(leave);
 
-  it("leaves sockets from before the login outside", async () => {
+  it("leaves ids and sockets from before the login outside", async () => {
+    const program = await start("login.ts");
+    const eve = browserAt(program);
+    await eve.get("/");
+    const spy = await eve.connect();
+    const ada = new Browser(program.url, eve.jar.clone());
+    browsers.push(ada);
+    const before = await ada.connect();
+    const closed = [spy, before].map((socket) => once(socket, "disconnect"));
+    await ada.post("/login");
+    for (const [reason] of await Promise.all(closed)) {
+      assertEquals(reason, "transport close");
+    }
+    for (const browser of [ada, eve]) {
+      const [last] = browser.received(browser === ada ? before : spy).slice(-1);
+      assertEquals(last, ["session:rotated", { sockets: "reconnect" }]);
+    }
+    assertStringIncludes((await ada.get("/")).body, "ada: 1 sessions");
+    assertStringIncludes((await eve.get("/")).body, "nobody: 0 sessions");
+
+    const again = await eve.connect();
+    const tab = await ada.connect();
+    const ended = ada.event(tab, "session:end");
+    await ada.post("/logout-everywhere");
+    assertEquals(await ended, [{ reason: "revoked" }]);
+    assertEquals(eve.received(again), []);
+  });
+
+  it("leaves cookies outside that were copied before the logout", async () => {
     const program = await start("login.ts");
     const ada = browserAt(program);
     await ada.post("/login");
-    const before = await ada.connect();
-    const stolen = ada.jar.header();
+    const thief = new Browser(program.url, ada.jar.clone());
+    browsers.push(thief);
+    assertStringIncludes((await thief.get("/")).body, "ada: 1 sessions");
+    await ada.post("/logout");
     await ada.post("/login");
-    assertEquals(await ada.event(before, "session:rotated"), [{
-      sockets: "leave",
-    }]);
+    assertStringIncludes((await thief.get("/")).body, "nobody: 0 sessions");
     assertStringIncludes((await ada.get("/")).body, "ada: 1 sessions");
-    const thief = browserAt(program);
-    const page = await thief.get("/", { headers: { cookie: stolen ?? "" } });
-    assertStringIncludes(page.body, "nobody: 0 sessions");
   });
 
   it("logs out everywhere, and disconnects after a grace", async () => {
