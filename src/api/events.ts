@@ -91,7 +91,7 @@ export interface SessionConflict {
   /**
    * How the conflict was resolved. `"refused"`: nothing was stored, as a later
    * request of the client has begun a session, or has given this one an id
-   * that the write may not follow.
+   * that the write may not follow, or as the request took longer than `maxAge`.
    */
   readonly resolution: "last" | "reject" | "custom" | "refused";
 }
@@ -137,7 +137,7 @@ export interface BridgeEvents {
   sessionChange: [event: SessionChange];
   /** A session belongs to another user than before, by the option `user`: a login, a logout or a switch. */
   userChange: [event: UserChange];
-  /** Two writers changed the same key to different values. */
+  /** Two writers changed the same key to different values, or a write was refused as a whole. */
   sessionConflict: [event: SessionConflict];
   /** Something failed outside any call that could be rejected; emitted only while there is a listener. */
   error: [error: Error];
