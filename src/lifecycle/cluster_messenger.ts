@@ -9,6 +9,7 @@ import type { Server } from "socket.io";
 import { END_REASONS, type EndReason } from "../api/events.ts";
 import type { SocketRotation } from "../transaction/session_observer.ts";
 import { isClusterAdapter } from "../sockets/adapter.ts";
+import { BRIDGE_MESSAGE, handleRejection } from "../sockets/adapter_sends.ts";
 import { onServerSideEvent } from "../sockets/socket_io.ts";
 
 /** A change of a session, by the hash of its id. */
@@ -37,8 +38,6 @@ export interface MessageReceiver {
   onMessage(message: ClusterMessage): Promise<void>;
 }
 
-const EVENT = "koa-io-session";
-
 const ROTATIONS: ReadonlySet<unknown> = new Set<SocketRotation>([
   "follow",
   "leave",
@@ -62,17 +61,20 @@ export class ClusterMessenger {
   ) {
     this.#io = io;
     this.#failed = failed;
-    this.#unsubscribe = onServerSideEvent(io, EVENT, (message) => {
+    this.#unsubscribe = onServerSideEvent(io, BRIDGE_MESSAGE, (message) => {
       if (isMessage(message)) receiver.onMessage(message).catch(failed);
     });
   }
 
   /** Sends a message to the other nodes, if the adapter reaches any. */
   publish(message: ClusterMessage): void {
+    const { adapter } = this.#io.of("/");
     // the in-memory adapters print a warning
-    if (!isClusterAdapter(this.#io.of("/").adapter)) return;
+    if (!isClusterAdapter(adapter)) return;
     try {
-      this.#io.serverSideEmit(EVENT, message);
+      // `io.serverSideEmit` drops what an adapter returns, often a promise
+      const sent: unknown = adapter.serverSideEmit([BRIDGE_MESSAGE, message]);
+      handleRejection(sent, this.#failed);
     } catch (error) {
       this.#failed(error);
     }

@@ -7,6 +7,7 @@
  */
 import type { Namespace, Server, Socket } from "socket.io";
 import { watchAdapter } from "./adapter.ts";
+import { guardSends } from "./adapter_sends.ts";
 import type { RecoveryGate } from "./recovery.ts";
 import type { SessionRooms } from "./rooms.ts";
 import type { SocketExtension } from "./socket_extension.ts";
@@ -33,6 +34,8 @@ export interface Hooks {
   readonly rooms: SessionRooms;
   /** Guards each adapter of a namespace. */
   readonly recovery: RecoveryGate;
+  /** Receives what adapters could not send. */
+  failed(error: unknown): void;
 }
 
 /** Installs the hooks in all namespaces of a server, until it is closed. */
@@ -73,13 +76,14 @@ export class NamespaceHooks {
   }
 
   #install(namespace: Namespace): void {
-    const { handshake, onGone, recovery, rooms } = this.#hooks;
+    const { failed, handshake, onGone, recovery, rooms } = this.#hooks;
     this.#removers.set(
       namespace,
       [
         prependMiddleware(namespace, handshake),
         watchAdapter(namespace, (adapter) => {
           const removers = [
+            guardSends(adapter, failed),
             rooms.attach(namespace, adapter),
             recovery.guard(namespace, adapter),
           ];

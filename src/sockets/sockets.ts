@@ -82,6 +82,7 @@ export class SocketSessions {
       extension: deps.extension,
       rooms: deps.rooms,
       recovery,
+      failed: deps.failed,
     });
   }
 
