@@ -71,10 +71,15 @@ export class SessionRooms {
     for (const socket of sockets) this.#leave([socket], this.of(socket));
   }
 
-  /** Takes sockets out of the room of their session's former id. */
-  leaveSessionRoom(sockets: readonly Socket[], { hash }: TrackedSession): void {
+  /** Takes sockets out of the rooms that their session had under its former id and does not have now. */
+  leaveFormer(
+    sockets: readonly Socket[],
+    from: TrackedSession,
+    to: TrackedSession,
+  ): void {
     if (!this.#enabled) return;
-    this.#leave(sockets, [this.names.session(hash)]);
+    const now = this.#all(to);
+    this.#leave(sockets, this.#all(from).filter((it) => !now.includes(it)));
   }
 
   /** Takes sockets from one user's room to another's. */

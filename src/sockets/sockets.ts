@@ -217,7 +217,7 @@ export class SocketSessions {
   ): void {
     const { registry, rooms } = this.#deps;
     const guests = [...client.guests ?? []];
-    rooms.leaveSessionRoom(client.members, from);
+    rooms.leaveFormer(client.members, from, to);
     registry.leaveSession(client);
     this.#membership.enter(client, to, guests);
     for (const socket of client.members) {
