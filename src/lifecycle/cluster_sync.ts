@@ -81,7 +81,11 @@ export class ClusterSync {
 
   /** Applies a message of another node. */
   async onMessage(message: ClusterMessage): Promise<void> {
-    const session = this.#deps.registry.byHash(message.hash);
+    const { registry, transactions } = this.#deps;
+    const session = registry.byHash(message.hash);
+    if (message.type === "end" || message.type === "rotate") {
+      transactions.tombstones.addElsewhere(message.hash);
+    }
     switch (message.type) {
       case "start":
         return session

@@ -77,7 +77,7 @@ export class SessionLifecycle
     const { registry, sockets, transactions, userFacts } = this.#deps;
     const { tombstones } = transactions;
     const begins = cause === "created";
-    if (begins) tombstones.clear(sid);
+    if (begins && !occasion.remote) tombstones.clear(sid);
     // the record was read before the session ended, or while it is given this id
     else if (tombstones.has(sid) || transactions.isRotating(sid)) return;
     const { clientId } = record;

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { hashId } from "../base/ids.ts";
 import { TtlMap } from "../base/ttl_map.ts";
 
 /** Lifetime of a tombstone, in ms: longer than any store call is waited for. */
@@ -34,7 +35,13 @@ export class Tombstones {
     ({ until }) => until,
     MAX_TOMBSTONES,
   );
+  /** By hash: ids that other nodes reported as ended or moved. */
+  readonly #elsewhere = new TtlMap<Tombstone>(
+    ({ until }) => until,
+    MAX_TOMBSTONES,
+  );
   #terminations = 0;
+  #latestElsewhere = 0;
 
   /** Logical time for {@linkcode Tombstones.hides}: taken when a read begins. */
   get clock(): number {
@@ -54,6 +61,14 @@ export class Tombstones {
     this.#tombstones.set(sid, { at: ++this.#terminations, until });
   }
 
+  /** Records that another node reported the end of an id, by its hash: reads in progress are outdated. */
+  addElsewhere(hash: string): void {
+    this.#elsewhere.delete(hash);
+    const until = Date.now() + TOMBSTONE_TTL;
+    const at = this.#latestElsewhere = ++this.#terminations;
+    this.#elsewhere.set(hash, { at, until });
+  }
+
   /** Records that a session was created under this id. */
   clear(sid: string): void {
     this.#tombstones.delete(sid);
@@ -61,12 +76,18 @@ export class Tombstones {
 
   /** Whether a live record is void, as its session ended after the read began at `since`. */
   hides(sid: string, since: number): boolean {
+    if (this.#endedElsewhere(sid, since)) return true;
     const tombstone = this.#tombstones.get(sid);
     if (!tombstone) return false;
     if (tombstone.at > since || this.#pendingWrites.get(sid)) return true;
     // the read began after the end: the id was created again, without the bridge or on another node
     this.clear(sid);
     return false;
+  }
+
+  #endedElsewhere(sid: string, since: number): boolean {
+    return this.#latestElsewhere > since &&
+      (this.#elsewhere.get(hashId(sid))?.at ?? 0) > since;
   }
 
   /** Records that a write of the session was sent to the store. */
