@@ -37,6 +37,7 @@ interface Guests {
 /** Makes sockets reconnect. */
 export class Reconnects {
   readonly #recovery: RecoveryGate;
+  readonly #failed: (error: unknown) => void;
   readonly #timers = new Set<Timer>();
   #stopped = false;
   /** Connections that are being closed. */
@@ -44,8 +45,10 @@ export class Reconnects {
   /** By client id. */
   readonly #guests = new TtlMap<Guests>(({ until }) => until, MAX_CLIENTS);
 
-  constructor(recovery: RecoveryGate) {
+  /** @param failed receives what the sockets' `disconnect` listeners throw */
+  constructor(recovery: RecoveryGate, failed: (error: unknown) => void) {
     this.#recovery = recovery;
+    this.#failed = failed;
   }
 
   /** Closes the connections of sockets at the transport; none of them is recovered. */
@@ -55,9 +58,12 @@ export class Reconnects {
       if (this.#closing.has(conn)) continue;
       this.#closing.add(conn);
       this.#recovery.refuse(socket);
-      closeTransport(socket);
+      this.#attempt(() => closeTransport(socket));
       // the close waits for the next poll, which may never come
-      this.#after(DISCARD_AFTER, () => discardTransport(socket));
+      this.#after(
+        DISCARD_AFTER,
+        () => this.#attempt(() => discardTransport(socket)),
+      );
     }
   }
 
@@ -122,6 +128,14 @@ export class Reconnects {
     this.#stopped = true;
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
+  }
+
+  #attempt(close: () => void): void {
+    try {
+      close();
+    } catch (error) {
+      this.#failed(error);
+    }
   }
 
   #after(delay: number, act: () => void): Timer | undefined {

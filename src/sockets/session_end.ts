@@ -13,16 +13,23 @@ import type { Socket } from "socket.io";
 export class SessionEndPolicy {
   readonly #option: OnSessionEnd;
   readonly #isMember: (socket: Socket) => boolean;
+  readonly #failed: (error: unknown) => void;
   /** The timer of `disconnectAfter` for the latest end, by socket. */
   readonly #timers = new Map<Socket, ReturnType<typeof setTimeout>>();
 
   /**
    * @param option the option `onSessionEnd`
    * @param isMember whether a socket is in a session
+   * @param failed receives what a socket's `disconnect` listeners throw
    */
-  constructor(option: OnSessionEnd, isMember: (socket: Socket) => boolean) {
+  constructor(
+    option: OnSessionEnd,
+    isMember: (socket: Socket) => boolean,
+    failed: (error: unknown) => void,
+  ) {
     this.#option = option;
     this.#isMember = isMember;
+    this.#failed = failed;
   }
 
   /** The session of a socket ended. */
@@ -30,12 +37,12 @@ export class SessionEndPolicy {
     sendSessionEnd(socket, reason, this.#option);
     if (this.#option === "keep") return;
     // the end of a namespace, unlike that of a connection, cannot be recovered from
-    if (this.#option === "disconnect") return void socket.disconnect();
+    if (this.#option === "disconnect") return this.#disconnect(socket);
     // an earlier end does not cut this one's grace short
     this.forget(socket);
     const timer = setTimeout(() => {
       this.#timers.delete(socket);
-      if (!this.#isMember(socket)) socket.disconnect();
+      if (!this.#isMember(socket)) this.#disconnect(socket);
     }, this.#option.disconnectAfter);
     unref(timer);
     this.#timers.set(socket, timer);
@@ -44,13 +51,22 @@ export class SessionEndPolicy {
   /** The session of a socket that is being recovered ended: there is no delay to wait for. */
   applyAtOnce(socket: Socket, reason: EndReason): void {
     sendSessionEnd(socket, reason, this.#option);
-    if (this.#option !== "keep") socket.disconnect();
+    if (this.#option !== "keep") this.#disconnect(socket);
   }
 
   /** A socket disconnected. */
   forget(socket: Socket): void {
     clearTimeout(this.#timers.get(socket));
     this.#timers.delete(socket);
+  }
+
+  /** The end of a session has further sockets, and must be reported: no listener may prevent that. */
+  #disconnect(socket: Socket): void {
+    try {
+      socket.disconnect();
+    } catch (error) {
+      this.#failed(error);
+    }
   }
 
   close(): void {

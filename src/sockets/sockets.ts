@@ -53,6 +53,7 @@ export class SocketSessions {
     this.#endPolicy = new SessionEndPolicy(
       deps.onSessionEnd,
       (socket) => deps.extension.sessionOf(socket) !== undefined,
+      deps.failed,
     );
     const { validity } = deps.bindings;
     this.#admission = validity && new Admission(
@@ -62,7 +63,7 @@ export class SocketSessions {
     );
     const recovery = new RecoveryGate(deps);
     this.#membership = new Membership(deps);
-    this.#reconnects = new Reconnects(recovery);
+    this.#reconnects = new Reconnects(recovery, deps.failed);
     this.#connections = new Connections(deps, {
       membership: this.#membership,
       reconnects: this.#reconnects,

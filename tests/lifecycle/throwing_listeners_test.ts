@@ -94,4 +94,21 @@ describe("a listener of the bridge that throws", () => {
     assertEquals((await scenario.ended(other.sessionId)).reason, "expired");
     await until(() => scenario.bridge.stats().sessions === 0, "the end");
   });
+
+  it("keeps no socket connected whose session ended, and no event from the bridge", async () => {
+    const scenario = await startScenario({ onSessionEnd: "disconnect" });
+    const errors: string[] = [];
+    scenario.bridge.on("error", ({ message }) => errors.push(message));
+    const { browser, sessionId, connect } = await scenario.visit({ n: 1 });
+    const first = await connect();
+    const second = await connect();
+    first.server.on("disconnect", boom);
+    assertEquals(await scenario.bridge.destroy(sessionId), true);
+    assertEquals((await scenario.ended(sessionId)).reason, "revoked");
+    assertEquals(await browser.event(second.client, "session:end"), [
+      { reason: "revoked" },
+    ]);
+    await until(() => !second.client.connected, "the second socket's end");
+    assertEquals(errors, ["of a listener"]);
+  });
 });
