@@ -121,7 +121,8 @@ export class HandlerCommits {
         if (!request || !sockets) {
           users.idsKept(userChange);
           const closing = held.close(next);
-          return await this.#close(held, next, closing, source, userChange);
+          await this.#close(held, next, closing, source, userChange);
+          return true;
         }
         const to = request.newSid();
         const occasion = { request, userChange };
@@ -133,6 +134,7 @@ export class HandlerCommits {
         moved.held.release();
         if (source.span) source.span.outcome = "written";
         source.carry?.leave(to, moved.held.record, sockets);
+        return true;
       });
     } finally {
       held.release();

@@ -106,6 +106,7 @@ export class UserPolicy {
    *
    * @param user the new user; with `undefined` the write is made at once
    * @param own ids of sessions that the write takes the place of; not counted
+   * @param write resolves to `undefined` where it has written nothing
    * @throws {SessionLimitError} when the user has too many and `exceed` is "refuse"
    * @throws {SessionTimeoutError} when the wait for other logins exceeds `lockTimeout`
    */
@@ -125,6 +126,7 @@ export class UserPolicy {
       }
       const result = await write();
       // after the write: a login that fails ends nothing
+      if (result === undefined) return result;
       await Promise.all(
         leastRecentlyUsed(sessions, excess).map(({ sid, record }) =>
           this.#termination.end(sid, "displaced", {

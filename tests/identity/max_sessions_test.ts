@@ -5,7 +5,7 @@ import {
   assertNotEquals,
   assertStrictEquals,
 } from "@std/assert";
-import { describe } from "@std/testing/bdd";
+import { describe, it } from "@std/testing/bdd";
 import type { TestSession } from "../support/app.ts";
 import { type Browser, mentionsSession } from "../support/browser.ts";
 import { KEY } from "../support/cookies.ts";
@@ -303,5 +303,26 @@ onEachStore(({ it, open }) => {
       assertEquals(await idsOf(scenario), [ada.sessionId]);
       assertEquals(scenario.errors, []);
     });
+  });
+});
+
+describe("maxSessions: a login whose session is revoked at that moment", () => {
+  it("ends no other session of the user", async () => {
+    let revoke: (() => unknown) | undefined;
+    await using scenario = await startScenario({
+      user,
+      maxSessions: 1,
+      // called while the login has the session's lock, before its write
+      meta: () => {
+        revoke?.();
+        return {};
+      },
+    });
+    const ada = await scenario.visit({ user: "ada" });
+    const guest = await scenario.visit({ n: 1 });
+    revoke = () => scenario.bridge.destroy(guest.sessionId);
+    await login(guest.browser);
+    assertEquals(await scenario.peek(guest.sessionId), undefined);
+    assertEquals(await idsOf(scenario), [ada.sessionId]);
   });
 });
