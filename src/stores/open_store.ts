@@ -15,8 +15,10 @@ import {
   isAtomic,
   type RemovalReason,
   type SessionRecord,
+  type SharedStore,
 } from "../api/store.ts";
 import type { RecordStore } from "./record_store.ts";
+import { watchRemovals } from "./shared_removals.ts";
 
 /** Receives the removals that a store reports. */
 export interface StoreListener {
@@ -53,8 +55,18 @@ export function openStore(
   if (ContextStore) return openContextStore(options, ContextStore);
   if (store instanceof SessionStore) return openSessionStore(store, listener);
   return isAtomic(store!)
-    ? { records: store, store, reportsRemovals: false, unsubscribe: () => {} }
+    ? openAtomic(store, listener)
     : openBasic(options, store!, listener);
+}
+
+function openAtomic(store: AtomicStore, listener: StoreListener): OpenStore {
+  const opened = store.scope === "shared"
+    ? watchRemovals(
+      store as SharedStore,
+      (sid, record) => listener.removed(sid, "revoked", record),
+    )
+    : { records: store, unsubscribe: () => {} };
+  return { ...opened, store, reportsRemovals: false };
 }
 
 function openContextStore(

@@ -14,6 +14,7 @@
  *
  * @module
  */
+import { EventEmitter } from "node:events";
 import {
   type AcquireResult,
   type BeginOptions,
@@ -34,7 +35,11 @@ import { Begins } from "./redis/begins.ts";
 import { Grants } from "./redis/grants.ts";
 import { Index } from "./redis/index.ts";
 import { Moves } from "./redis/moves.ts";
-import { checkOptions, type RedisStoreOptions } from "./redis/options.ts";
+import {
+  checkOptions,
+  type RedisStoreEvents,
+  type RedisStoreOptions,
+} from "./redis/options.ts";
 import { Queue } from "./redis/queue.ts";
 import { decode, whole } from "./redis/record.ts";
 import * as scripts from "./redis/scripts.ts";
@@ -53,10 +58,7 @@ export type {
   RedisEvents,
 } from "./redis/client.ts";
 
-export type { RedisStoreOptions };
-
-/** How many keys one command may have, so that it does not block Redis for long. */
-const MAX_KEYS = 500;
+export type { RedisStoreEvents, RedisStoreOptions };
 
 /**
  * A store for many processes. Its operations are atomic scripts, one round trip
@@ -97,6 +99,7 @@ export class RedisStore implements SharedStore {
   readonly #moves: Moves;
   readonly #begins: Begins;
   readonly #writes: Writes;
+  readonly #events = new EventEmitter().setMaxListeners(0);
   #versions = 0;
 
   /**
@@ -121,7 +124,7 @@ export class RedisStore implements SharedStore {
       moves: this.#moves,
       writes: this.#writes,
       read: (sid) => this.read(sid),
-      destroy: (sid) => this.destroy(sid),
+      destroy: (sid) => this.#destroy(sid),
     });
   }
 
@@ -161,10 +164,10 @@ export class RedisStore implements SharedStore {
   }
 
   /** See {@linkcode SharedStore.destroy}. */
-  destroy(sid: string, note?: string): Promise<boolean> {
-    const call = this.#version();
-    const destroy = () => this.#writes.destroy(sid, note, call);
-    return this.#onceActive(sid, isFalse, destroy);
+  async destroy(sid: string, note?: string): Promise<boolean> {
+    const { ended, record } = await this.#destroy(sid, note);
+    if (record) this.#events.emit("removed", sid, "destroyed", record);
+    return ended;
   }
 
   /**
@@ -229,20 +232,10 @@ export class RedisStore implements SharedStore {
   }
 
   /** See {@linkcode SharedStore.versions}. */
-  async versions(
+  versions(
     sids: readonly string[],
   ): Promise<readonly (Version | undefined)[]> {
-    const keys = sids.map((sid) => this.#keyspace.key("s", sid));
-    // in a cluster each key is in a slot of its own
-    const step = this.#keyspace.connection.cluster ? 1 : MAX_KEYS;
-    const answers: Promise<readonly unknown[]>[] = [];
-    for (let from = 0; from < keys.length; from += step) {
-      const some = keys.slice(from, from + step);
-      answers.push(this.#keyspace.run(scripts.VERSIONS, some, []));
-    }
-    return (await Promise.all(answers)).flat().map((version) =>
-      version == null ? undefined : String(version)
-    );
+    return this.#writes.versions(sids);
   }
 
   /**
@@ -275,6 +268,37 @@ export class RedisStore implements SharedStore {
   }
 
   /**
+   * Adds a listener to sessions that {@linkcode RedisStore.destroy} of this
+   * instance ends; what other processes end is not reported.
+   *
+   * @param event `"removed"` → `(sid, reason, record)`
+   * @param listener is called with these
+   * @returns this store
+   */
+  on<K extends keyof RedisStoreEvents>(
+    event: K,
+    listener: (...args: RedisStoreEvents[K]) => void,
+  ): this {
+    this.#events.on(event, listener as (...args: unknown[]) => void);
+    return this;
+  }
+
+  /**
+   * Removes a listener that {@linkcode RedisStore.on} added.
+   *
+   * @param event the event
+   * @param listener the listener
+   * @returns this store
+   */
+  off<K extends keyof RedisStoreEvents>(
+    event: K,
+    listener: (...args: RedisStoreEvents[K]) => void,
+  ): this {
+    this.#events.off(event, listener as (...args: unknown[]) => void);
+    return this;
+  }
+
+  /**
    * Closes the connection that the store opened; the client stays open.
    * Pending `acquire` calls reject.
    */
@@ -285,6 +309,15 @@ export class RedisStore implements SharedStore {
   /** The same as {@linkcode RedisStore.close}, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
+  }
+
+  #destroy(sid: string, note?: string): ReturnType<Writes["destroy"]> {
+    const call = this.#version();
+    return this.#onceActive(
+      sid,
+      ({ ended }) => !ended,
+      () => this.#writes.destroy(sid, note, call),
+    );
   }
 
   /** Repeats a call that found no session, if that was because a move in a cluster was not completed. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { refuse, requireObject } from "../../base/arguments.ts";
+import type { RemovalReason, SessionRecord } from "../../api/store.ts";
 import { MAKING, type RedisClient } from "./client.ts";
 
 /** The options of {@linkcode RedisStore}. */
@@ -20,6 +21,12 @@ export interface RedisStoreOptions {
    * @default {"koa-io:"}
    */
   readonly prefix?: string | null | undefined;
+}
+
+/** The listeners of `RedisStore`; they receive removals through this instance only. */
+export interface RedisStoreEvents {
+  /** A session was removed, and why. */
+  removed: [sid: string, reason: RemovalReason, record: SessionRecord];
 }
 
 /** The options with their defaults. */

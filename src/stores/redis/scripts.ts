@@ -262,13 +262,15 @@ return { 1, stale(e, x), e, m }`,
 
 /**
  * `channel cluster sid call note ttl call-ttl`, keys record, queue, waiters,
- * former → was alive, `m`. The name of the call is kept with the note, or alone.
+ * former → was alive, `v e a t m d`. The name of the call is kept with the note,
+ * or alone.
  */
 export const DESTROY: Script = script(
   CLOCK,
   QUEUE,
   `
-local e, m = unpack(redis.call('HMGET', record, 'e', 'm'))
+local fields = redis.call('HMGET', record, 'v', 'e', 'a', 't', 'm', 'd')
+local e = fields[2]
 reject_all()
 if not e or tonumber(e) <= now then
   -- a client may send it again after a reconnection
@@ -281,7 +283,7 @@ if ARGV[5] ~= '' then
 else
   redis.call('SET', KEYS[4], ARGV[4], 'PX', ARGV[7], 'NX')
 end
-return { 1, m }`,
+return { 1, unpack(fields) }`,
 );
 
 /** The version of each key, null for sessions that have ended. */

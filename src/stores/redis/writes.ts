@@ -8,13 +8,17 @@ import {
   EXPIRED_GRACE,
   MOVED_FOR,
   type SessionRecord,
+  type StoredRecord,
   type Version,
 } from "../../api/store.ts";
 import type { Grants } from "./grants.ts";
 import { type Index, indexedUntil } from "./index.ts";
 import type { Keyspace } from "./keys.ts";
-import { decodeBinding, encode, noteOf, whole } from "./record.ts";
-import { COMMIT, DESTROY, EXTEND, WRITE } from "./scripts.ts";
+import { decode, decodeBinding, encode, noteOf, whole } from "./record.ts";
+import { COMMIT, DESTROY, EXTEND, VERSIONS, WRITE } from "./scripts.ts";
+
+/** How many keys one command may have, so that it does not block Redis for long. */
+const MAX_KEYS = 500;
 
 /** How long the name of a call that destroyed a session is kept, in ms: a client may send it again. */
 const CALL_TTL = 60_000;
@@ -93,13 +97,17 @@ export class Writes {
     return true;
   }
 
-  /** @param call a name of this call, by which its repetition is recognised */
+  /**
+   * @param call a name of this call, by which its repetition is recognised
+   * @returns whether there was a session alive, and the session as it was; a
+   * repetition does not return it
+   */
   async destroy(
     sid: string,
     note: string | undefined,
     call: string,
-  ): Promise<boolean> {
-    const [alive, binding] = await this.#keyspace.run(
+  ): Promise<{ readonly ended: boolean; readonly record?: StoredRecord }> {
+    const [alive, ...fields] = await this.#keyspace.run(
       DESTROY,
       [...this.#keyspace.leaseKeys(sid), this.#keyspace.key("f", sid)],
       [
@@ -110,10 +118,26 @@ export class Writes {
         String(CALL_TTL),
       ],
     );
-    if (Number(alive) === 0) return false;
-    const old = binding == null ? {} : decodeBinding(binding);
-    await this.#index.removeAll(sid, old);
-    return true;
+    if (Number(alive) === 0) return { ended: false };
+    const record = decode(fields);
+    await this.#index.removeAll(sid, record ?? {});
+    return record ? { ended: true, record } : { ended: true };
+  }
+
+  async versions(
+    sids: readonly string[],
+  ): Promise<readonly (string | undefined)[]> {
+    const keys = sids.map((sid) => this.#keyspace.key("s", sid));
+    // in a cluster each key is in a slot of its own
+    const step = this.#keyspace.connection.cluster ? 1 : MAX_KEYS;
+    const answers: Promise<readonly unknown[]>[] = [];
+    for (let from = 0; from < keys.length; from += step) {
+      const some = keys.slice(from, from + step);
+      answers.push(this.#keyspace.run(VERSIONS, some, []));
+    }
+    return (await Promise.all(answers)).flat().map((version) =>
+      version == null ? undefined : String(version)
+    );
   }
 
   async commit(
