@@ -81,6 +81,32 @@ function faults(name: typeof PACKAGES[number]) {
     }
   });
 
+  itNeedsRedis(
+    "a session that begins while Redis runs out of memory leaves nothing behind",
+    async () => {
+      const store = await stores.open(server.port);
+      await store.read(sid);
+      const data = JSON.stringify("x".repeat(2_000_000));
+      const of = record({ data, clientId: "client", user: "ada" });
+      for (
+        const begin of [
+          () => store.begin(sid, of),
+          () => store.begin(sid, record({ data, user: "ada" })),
+        ]
+      ) {
+        await say(server.port, "CONFIG SET maxmemory 0\r\n");
+        const info = await say(server.port, "INFO memory\r\n");
+        const used = Number(/used_memory:(\d+)/.exec(info)![1]);
+        await say(server.port, `CONFIG SET maxmemory ${used + 1_000_000}\r\n`);
+        await assertRejects(begin, Error, "OOM");
+        await say(server.port, "CONFIG SET maxmemory 0\r\n");
+        assertEquals(await store.read(sid), undefined);
+        assertEquals(await store.byUser("ada"), []);
+        assertEquals(await store.byClient("client"), undefined);
+      }
+    },
+  );
+
   itNeedsRedis("scripts that Redis has flushed are sent again", async () => {
     const store = await stores.open(server.port);
     const version = await store.write(sid, record(), null);

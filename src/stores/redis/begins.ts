@@ -51,12 +51,31 @@ export class Begins {
       : keyspace.connection.cluster
       ? this.#inCluster(sid, record, clientId, options, version)
       : this.#atOnce(sid, record, clientId, options, version);
-    const [result] = await Promise.all([
+    const result = await this.#withIndex(
+      sid,
       begun,
-      ...index.addHashAndUser(sid, record),
-    ]);
+      index.addHashAndUser(sid, record),
+    );
     if (result.status === "superseded" || result.status === "occupied") {
       await index.removeAll(sid, { clientId: undefined, user: record.user });
+    }
+    return result;
+  }
+
+  /** Ends the session again if it cannot be indexed, as when Redis is out of memory: its begin has failed. */
+  async #withIndex(
+    sid: string,
+    begun: Promise<BeginResult>,
+    index: Promise<unknown>[],
+  ): Promise<BeginResult> {
+    const indexed = Promise.all(index);
+    indexed.catch(() => {});
+    const result = await begun;
+    try {
+      await indexed;
+    } catch (error) {
+      if (result.status === "begun") await this.#deps.destroy(sid);
+      throw error;
     }
     return result;
   }

@@ -13,9 +13,12 @@ import type { Keyspace } from "./keys.ts";
 
 type Owner = Partial<Pick<Indexed, "clientId" | "user">>;
 
+/** How much longer than a session its entries last at most, in ms. */
+const MAX_SLACK = 3_600_000;
+
 /** The end of the session up to which its entries need not be renewed. */
-export function indexedUntil({ expires, maxAge }: Indexed): string {
-  return whole(expires + maxAge / 2);
+export function indexedUntil(entry: Indexed): string {
+  return whole(entry.expires + slackOf(entry) / 2);
 }
 
 /** The index of sessions by client, hash and user. */
@@ -139,6 +142,11 @@ export class Index {
 }
 
 /** When the entries of a session expire. */
-export function expiryOf({ expires, maxAge }: Indexed): string {
-  return whole(expires + maxAge + EXPIRED_GRACE);
+export function expiryOf(entry: Indexed): string {
+  return whole(entry.expires + slackOf(entry) + EXPIRED_GRACE);
+}
+
+/** How much longer than its session an entry lasts: it need not be renewed with every extension. */
+function slackOf({ maxAge }: Indexed): number {
+  return Math.min(maxAge / 2, MAX_SLACK);
 }

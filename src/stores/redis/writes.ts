@@ -42,14 +42,29 @@ export class Writes {
     version: string,
   ): Promise<string | undefined> {
     // Sent before the record, in the same batch: a superfluous entry is harmless, a missing one is not.
-    const index = expected === null
-      ? this.#index.addAll(sid, record)
-      : this.#index.addToUser(sid, record);
-    const [[written, stale, old]] = await Promise.all([
-      this.put(sid, record, expected, version),
-      ...index,
-    ]);
-    if (Number(written) === 0) return undefined;
+    const index = Promise.all(
+      expected === null
+        ? this.#index.addAll(sid, record)
+        : this.#index.addToUser(sid, record),
+    );
+    index.catch(() => {});
+    const [written, stale, old] = await this.put(
+      sid,
+      record,
+      expected,
+      version,
+    );
+    const isWritten = Number(written) !== 0;
+    try {
+      await index;
+    } catch (error) {
+      // a session that cannot be indexed, as when Redis is out of memory, does not begin
+      if (isWritten && expected === null) {
+        await this.destroy(sid, undefined, version);
+      }
+      throw error;
+    }
+    if (!isWritten) return undefined;
     if (expected !== null) {
       await this.#index.update(
         sid,
