@@ -30,7 +30,6 @@ import { SqliteWrites } from "./sqlite/writes.ts";
 
 // the types of the store contract, so that users of this module need no other
 export type * from "../api/store_contract.ts";
-
 export type { SqliteStoreOptions };
 
 /** The listeners of {@linkcode SqliteStore}; they receive removals through this instance only. */
