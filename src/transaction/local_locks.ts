@@ -263,7 +263,6 @@ export class LocalLocks implements SessionLocks {
               ctx,
             ),
           moved,
-          to,
         ),
       release,
     );

@@ -19,18 +19,13 @@ export class TrackedWrites {
     this.#undo = undo;
   }
 
-  /**
-   * Writes, and continues with the result once no termination is in progress.
-   *
-   * @param to the new id, where the write moves the session
-   */
+  /** Writes, and continues with the result once no termination is in progress. */
   run<T, R>(
     sid: string,
     ctx: unknown,
     operation: string,
     write: (records: RecordStore) => Awaitable<T>,
     next: (value: T) => Awaitable<R>,
-    to?: string,
   ): Awaitable<R> {
     let sent: Awaitable<T> | undefined;
     const answer = this.#store.call(
@@ -38,27 +33,25 @@ export class TrackedWrites {
       (records) => sent = write(records),
     );
     if (!(answer instanceof Promise)) return next(answer);
-    const sids = to === undefined ? [sid] : [sid, to];
-    return this.#answered(sids, ctx, answer, sent as Promise<T>, next);
+    return this.#answered(sid, ctx, answer, sent as Promise<T>, next);
   }
 
   /** @param sent the store's own promise, which may settle after `answer` timed out */
   async #answered<T, R>(
-    sids: readonly string[],
+    sid: string,
     ctx: unknown,
     answer: Promise<T>,
     sent: Promise<T>,
     next: (value: T) => Awaitable<R>,
   ): Promise<R> {
     const { tombstones, terminating } = this.#store;
-    const sid = sids[0]!;
     tombstones.writeStarted(sid);
     let value: T;
     try {
       value = await answer;
     } catch (error) {
       // the store may still apply the write
-      this.#undoLate(sids, ctx, sent);
+      this.#undoLate(sid, ctx, sent);
       throw error;
     }
     try {
@@ -71,19 +64,16 @@ export class TrackedWrites {
   }
 
   async #undoLate(
-    sids: readonly string[],
+    sid: string,
     ctx: unknown,
     sent: Promise<unknown>,
   ): Promise<void> {
     const { tombstones, terminating } = this.#store;
-    const sid = sids[0]!;
     try {
       // one that fails may have been applied before
       await sent.catch(() => {});
       await terminating.get(sid);
-      if (!tombstones.has(sid)) return;
-      // a session that ended has no new id either
-      await Promise.all(sids.map((each) => this.#undo.run(each, ctx)));
+      if (tombstones.has(sid)) await this.#undo.run(sid, ctx);
     } catch {
       // reported to the caller already
     } finally {
