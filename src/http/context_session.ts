@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isDeepStrictEqual } from "node:util";
 import { SessionEndedError } from "../api/errors.ts";
 import type { KoaContext } from "../api/koa.ts";
 import type { SessionData, StoredRecord } from "../api/store.ts";
@@ -54,12 +55,14 @@ export function requestChanges(
   cookies: { rotated(): void; followed(): void },
 ): NonNullable<TransactionCaller["carry"]> {
   let before = "";
+  let base: StoredRecord | undefined;
   return {
     enter(scope: RootScope): void {
       const { held } = scope;
       // ended by the request itself, while the call waited
       if (!ctx.session || !state.record) throw new SessionEndedError("logout");
       before = JSON.stringify(ctx.session);
+      base = state.record;
       const data = transactions.records.rebased(
         held.sid,
         state.record,
@@ -82,8 +85,9 @@ export function requestChanges(
       const isFollowing = sockets === undefined && sid !== state.sid;
       state.sid = sid;
       if (record.version !== state.record?.version) noteStored(ctx, state);
+      const shown = state.record === base ? undefined : state.record;
       state.record = record;
-      syncSession(ctx, before, record.data);
+      syncSession(ctx, before, record.data, shown?.data);
       setExternalKey(ctx.session, sid);
       if (isFollowing) return cookies.followed();
       if (sockets === undefined) return;
@@ -108,23 +112,45 @@ export function noteStored(ctx: Context, state: RequestState): void {
  * request stay pending.
  *
  * @param before the JSON text of `ctx.session` that was merged into what is stored
+ * @param shown the stored data that `ctx.session` shows, where another write of
+ * this request has changed that since `before`
  */
 export function syncSession(
   ctx: KoaContext,
   before: string,
   stored: string,
+  shown?: string,
 ): void {
   const { session } = ctx;
-  if (!session || before === stored) return;
+  if (!session) return;
+  if (shown !== undefined) {
+    return syncOverlapped(session, before, stored, shown);
+  }
+  if (before === stored) return;
   const now = JSON.stringify(session);
   const data = JSON.parse(stored) as SessionData;
-  const shown = now === before ? data : merge(
+  const next = now === before ? data : merge(
     JSON.parse(before),
     diff(JSON.parse(before), JSON.parse(now)),
     data,
     ({ mine }) => mine,
   ).data;
-  show(session, shown);
+  show(session, next);
+}
+
+/** The same for a write that overlapped another one of the request: only what neither has stored is pending. */
+function syncOverlapped(
+  session: SessionData & { toJSON(): SessionData },
+  before: string,
+  stored: string,
+  shown: string,
+): void {
+  const now = JSON.parse(JSON.stringify(session)) as SessionData;
+  const carried = JSON.parse(before) as SessionData;
+  const pending = [...diff(JSON.parse(shown), now)]
+    .filter(([key, value]) => !isDeepStrictEqual(carried[key], value));
+  const data = JSON.parse(stored) as SessionData;
+  show(session, merge(data, new Map(pending), data, ({ mine }) => mine).data);
 }
 
 /** Replaces the data of koa-session's object in place; its own members stay. */

@@ -278,7 +278,8 @@ export class KoaSessionStore {
     // inside a transaction nothing is stored yet: the base is the record that was loaded
     if (record.version !== state.record?.version) {
       noteStored(ctx, state);
-      syncSession(ctx, commit.data, record.data);
+      const shown = state.record === base ? undefined : state.record;
+      syncSession(ctx, commit.data, record.data, shown?.data);
     }
     this.#keepLife(ctx, record, commit);
     state.record = record;
