@@ -20,6 +20,8 @@ export interface Announcement {
   readonly previous: TrackedSession | undefined;
   /** The session under its present id. */
   readonly session: TrackedSession;
+  /** Whether its start was reported already, as it was found under its present id. */
+  readonly isReported: boolean;
   readonly sockets: SocketRotation;
   readonly userChange: UserChange | undefined;
 }
@@ -71,6 +73,7 @@ function merged(first: Announcement, then: Announcement): Announcement {
   return {
     previous: first.previous,
     session: then.session,
+    isReported: then.isReported,
     sockets: stricter(first.sockets, then.sockets),
     userChange: from && to && from.from !== to.to
       ? { from: from.from, to: to.to }

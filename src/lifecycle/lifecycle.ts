@@ -103,6 +103,7 @@ export class SessionLifecycle
       return this.#announcements.add({
         previous: undefined,
         session: session ?? new TrackedSession(sid, record),
+        isReported: false,
         sockets: "follow",
         userChange: occasion.userChange,
       }, this.#deferred(occasion));
@@ -230,8 +231,12 @@ export class SessionLifecycle
   rotated(rotation: RotatedSession, { remote }: NodeOccasion = {}): void {
     const { registry, sockets, views, transactions } = this.#deps;
     const { from, to, record, before, sockets: how } = rotation;
-    // a request of this node announces its own rotations together
+    // a start that waits for the end of its request comes before the end
     if (remote) this.#announcements.flush(from);
+    if (!remote && transactions.tombstones.has(to)) {
+      // it was found under its new id, and ended, before its move was reported here
+      return this.ended(from, before, "revoked", rotation);
+    }
     transactions.tombstones.add(from);
     transactions.tombstones.clear(to);
     const removed = registry.remove(from);
@@ -258,6 +263,7 @@ export class SessionLifecycle
     const announcement = {
       previous: old,
       session,
+      isReported: seen,
       sockets: how,
       userChange,
     };
@@ -311,7 +317,9 @@ export class SessionLifecycle
         this.#cluster.publish({ type: "rotate", ...message });
       }
       this.events.end(previous, endOf(userChange), local);
-      this.events.start(session, "rotated", local);
+      if (!announcement.isReported) {
+        this.events.start(session, "rotated", local);
+      }
     }
     if (!userChange) return;
     const before = previous && { previousSessionId: previous.sid };
