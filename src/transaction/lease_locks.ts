@@ -29,6 +29,12 @@ import {
 } from "./session_lock.ts";
 import type { StoreAccess } from "./store_access.ts";
 
+/** An answer, and a time at which it was not yet given, in ms of the monotonic clock. */
+interface Acquired {
+  readonly acquired: AcquireResult;
+  readonly since: number;
+}
+
 /** Leases of the store. */
 export class LeaseLocks implements SessionLocks {
   readonly #access: StoreAccess;
@@ -70,7 +76,7 @@ export class LeaseLocks implements SessionLocks {
 
   async #open(sid: string): Promise<OpenResult> {
     const token = generateUid(22);
-    const acquired = await this.#acquire(sid, token);
+    const { acquired, since } = await this.#acquire(sid, token);
     if (acquired.status === "missing") {
       if (acquired.waited) this.#counts.waits++;
       return { missing: true, waited: acquired.waited };
@@ -80,14 +86,14 @@ export class LeaseLocks implements SessionLocks {
       this.#counts.timeouts++;
       throw new SessionTimeoutError("wait", this.#limits.lockTimeout);
     }
-    return this.#held(sid, token, acquired.record);
+    return this.#held(sid, token, acquired.record, since);
   }
 
   #held(
     sid: string,
     token: string,
     record: StoredRecord,
-    since = performance.now(),
+    since: number,
   ): HeldSession {
     let closed = false;
     const state = (): HoldState => {
@@ -164,7 +170,7 @@ export class LeaseLocks implements SessionLocks {
   /** The store refuses the holder's write by itself, and wakes waiting calls. */
   revoke(): void {}
 
-  async #acquire(sid: string, token: string): Promise<AcquireResult> {
+  async #acquire(sid: string, token: string): Promise<Acquired> {
     const { lockTimeout, storeTimeout } = this.#limits;
     let acquiring: Promise<AcquireResult> | undefined;
     try {
@@ -194,14 +200,19 @@ export class LeaseLocks implements SessionLocks {
   async #answered(
     sid: string,
     acquiring: Promise<AcquireResult>,
-  ): Promise<AcquireResult> {
+  ): Promise<Acquired> {
     const { lockTimeout, storeTimeout } = this.#limits;
     const until = Date.now() + lockTimeout + storeTimeout;
+    const pause = Math.min(lockTimeout, storeTimeout) / 10;
+    // the answer may be read long after the grant, by a process that was stopped
+    let since = performance.now();
     while (Date.now() < until) {
-      const acquired = await waitAtMost(acquiring, storeTimeout / 10);
-      if (acquired) return acquired;
+      const acquired = await waitAtMost(acquiring, pause);
+      if (acquired) return { acquired, since };
+      const sent = performance.now();
       const probe = Promise.race([acquiring, this.#store.versions([sid])]);
       if (!await waitAtMost(probe, storeTimeout)) break;
+      since = sent;
     }
     throw toStoreError(
       "read",
