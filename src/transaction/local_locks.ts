@@ -123,6 +123,11 @@ export class LocalLocks implements SessionLocks {
     write: (records: RecordStore) => Awaitable<T>,
   ): Awaitable<T | undefined> {
     return this.#acquire(sid, (hold) => {
+      // what a basic store holds of it now is a late write, which is undone
+      if (this.#store.isKnownEnded(sid)) {
+        this.#mutex.release(hold);
+        return undefined;
+      }
       hold.committing = true;
       const written = (value: T): Awaitable<T | undefined> =>
         hold.state === "revoked"
@@ -247,6 +252,7 @@ export class LocalLocks implements SessionLocks {
       if (result.status === "taken") throw idInUse();
       return { status: result.status === "missing" ? "ended" : "lost" };
     };
+    let moving: Awaitable<MoveResult> | undefined;
     return onFailure(
       () =>
         this.#writes.run(
@@ -254,7 +260,7 @@ export class LocalLocks implements SessionLocks {
           ctx,
           "write",
           (records) =>
-            records.move(
+            moving = records.move(
               hold.key,
               to,
               record,
@@ -264,7 +270,13 @@ export class LocalLocks implements SessionLocks {
             ),
           moved,
         ),
-      release,
+      () => {
+        release();
+        // a move that is applied after it has failed: no response has its new id
+        Promise.resolve(moving).then((late) => {
+          if (late?.status === "done") this.#undoing.start(to, ctx);
+        }, () => {});
+      },
     );
   }
 
