@@ -30,6 +30,8 @@ export class SessionCreation {
   readonly #deps: TransactionDeps;
   /** The latest creation in progress, by client id. */
   readonly #creating = new Map<string, Promise<StoredRecord>>();
+  /** Sessions that are being created, by id, and whether a later request has replaced them already. */
+  readonly #unreported = new Map<string, { isReplaced: boolean }>();
 
   constructor(deps: TransactionDeps) {
     this.#deps = deps;
@@ -134,12 +136,14 @@ export class SessionCreation {
     const { tombstones } = this.#deps.store;
     tombstones.writeStarted(sid);
     tombstones.add(sid);
+    this.#unreported.set(sid, { isReplaced: false });
     let created = false;
     try {
       const stored = await this.#begin(sid, record, replaces, request, ctx);
       created = true;
       return stored;
     } finally {
+      this.#unreported.delete(sid);
       tombstones.writeSettled(sid);
       // the id may belong to another, live session
       if (!created) tombstones.clear(sid);
@@ -181,6 +185,7 @@ export class SessionCreation {
         undo.start(sid, ctx);
         throw error;
       }
+      if (this.#unreported.get(sid)?.isReplaced) throw refusedBegin();
       const userChange = changeOf({ from: undefined, to: record.user });
       observer.started(sid, record, "created", { request, userChange });
       if (before !== undefined) await this.#confirm(sid, ctx);
@@ -242,6 +247,8 @@ export class SessionCreation {
     if (!found) return;
     const isMeant = (moved: SessionRecord) => moved.clientId === clientId;
     const { record } = found;
+    const unreported = this.#unreported.get(found.sid);
+    if (unreported) unreported.isReplaced = true;
     await termination.end(found.sid, "replaced", { record, ctx, isMeant });
   }
 }
