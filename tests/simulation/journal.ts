@@ -98,8 +98,12 @@ export class Journal {
   readonly reports: Report[] = [];
   /** Calls to the store that failed, whether they had an effect or not; `"all"` after a death or an outage. */
   readonly failures: string[] = [];
+  /** Clients that a session of another client was bound to. */
+  readonly rebound = new Set<string>();
   /** Operations without an answer yet. */
   readonly open = new Set<Operation>();
+  /** Whether the store is atomic. */
+  isAtomic = true;
   readonly #lineages = new Map<string, Lineage>();
   readonly #byName = new Map<string, Lineage>();
   readonly #now: () => number;

@@ -65,7 +65,10 @@ export class SharedCentral implements Central {
       write: (sid, record, expected) =>
         call(
           `write ${sid} v${expected} ${record.data}`,
-          () => store.write(sid, record, expected),
+          () => {
+            this.#note(sid, record);
+            return store.write(sid, record, expected);
+          },
         ),
       begin: (sid, record, options) =>
         call(`begin ${sid} of ${record.clientId} ${record.data}`, async () => {
@@ -98,7 +101,10 @@ export class SharedCentral implements Central {
       commit: (sid, token, record) =>
         call(
           `commit ${sid} ${token.slice(0, 4)} ${record?.data ?? ""}`,
-          () => store.commit(sid, token, record),
+          () => {
+            if (record) this.#note(sid, record);
+            return store.commit(sid, token, record);
+          },
         ),
       tryLock: (name, token, holdMs) =>
         call(`tryLock ${name}`, () => store.tryLock(name, token, holdMs)),
@@ -108,6 +114,13 @@ export class SharedCentral implements Central {
       versions: (sids) => call(`versions ${sids}`, () => store.versions(sids)),
       close() {},
     };
+  }
+
+  /** Notes a session that is bound to another client. */
+  #note(sid: string, { clientId }: SessionRecord): void {
+    const before = this.#records.get(sid)?.clientId;
+    if (clientId === undefined || clientId === before) return;
+    this.#journal?.rebound.add(clientId);
   }
 
   /** Stops the timers of the store. */

@@ -82,6 +82,7 @@ export class World {
     const { setup, entries } = program;
     this.#entries = new Map(entries.map((entry) => [entry.id, entry]));
     this.#messenger = new Messenger(clock, (text) => journal.log(text));
+    journal.isAtomic = setup.store !== "basic";
     this.#messenger.loss = setup.loss;
     this.#messenger.repetition = setup.repetition;
     this.central = setup.store === "shared"
