@@ -244,7 +244,13 @@ export class World {
         const sent = [cookies ?? []].flat().map((line) =>
           /^sid=([^;]+)/.exec(line)?.[1]
         ).find((sid) => sid !== undefined);
-        if (sent !== undefined && session !== undefined && sent !== session) {
+        // a login begins a session, where the one of its request went on elsewhere
+        const begins = session === "" &&
+          JSON.stringify(entry).includes('"login"');
+        if (
+          sent !== undefined && session !== undefined && sent !== session &&
+          !begins
+        ) {
           journal.violation(`${by} is in ${session}, and sends ${sent}`);
         }
         journal.log(() =>
