@@ -113,8 +113,14 @@ export class NestedCalls {
     top.ended = true;
     const { sid, record } = top.held;
     const { termination } = this.#deps;
-    if (!await termination.end(sid, "logout", { record })) {
-      throw new SessionEndedError();
+    let ended: boolean;
+    try {
+      ended = await termination.end(sid, "logout", { record });
+    } catch (error) {
+      // it may live on: the outer call tries again
+      top.ended = false;
+      throw error;
     }
+    if (!ended) throw new SessionEndedError();
   }
 }

@@ -204,9 +204,18 @@ export class Transactions {
     reason: EndReason,
     options?: EndOptions,
   ): Promise<boolean> {
-    const scope = this.#opener.scopeOf(sid);
-    if (scope) scope.top.ended = true;
-    return await this.#termination.end(sid, reason, options);
+    const top = this.#opener.scopeOf(sid)?.top;
+    if (!top || top.ended) {
+      return await this.#termination.end(sid, reason, options);
+    }
+    top.ended = true;
+    try {
+      return await this.#termination.end(sid, reason, options);
+    } catch (error) {
+      // it may live on: the transaction decides whether it can be written
+      top.ended = false;
+      throw error;
+    }
   }
 
   /** Reports a write that was dropped, as a later request of its client prevails. */
