@@ -217,6 +217,7 @@ export class Application {
       lineage: undefined,
       began: undefined,
       sight: undefined,
+      returned: undefined,
       outcome: "pending",
       settled: undefined,
       code: undefined,
@@ -247,6 +248,7 @@ export class Application {
         }
       } finally {
         attempt.running = false;
+        attempt.returned = journal.now;
       }
       return "ok";
     };

@@ -61,7 +61,7 @@ export function checkHistory(journal: Journal): void {
     const isTwofold = !journal.isAtomic && journal.failures.includes("all");
     if (!isTwofold) checkEnded(journal, lineage);
   }
-  checkJoins(journal);
+  checkHolds(journal);
 }
 
 /** The data of a live session at rest; its tokens count as the last that is seen. */
@@ -264,22 +264,32 @@ function checkEnded(journal: Journal, lineage: Lineage): void {
   );
 }
 
-/** A call that joins one whose hold is gone is not acknowledged. */
-function checkJoins(journal: Journal): void {
+/** A call whose hold is gone, or whose session has ended, when its handler returns is not acknowledged. */
+function checkHolds(journal: Journal): void {
   for (const attempt of journal.attempts) {
-    if (!attempt.joined || attempt.outcome !== "ok") continue;
+    const { by, token, lineage, returned, outcome } = attempt;
+    if (outcome !== "ok" || attempt.ends) continue;
     const root = rootOf(attempt);
-    if (root.outcome !== "refused" && root.outcome !== "ended") continue;
-    if (root.code === "undefined") continue;
-    const { began } = attempt;
-    const passedOn = journal.attempts.find((other) =>
-      other !== root && !other.joined && other.lineage === root.lineage &&
-      other.began !== undefined && other.began > root.began! &&
-      other.began < began!
+    const end = journal.ends.find((end) =>
+      end.lineage === lineage && end.at < returned! &&
+      !journal.attempts.some((other) =>
+        rootOf(other) === root && end.by === `${other.by} ${other.token}`
+      )
     );
+    if (end) {
+      journal.violation(
+        `${by} ${token} returned at ${returned}, after ${end.by} had ended its session, and was acknowledged`,
+      );
+    }
+    const passedOn = attempt.joined &&
+      journal.attempts.find((other) =>
+        other !== root && !other.joined && other.lineage === root.lineage &&
+        other.began !== undefined && other.began > root.began! &&
+        other.began < returned!
+      );
     if (!passedOn) continue;
     journal.violation(
-      `${attempt.by} ${attempt.token} joined ${root.token} at ${began}, after ${passedOn.token} was given the session, and was acknowledged`,
+      `${by} ${token} joined ${root.token} and returned at ${returned}, after ${passedOn.token} was given the session, and was acknowledged`,
     );
   }
 }

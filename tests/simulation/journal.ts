@@ -40,6 +40,8 @@ export interface Attempt {
   /** When its handler began. */
   began: number | undefined;
   sight: Sight | undefined;
+  /** When its handler had returned. */
+  returned: number | undefined;
   /**
    * `"refused"`: nothing of it may be stored; `"unknown"`: the store has
    * failed, and it may be stored or not; `"pending"`: no answer yet.
