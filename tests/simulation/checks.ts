@@ -270,13 +270,16 @@ function checkHolds(journal: Journal): void {
     const { by, token, lineage, returned, outcome } = attempt;
     if (outcome !== "ok" || attempt.ends) continue;
     const root = rootOf(attempt);
-    const end = journal.ends.find((end) =>
-      end.lineage === lineage && end.at < returned! &&
-      !journal.attempts.some((other) =>
-        rootOf(other) === root && end.by === `${other.by} ${other.token}`
-      )
+    const ends = journal.ends.filter((end) =>
+      end.lineage === lineage && end.at < returned!
     );
-    if (end) {
+    // a call that was made in its own handler may end the session
+    const isOwn = journal.attempts.some((other) =>
+      rootOf(other) === root &&
+      ends.some(({ by }) => by === `${other.by} ${other.token}`)
+    );
+    const [end] = ends;
+    if (end && !isOwn) {
       journal.violation(
         `${by} ${token} returned at ${returned}, after ${end.by} had ended its session, and was acknowledged`,
       );
