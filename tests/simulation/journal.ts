@@ -6,7 +6,7 @@ export interface Lineage {
   readonly name: string;
   readonly ids: string[];
   /** When it was moved to another id, and with which note. */
-  readonly moves: { readonly at: number; readonly note: string }[];
+  readonly moves: { at: number; readonly note: string }[];
   /** When it was removed from the store. */
   endedAt: number | undefined;
 }
@@ -156,6 +156,13 @@ export class Journal {
     lineage.ids.push(to);
     lineage.moves.push({ at: this.now, note });
     this.#lineages.set(to, lineage);
+  }
+
+  /** A basic store, which moves a session in two steps, does the second one. */
+  left(sid: string): void {
+    const lineage = this.#lineages.get(sid);
+    const move = lineage?.moves[lineage.ids.indexOf(sid)];
+    if (move) move.at = this.now;
   }
 
   /** A store removes a session. */

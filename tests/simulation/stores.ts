@@ -217,6 +217,7 @@ export class BasicCentral implements Central {
       destroy: (sid) =>
         call(`destroy ${sid}`, () => {
           if (!entries.delete(sid)) return;
+          journal.left(sid);
           for (const listener of listeners) listener(store, sid);
         }),
     };
