@@ -165,7 +165,11 @@ export class SocketSessions {
     }
   }
 
-  /** A session was bound to another client: the sockets that presented its cookie move along. */
+  /**
+   * A session was bound to another client: the sockets that presented its
+   * cookie move along. Those that entered it by their client cookie reconnect,
+   * and enter it again if their browser has its cookie.
+   */
   onRebind(fromClient: string, session: TrackedSession): void {
     const { registry } = this.#deps;
     const before = registry.client(fromClient);
@@ -175,6 +179,7 @@ export class SocketSessions {
     const moving = members.filter((socket: BridgedSocket) =>
       socket[SOCKET_STATE]!.presented
     );
+    const leaving = members.filter((socket) => !moving.includes(socket));
     const others = registry.client(session.clientId)?.sockets ?? [];
     const guests = [...others];
     if (moving.length > 0) {
@@ -188,6 +193,10 @@ export class SocketSessions {
     for (const guest of guests) {
       this.#connections.heal(registry.client(session.clientId)!, guest);
     }
+    for (const socket of leaving) {
+      emitTo(socket, "session:rotated", { sockets: "reconnect" });
+    }
+    this.#reconnect(leaving, undefined);
   }
 
   /** A request corrects the client cookie of a browser, one of whose sockets was refused by it. */
