@@ -308,19 +308,19 @@ onEachStore(({ it, open }) => {
 
 describe("maxSessions: a login whose session is revoked at that moment", () => {
   it("ends no other session of the user", async () => {
-    let revoke: (() => unknown) | undefined;
+    const hooks: { revoke?: () => unknown } = {};
     await using scenario = await startScenario({
       user,
       maxSessions: 1,
       // called while the login has the session's lock, before its write
       meta: () => {
-        revoke?.();
+        hooks.revoke?.();
         return {};
       },
     });
     const ada = await scenario.visit({ user: "ada" });
     const guest = await scenario.visit({ n: 1 });
-    revoke = () => scenario.bridge.destroy(guest.sessionId);
+    hooks.revoke = () => scenario.bridge.destroy(guest.sessionId);
     await login(guest.browser);
     assertEquals(await scenario.peek(guest.sessionId), undefined);
     assertEquals(await idsOf(scenario), [ada.sessionId]);
