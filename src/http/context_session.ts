@@ -8,6 +8,7 @@ import { SessionEndedError } from "../api/errors.ts";
 import type { KoaContext } from "../api/koa.ts";
 import type { SessionData, StoredRecord } from "../api/store.ts";
 import { parseOwned } from "../base/owned_json.ts";
+import type { SessionWrite } from "../stores/koa_session_object.ts";
 import { assignDeep, diff, merge } from "../transaction/patch.ts";
 import type { RootScope } from "../transaction/scope.ts";
 import type { SocketRotation } from "../transaction/session_observer.ts";
@@ -164,4 +165,21 @@ function show(
     if (!Object.hasOwn(held, key)) Reflect.deleteProperty(session, key);
   }
   Object.assign(session, held);
+}
+
+/** Sends the cookie with the life that is stored, where another request has changed it. */
+export function syncLife(
+  ctx: Context,
+  record: StoredRecord,
+  commit: SessionWrite,
+): void {
+  const browser = record.cookie === "session";
+  if (
+    record.maxAge === commit.maxAge &&
+    browser === (commit.cookie === "session")
+  ) {
+    return;
+  }
+  const life = { maxAge: browser ? undefined : record.maxAge };
+  Object.assign(ctx.sessionOptions, life);
 }

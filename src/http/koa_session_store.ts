@@ -6,7 +6,12 @@
  */
 import { SessionConflictError } from "../api/errors.ts";
 import type { ResolvedOptions } from "../api/options.ts";
-import { noteStored, setExternalKey, syncSession } from "./context_session.ts";
+import {
+  noteStored,
+  setExternalKey,
+  syncLife,
+  syncSession,
+} from "./context_session.ts";
 import {
   type Context,
   isLive,
@@ -281,7 +286,7 @@ export class KoaSessionStore {
       const shown = state.record === base ? undefined : state.record;
       syncSession(ctx, commit.data, record.data, shown?.data);
     }
-    this.#keepLife(ctx, record, commit);
+    syncLife(ctx, record, commit);
     state.record = record;
     state.sid = committed.sid;
     if (rotated) state.noteRotation(rotated);
@@ -291,19 +296,6 @@ export class KoaSessionStore {
       this.#cookies.suppressSession(ctx);
     }
     setExternalKey(ctx.session, committed.sid);
-  }
-
-  /** Sends the cookie with the life that is stored, where another request has changed it. */
-  #keepLife(ctx: Context, record: StoredRecord, commit: SessionWrite): void {
-    const browser = record.cookie === "session";
-    if (
-      record.maxAge === commit.maxAge &&
-      browser === (commit.cookie === "session")
-    ) {
-      return;
-    }
-    const life = { maxAge: browser ? undefined : record.maxAge };
-    Object.assign(ctx.sessionOptions, life);
   }
 
   #settleEnded(ctx: Context, state: RequestState): void {

@@ -6,6 +6,8 @@
  *
  * @module
  */
+import type { EndReason } from "../api/events.ts";
+import type { SessionRecord } from "../api/store.ts";
 import type { TrackedSession } from "../identity/registry.ts";
 import type { RequestOrigin } from "../transaction/request_origin.ts";
 import type {
@@ -79,4 +81,17 @@ function merged(first: Announcement, then: Announcement): Announcement {
       ? { from: from.from, to: to.to }
       : undefined,
   };
+}
+
+/** The reason for the end of a session's former id. */
+export function endOf(change: UserChange | undefined): EndReason {
+  return change?.from === undefined ? "rotated" : "logout";
+}
+
+/** The change of user between a session and its record on another node. */
+export function changed(
+  { user: from }: TrackedSession,
+  { user: to }: SessionRecord,
+): UserChange | undefined {
+  return from === to ? undefined : { from, to };
 }

@@ -19,20 +19,18 @@ import type {
   SessionObserver,
   UserChange,
 } from "../transaction/session_observer.ts";
-import { type Announcement, Announcements } from "./announcements.ts";
+import {
+  type Announcement,
+  Announcements,
+  changed,
+  endOf,
+} from "./announcements.ts";
 import { type ChangedIds, SessionEvents } from "./bridge_events.ts";
 import { ClusterMessenger } from "./cluster_messenger.ts";
 import { ClusterSync, type RemoteObserver } from "./cluster_sync.ts";
-import type { LifecycleDeps } from "./deps.ts";
+import type { LifecycleDeps, NodeOccasion } from "./deps.ts";
 import type { Emit } from "./emit.ts";
 import { SessionExpiry } from "./expiry.ts";
-
-/** The occasion of what happened on another node. */
-export interface NodeOccasion extends Occasion {
-  readonly remote?: boolean;
-  /** Whether the sockets of a session that ended reconnect. */
-  readonly reconnect?: boolean;
-}
 
 /** The one observer of transactions, of the store and of the cluster. */
 export class SessionLifecycle
@@ -350,17 +348,4 @@ export class SessionLifecycle
   #resync(session: TrackedSession): void {
     this.sync.resync(session).catch(this.#failed);
   }
-}
-
-/** The reason for the end of a session's former id. */
-function endOf(change: UserChange | undefined): EndReason {
-  return change?.from === undefined ? "rotated" : "logout";
-}
-
-/** The change of user between a session and its record on another node. */
-function changed(
-  { user: from }: TrackedSession,
-  { user: to }: SessionRecord,
-): UserChange | undefined {
-  return from === to ? undefined : { from, to };
 }

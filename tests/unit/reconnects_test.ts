@@ -70,8 +70,13 @@ function reconnects() {
   const gate = { refuse: (socket: Socket) => void refused.push(socket) };
   return {
     refused,
-    reconnects: new Reconnects(gate as unknown as RecoveryGate),
+    reconnects: new Reconnects(gate as unknown as RecoveryGate, fail),
   };
+}
+
+/** Receives what must not be thrown here. */
+function fail(error: unknown): void {
+  throw error;
 }
 
 const always = () => true;
