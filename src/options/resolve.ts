@@ -110,6 +110,7 @@ export function resolveOptions(given: unknown): ResolvedOptions {
     schema: readSchema(o),
     onInvalid: o.oneOf("onInvalid", ["end", "throw"]) ?? "throw",
   };
+  if (ContextStore) refuseWithContextStore(o);
   // last: what is unknown, and what is forwarded depends on which options were read
   return Object.freeze({
     ...own,
@@ -124,6 +125,15 @@ export function resolveOptions(given: unknown): ResolvedOptions {
     }),
     clientCookie: clientCookie(o, signed, clientMaxAge),
   });
+}
+
+/** Refuses the options that look up sessions outside requests, where a `ContextStore` has no context. */
+function refuseWithContextStore(o: OptionReader): void {
+  for (const name of ["maxSessions", "expiringNotice"]) {
+    const value = o.get(name);
+    if (value === undefined) continue;
+    o.wrong(name, "left out where the option ContextStore is set", value);
+  }
 }
 
 function readMaxAge(o: OptionReader): number | "session" {

@@ -81,7 +81,7 @@ export class Transactions {
       records: new RecordBuilder(options, observer),
       opener: new SessionOpener(locks, lookup),
       termination,
-      users: new UserPolicy(options, store, lookup, termination),
+      users: new UserPolicy(options, store, lookup, termination, undo),
       undo,
       guard,
       observer,

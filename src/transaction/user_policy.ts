@@ -5,7 +5,7 @@
  * @module
  */
 import { SessionLimitError, SessionTimeoutError } from "../api/errors.ts";
-import type { SharedStore } from "../api/store.ts";
+import type { SessionRecord, SharedStore } from "../api/store.ts";
 import { generateUid } from "../base/ids.ts";
 import { Mutex, WaitTimeout } from "../base/mutex.ts";
 import type { Found, SessionLookup } from "./lookup.ts";
@@ -13,6 +13,7 @@ import type { LockLimits } from "./session_lock.ts";
 import type { SocketRotation, UserChange } from "./session_observer.ts";
 import type { StoreAccess } from "./store_access.ts";
 import type { SessionTermination } from "./termination.ts";
+import type { Undo } from "./undo.ts";
 
 /** Pause between two attempts to take a lock that is held, in ms. */
 const LOCK_RETRY = 20;
@@ -51,6 +52,7 @@ export class UserPolicy {
   readonly #store: StoreAccess;
   readonly #lookup: SessionLookup;
   readonly #termination: SessionTermination;
+  readonly #undo: Undo;
   readonly #logins: Mutex<string>;
   #warned = false;
 
@@ -59,7 +61,9 @@ export class UserPolicy {
     store: StoreAccess,
     lookup: SessionLookup,
     termination: SessionTermination,
+    undo: Undo,
   ) {
+    this.#undo = undo;
     this.#options = options;
     this.#store = store;
     this.#lookup = lookup;
@@ -128,15 +132,22 @@ export class UserPolicy {
       // after the write: a login that fails ends nothing
       if (result === undefined) return result;
       await Promise.all(
-        leastRecentlyUsed(sessions, excess).map(({ sid, record }) =>
-          this.#termination.end(sid, "displaced", {
-            record,
-            isMeant: (moved) => moved.user === user,
-          })
+        leastRecentlyUsed(sessions, excess).map((session) =>
+          this.#displace(session, user)
         ),
       );
       return result;
     });
+  }
+
+  /** Ends a session that exceeds the limit. The login is stored by now: where the store fails, it stands. */
+  async #displace({ sid, record }: Found, user: string): Promise<void> {
+    const isMeant = (moved: SessionRecord) => moved.user === user;
+    try {
+      await this.#termination.end(sid, "displaced", { record, isMeant });
+    } catch {
+      this.#undo.start(sid, undefined);
+    }
   }
 
   async #exclusive<T>(user: string, act: () => Promise<T>): Promise<T> {

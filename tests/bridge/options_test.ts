@@ -216,6 +216,18 @@ describe("bridgeSession options", () => {
     assertMatch(error.message, /\bstore\b/);
   });
 
+  it("refuse with ContextStore what looks up sessions outside requests, by name", () => {
+    const user = () => "ada";
+    const options = { user, maxSessions: 1, expiringNotice: 1_000 };
+    for (const name of ["maxSessions", "expiringNotice"] as const) {
+      const error = assertThrows(
+        () => construct({ ContextStore, user, [name]: options[name] }),
+        TypeError,
+      );
+      assertMatch(error.message, new RegExp(`${name}.*ContextStore`));
+    }
+  });
+
   it("refuse a clientKey that is the key, by name", () => {
     const error = assertThrows(
       () => construct({ key: "a", clientKey: "a" }),

@@ -16,6 +16,7 @@ import {
   startScenario,
 } from "../support/scenario.ts";
 import type { TestOptions } from "../support/server.ts";
+import { fakeStore } from "../support/stores/fake_store.ts";
 import { onEachStore } from "../support/stores/each_store.ts";
 import { collect, until } from "../support/wait.ts";
 
@@ -324,5 +325,27 @@ describe("maxSessions: a login whose session is revoked at that moment", () => {
     await login(guest.browser);
     assertEquals(await scenario.peek(guest.sessionId), undefined);
     assertEquals(await idsOf(scenario), [ada.sessionId]);
+  });
+});
+
+describe("maxSessions: a session that cannot be ended as the store fails", () => {
+  it("leaves the login standing, and is ended later", async () => {
+    const store = fakeStore();
+    await using scenario = await startScenario({ user, maxSessions: 1, store });
+    const old = await scenario.visit({ user: "ada" });
+    const destroy = store.destroy.bind(store);
+    let failures = 2;
+    store.destroy = (sid, ...rest) => {
+      if (sid !== old.sessionId || failures-- <= 0) {
+        return destroy(sid, ...rest);
+      }
+      throw new Error("down");
+    };
+    const browser = scenario.browser();
+    assertStrictEquals(await login(browser), 200);
+    const sid = await idOf(browser);
+    assert(sid !== undefined);
+    await until(async () => (await idsOf(scenario)).join() === sid);
+    assertEquals(await scenario.peek(old.sessionId), undefined);
   });
 });
