@@ -10,6 +10,7 @@ const PEERS: Readonly<Record<string, string>> = {
 /** Peers of one store only. */
 const OPTIONAL_PEERS: Readonly<Record<string, string>> = {
   "ioredis": ">=5.0.0",
+  "pg": ">=8.0.0",
   "redis": ">=4.6.0",
 };
 

@@ -21,7 +21,8 @@ import {
   type StoredRecord,
   type Version,
 } from "../api/store.ts";
-import { fromColumn, SqliteFile } from "./sqlite/file.ts";
+import { SqliteFile } from "./sqlite/file.ts";
+import { fromColumn } from "../base/text_column.ts";
 import { SqliteLeases } from "./sqlite/leases.ts";
 import { SqliteLocks } from "./sqlite/locks.ts";
 import { checkOptions, type SqliteStoreOptions } from "./sqlite/options.ts";

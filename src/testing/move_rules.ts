@@ -26,7 +26,11 @@ import {
 const rule = (name: string, body: (store: AtomicStore) => Promise<void>) =>
   anyRule("atomic", name, body);
 
-const MOVED = record({ data: '{"moved":1}' });
+// it lasts for longer than the rules take
+const MOVED = record({
+  data: '{"moved":1}',
+  expires: Date.now() + 86_400_000,
+});
 
 /** Moves a session to a new id; returns the id and the result. */
 export async function move(

@@ -5,6 +5,9 @@ import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { Address } from "../support/postgres/cluster.ts";
+import { itNeedsPostgres, withPostgres } from "../support/postgres/server.ts";
+import { type Stores, storesAt } from "../support/postgres/stores.ts";
 import {
   openClient,
   type OwnedClient,
@@ -63,6 +66,31 @@ describe("the conformance kit", () => {
       { describe, it },
     );
   });
+
+  for (const listen of [true, false]) {
+    const how = listen ? "notified" : "polling";
+    describe(`PostgresStore, ${how}`, () => {
+      let address: Address;
+      let stores: Stores;
+      withPostgres((found) => address = found);
+      beforeAll(() => {
+        if (address) stores = storesAt(address);
+      });
+      afterAll(() => stores?.close());
+
+      const shared = { scope: "shared" } as SharedStore;
+      for (const rule of storeRules(shared, { peer: true })) {
+        itNeedsPostgres(rule.name, async () => {
+          const store = await stores.open({ listen });
+          try {
+            await rule.run(store, { peer: () => stores.open({ listen }) });
+          } finally {
+            await store.close();
+          }
+        });
+      }
+    });
+  }
 
   for (const name of PACKAGES) {
     describe(`RedisStore on ${name}`, () => {

@@ -1,7 +1,7 @@
 /** Programs that a test needs, and what happens where they are missing. */
 import { it } from "@std/testing/bdd";
-import { accessSync, constants } from "node:fs";
-import { delimiter, join } from "node:path";
+import { accessSync, constants, readdirSync, statSync } from "node:fs";
+import { delimiter, dirname, join } from "node:path";
 import process from "node:process";
 
 const CHROMIUM = [
@@ -19,6 +19,23 @@ export function chromiumPath(): string | undefined {
 /** The path of redis-server: `REDIS_SERVER_PATH`, else the one on `PATH`. */
 export function redisServerPath(): string | undefined {
   return process.env.REDIS_SERVER_PATH || onPath(["redis-server"]);
+}
+
+/** The directory of PostgreSQL's programs: `POSTGRES_BIN`, else Debian's newest, else that of `initdb` on `PATH`. */
+export function postgresBin(): string | undefined {
+  const debian = newestDebianPostgres();
+  const found = process.env.POSTGRES_BIN || debian || onPath(["initdb"]);
+  if (!found) return undefined;
+  const dir = isDirectory(found) ? found : dirname(found);
+  return isExecutable(join(dir, "postgres")) ? dir : undefined;
+}
+
+function newestDebianPostgres(): string | undefined {
+  const dir = "/usr/lib/postgresql";
+  if (!isDirectory(dir)) return undefined;
+  return readdirSync(dir).sort((a, b) => Number(b) - Number(a))
+    .map((version) => `${dir}/${version}/bin`)
+    .find((bin) => isExecutable(`${bin}/initdb`));
 }
 
 /** The path of Apache: `APACHE_PATH`, else the one on `PATH`, where Debian calls it apache2. */
@@ -77,4 +94,8 @@ function isExecutable(path: string): boolean {
   } catch {
     return false;
   }
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
 }

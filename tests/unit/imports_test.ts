@@ -18,6 +18,7 @@ const RANKS = [
 // Places outside the ranks, and all they may import: entry points of the
 // package that never load the bridge.
 const APART: Record<string, string[]> = {
+  "stores/postgres": ["stores/postgres", "api", "base"],
   "stores/redis": ["stores/redis", "api", "base"],
   "stores/sqlite": ["stores/sqlite", "api", "base"],
   "stores/compat": ["stores/compat", "api", "base"],

@@ -123,19 +123,6 @@ export function isBusy(error: unknown): boolean {
   return typeof code === "number" && (code & 0xff) === SQLITE_BUSY;
 }
 
-/**
- * Encodes a string for a column. SQLite cannot store every JavaScript string:
- * some readers end text at a NUL, and lone surrogates become equal.
- */
-export function toColumn(text: string): string {
-  return /^"|\0|\p{Surrogate}/u.test(text) ? JSON.stringify(text) : text;
-}
-
-/** Decodes the result of {@linkcode toColumn}. */
-export function fromColumn(text: string): string {
-  return text.startsWith('"') ? JSON.parse(text) as string : text;
-}
-
 /** An open database, in a file or in memory. */
 export class SqliteFile {
   readonly #db: Database;

@@ -6,7 +6,8 @@
  */
 import { generateUid } from "../../base/ids.ts";
 import type { AcquireResult } from "../../api/store.ts";
-import { isBusy, type SqliteFile, type Statement, toColumn } from "./file.ts";
+import { toColumn } from "../../base/text_column.ts";
+import { isBusy, type SqliteFile, type Statement } from "./file.ts";
 import { HEARTBEAT_TTL, SqliteQueue } from "./queue.ts";
 import { type Identity, type SqliteSessions, toRecord } from "./sessions.ts";
 

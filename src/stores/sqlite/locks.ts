@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { type SqliteFile, type Statement, toColumn } from "./file.ts";
+import type { SqliteFile, Statement } from "./file.ts";
+import { toColumn } from "../../base/text_column.ts";
 
 /** The statements on the table `locks`. */
 export class SqliteLocks {

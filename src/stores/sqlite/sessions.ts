@@ -12,12 +12,8 @@ import {
   type SessionRecord,
   type StoredRecord,
 } from "../../api/store.ts";
-import {
-  fromColumn,
-  type SqliteFile,
-  type Statement,
-  toColumn,
-} from "./file.ts";
+import type { SqliteFile, Statement } from "./file.ts";
+import { fromColumn, toColumn } from "../../base/text_column.ts";
 
 /** Identifies a session among all that ever had the id. */
 export interface Identity {
