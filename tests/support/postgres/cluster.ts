@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { promisify } from "node:util";
+// @ts-types="@types/pg"
 import pg from "pg";
 import { freePort } from "../ports.ts";
 import { postgresBin } from "../requires.ts";

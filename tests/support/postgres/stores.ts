@@ -4,6 +4,7 @@ import {
   type PostgresStoreOptions,
 } from "@koa-io/session/postgres";
 import { randomBytes } from "node:crypto";
+// @ts-types="@types/pg"
 import pg from "pg";
 import type { Address } from "./cluster.ts";
 
