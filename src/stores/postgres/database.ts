@@ -47,16 +47,42 @@ export class Database {
     this.tables = tablesOf(schema, table);
   }
 
-  /** Runs a statement; returns its rows. */
+  /**
+   * Runs a statement that may be repeated, and repeats it if its connection is
+   * lost: pools hand out connections that were cut while they were idle.
+   *
+   * @returns its rows
+   */
   async run<T = TextRow>(
     text: string,
     values: readonly unknown[],
   ): Promise<readonly T[]> {
-    if (!this.#isChecked) await this.#check();
-    return (await this.#query({ text, values })).rows as T[];
+    return (await this.#repeat(text, values)).rows as T[];
   }
 
-  /** The same, for a statement that returns one row at most. */
+  /**
+   * Runs a statement that writes once, and repeats it if its connection is lost.
+   *
+   * @returns its row, and after a repetition the error: without a row, the
+   * statement may have written the first time
+   */
+  async write(
+    text: string,
+    values: readonly unknown[],
+  ): Promise<{ readonly row: TextRow | undefined; readonly doubt?: unknown }> {
+    const { rows, doubt } = await this.#repeat(text, values);
+    return { row: rows[0], doubt };
+  }
+
+  /** Runs a statement whose repetition would have another result; returns its row. */
+  async once(
+    text: string,
+    values: readonly unknown[],
+  ): Promise<TextRow | undefined> {
+    return (await this.#run(text, values))[0];
+  }
+
+  /** Like {@linkcode run}, for a statement that returns one row at most. */
   async first<T = TextRow>(
     text: string,
     values: readonly unknown[],
@@ -87,6 +113,30 @@ export class Database {
   /** Forgets the check: the next statement repeats it. */
   recheck(): void {
     this.#isChecked = false;
+  }
+
+  /** Repeats a statement while its connection is lost: the pool may have several that were cut. */
+  async #repeat(
+    text: string,
+    values: readonly unknown[],
+  ): Promise<{ readonly rows: readonly TextRow[]; readonly doubt: unknown }> {
+    let doubt: unknown;
+    for (let repetition = 0;; repetition++) {
+      try {
+        return { rows: await this.#run(text, values), doubt };
+      } catch (error) {
+        if (repetition === REPETITIONS || !isConnectionLost(error)) throw error;
+        doubt ??= error;
+      }
+    }
+  }
+
+  async #run(
+    text: string,
+    values: readonly unknown[],
+  ): Promise<readonly TextRow[]> {
+    if (!this.#isChecked) await this.#check();
+    return (await this.#query({ text, values })).rows as TextRow[];
   }
 
   async #transaction(
@@ -192,4 +242,12 @@ export class Database {
       [];
     return this.#missingTable(table, error);
   }
+}
+
+/** Whether an error is of the connection: nothing is known of the statement. */
+function isConnectionLost(error: unknown): boolean {
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  // an administrator's command, a crash, and class 08 of PostgreSQL
+  return /^(57P0[12]|08\w{3}|ECONNRESET|EPIPE)$/.test(String(code)) ||
+    /^Connection terminated/.test(String(message));
 }

@@ -94,7 +94,7 @@ export class Queue {
     const deadline = performance.now() + waitMs;
     for (let left = waitMs;; left = deadline - performance.now()) {
       const { birth } = waiter;
-      if (birth !== undefined && left <= 0) return { status: "timeout" };
+      // without time left it asks a last time: the lease may just be overdue
       const row = await this.#ask(waiter, number, token, holdMs, left > 0);
       if (!row) return { status: "missing", waited: birth !== undefined };
       if (row.granted === "t") {
@@ -138,7 +138,7 @@ export class Queue {
   /** Leaves the queue, or releases a lease that was granted too late. If this fails, the entry is skipped and the lease expires. */
   #leave(sid: string, token: string, number: string): void {
     this.#track(
-      this.#db.first(this.#sql.leave, [
+      this.#db.once(this.#sql.leave, [
         toColumn(sid),
         toColumn(token),
         this.node,

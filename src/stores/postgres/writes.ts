@@ -45,20 +45,21 @@ export class Writes {
     const version = this.#version();
     const values = valuesOf(record);
     const id = toColumn(sid);
-    const row = expected === null
-      ? await this.#db.first(this.#sql.insert, [
+    const { row, doubt } = expected === null
+      ? await this.#db.write(this.#sql.insert, [
         id,
         hashId(sid),
         version,
         ...values,
       ])
-      : await this.#db.first(this.#sql.update, [
+      : await this.#db.write(this.#sql.update, [
         id,
         String(expected),
         version,
         ...values,
       ]);
-    return row && version;
+    const isWritten = row || doubt && await this.#isAt(sid, version, doubt);
+    return isWritten ? version : undefined;
   }
 
   async begin(
@@ -99,7 +100,7 @@ export class Writes {
   }
 
   async destroy(sid: string, note: string | undefined): Promise<boolean> {
-    const row = await this.#db.first(this.#sql.destroy, [
+    const row = await this.#db.once(this.#sql.destroy, [
       toColumn(sid),
       Date.now(),
       textOrNull(note),
@@ -134,8 +135,9 @@ export class Writes {
     ];
     for (;;) {
       try {
-        const row = await this.#db.first(statement, values);
-        if (!row) return await this.#unmoved(from, condition, "lost");
+        const { row, doubt } = await this.#db.write(statement, values);
+        const isMoved = row || doubt && await this.#isAt(to, version, doubt);
+        if (!isMoved) return await this.#unmoved(from, condition, "lost");
         this.#queue.ended(row);
         return { status: "done", version };
       } catch (error) {
@@ -157,17 +159,17 @@ export class Writes {
     const lease = [toColumn(sid), toColumn(token), this.#queue.node];
     if (record) {
       const version = this.#version();
-      const row = await this.#db.first(this.#sql.commit, [
+      const { row, doubt } = await this.#db.write(this.#sql.commit, [
         ...lease,
         version,
         ...valuesOf(record),
       ]);
-      if (row) {
+      if (row || doubt && await this.#isAt(sid, version, doubt)) {
         this.#queue.released(row);
         return { status: "done", version };
       }
     }
-    const row = await this.#db.first(this.#sql.release, lease);
+    const row = await this.#db.once(this.#sql.release, lease);
     if (row?.alive === "t") {
       this.#queue.released(row);
       return record
@@ -178,6 +180,21 @@ export class Writes {
     if (row) return { status: "missing" };
     const state = await this.#db.first(this.#sql.state, [toColumn(sid)]);
     return { status: state ? "lost" : "missing" };
+  }
+
+  /**
+   * After a repeated write: whether the first one has written.
+   *
+   * @throws the first one's error where another write may have followed it
+   */
+  async #isAt(
+    sid: string,
+    version: string,
+    doubt: unknown,
+  ): Promise<boolean> {
+    const state = await this.#db.first(this.#sql.state, [toColumn(sid)]);
+    if (state?.version === version) return true;
+    throw doubt;
   }
 
   /** Why a session was not moved. */

@@ -11,6 +11,7 @@ import process from "node:process";
 import { onConnection, type TestContext, type TestSession } from "../app.ts";
 import { BridgeRooms } from "../bridge_rooms.ts";
 import { type Ack, answer, type Parts, routesAndEvents } from "../routes.ts";
+import { connectPostgres } from "../postgres/node.ts";
 import { startServer, type TestOptions } from "../server.ts";
 import { pause } from "../wait.ts";
 import { adapterOf, connectClient } from "./messengers.ts";
@@ -115,9 +116,13 @@ async function onRedis(): Promise<Equipment> {
   return { store: new RedisStore({ client, prefix }), adapter };
 }
 
-const { options, io, file } = config;
+const { options, io, file, postgres, channel } = config;
 const { store, adapter } =
-  await (file === undefined ? onRedis() : onFile(file));
+  await (postgres
+    ? connectPostgres(postgres, channel)
+    : file === undefined
+    ? onRedis()
+    : onFile(file));
 const { port } = await startServer(
   {
     store,

@@ -6,14 +6,17 @@ import { Browser } from "../browser.ts";
 import { startChild } from "../child_process.ts";
 import { CookieJar } from "../cookies.ts";
 import { freePort } from "../ports.ts";
+import type { Address } from "../postgres/cluster.ts";
 import type { TestOptions } from "../server.ts";
 import { until } from "../wait.ts";
 import { type Messenger, newKeys } from "./messengers.ts";
 
 /** The configuration of a node, passed as JSON. */
 export interface NodeConfig {
-  /** Where the store's Redis is. */
+  /** Where the store's Redis or PostgreSQL is. */
   readonly port: number;
+  /** Set where both store and messenger are in PostgreSQL. */
+  readonly postgres?: PostgresConfig;
   /** Where the messenger's Redis is, unless it is the same. */
   readonly messengerPort?: number;
   /** Where the node itself listens. */
@@ -25,6 +28,14 @@ export interface NodeConfig {
   readonly io?: Partial<ServerOptions>;
   /** The file of a SqliteStore: then Redis is not used, and nodes get no messages. */
   readonly file?: string;
+}
+
+/** How nodes use PostgreSQL. */
+export interface PostgresConfig {
+  readonly address: Address;
+  readonly table: string;
+  /** Settings of the store's pool. */
+  readonly pool?: object;
 }
 
 /** A JSON line that a node has printed. */

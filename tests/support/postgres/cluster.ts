@@ -75,6 +75,8 @@ async function serve(dir: string, data: string): Promise<Postgres> {
         ...["-D", data, "-p", String(port), "-k", dir],
         ...["-c", "listen_addresses=127.0.0.1", "-c", "shared_buffers=16MB"],
         ...["-c", "max_connections=60", "-c", "logging_collector=off"],
+        // what a crash of the machine leaves is not tested
+        ...["-c", "fsync=off", "-c", "full_page_writes=off"],
       ]);
       child = spawn(command, args, { stdio: "ignore" });
       await until(() => answers(address), "PostgreSQL answering", 20_000);
