@@ -128,16 +128,20 @@ async function stores(
   const child = new Child<StoreCommands>(runtime, "stores", [], cores.server);
   const figures: Figure[] = [];
   try {
-    for (const name of ["memory", "SQLite", "Redis"] as const) {
+    for (const name of ["memory", "SQLite", "Redis", "PostgreSQL"] as const) {
       const costs = await child.call("ask", { name, ms });
       if ("missing" in costs) {
         console.log(`${name} is not measured: ${costs.missing}`);
         continue;
       }
       for (const [operation, cost] of Object.entries(costs)) {
-        const { cpu: value, rate, roundTrips } = cost;
         const scenario = `${name}, ${operation}`;
         const target = "ours";
+        if (typeof cost === "number") {
+          figures.push({ scenario, target, value: cost, unit: "×" });
+          continue;
+        }
+        const { cpu: value, rate, roundTrips } = cost;
         figures.push({ scenario, target, value, unit: "µs", rate });
         if (roundTrips === undefined) continue;
         figures.push({

@@ -9,7 +9,7 @@ import type { Runtime } from "./child.ts";
 const OWN_PACKAGES = /"npm:((?:@[^/"]+\/)?[^@"]+)@([^"]+)"/g;
 
 /** Packages of deno.json that the measured processes import. */
-const NEEDED = ["koa", "koa-session", "socket.io", "redis"];
+const NEEDED = ["koa", "koa-session", "socket.io", "redis", "pg"];
 
 /**
  * Deno, with the sources of a directory.

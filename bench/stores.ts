@@ -11,6 +11,7 @@ import process from "node:process";
 import { createClient } from "redis";
 import { Server } from "socket.io";
 import { serveCommands } from "./control.ts";
+import { startPostgres } from "./postgres.ts";
 import { fresh, KEYS } from "./targets/target.ts";
 
 /** Number of sessions, and of concurrent calls. */
@@ -24,6 +25,8 @@ interface Opened {
   readonly store: Store;
   /** Number of commands sent to the server so far, if there is one. */
   readonly roundTrips?: () => number;
+  /** The same change in a transaction of the database's own, for comparison. */
+  readonly bare?: (i: number) => Promise<unknown>;
   close(): Promise<void>;
 }
 
@@ -75,6 +78,50 @@ const stores = {
       server.stop();
     };
     return { store, roundTrips: () => calls, close };
+  },
+  async PostgreSQL(): Promise<Opened> {
+    const { PostgresStore } = await import("@koa-io/session/postgres");
+    const { default: pg } = await import("pg");
+    const server = await startPostgres();
+    // as many connections as calls: waiting for one is not what is measured
+    const pool = new pg.Pool({ ...server.address, max: AT_ONCE });
+    let calls = 0;
+    const query = pool.query;
+    Object.assign(pool, {
+      query(...args: unknown[]) {
+        calls++;
+        return Reflect.apply(query, pool, args);
+      },
+    });
+    const store = new PostgresStore({ pool, prune: false });
+    await store.migrate();
+    const bare = async (i: number) => {
+      const client = await pool.connect();
+      try {
+        const values = [`s-${i % SESSIONS}`];
+        const table = store.table;
+        await client.query("BEGIN");
+        const { rows: [row] } = await client.query(
+          `SELECT data FROM ${table} WHERE sid = $1 FOR UPDATE`,
+          values,
+        );
+        const data = JSON.parse(row.data);
+        data.count++;
+        await client.query(
+          `UPDATE ${table} SET data = $2, expires = $3 WHERE sid = $1`,
+          [...values, JSON.stringify(data), Date.now() + 86_400_000],
+        );
+        await client.query("COMMIT");
+      } finally {
+        client.release();
+      }
+    };
+    const close = async () => {
+      await store.close();
+      await pool.end();
+      await server.remove();
+    };
+    return { store, roundTrips: () => calls, bare, close };
   },
 } as const;
 
@@ -150,11 +197,36 @@ const commands = {
         measure(ms, roundTrips, withSession)
       ),
     };
+    const compared = opened.bare && await compare(ms, opened.bare, withSession);
     await bridge.close();
     await opened.close();
-    return costs;
+    return { ...costs, ...compared };
   },
 };
+
+/**
+ * A transaction of the database's own beside `withSession`, in alternating
+ * turns: the median of the ratios of their rates.
+ */
+async function compare(
+  ms: number,
+  bare: (i: number) => Promise<unknown>,
+  withSession: (i: number) => Promise<unknown>,
+) {
+  await measure(ms / 4, undefined, bare);
+  const turns: { bare: StoreCost; ratio: number }[] = [];
+  for (let turn = 0; turn < 7; turn++) {
+    const ours = await measure(ms / 2, undefined, withSession);
+    const theirs = await measure(ms / 2, undefined, bare);
+    turns.push({ bare: theirs, ratio: theirs.rate / ours.rate });
+  }
+  turns.sort((a, b) => a.ratio - b.ratio);
+  const { bare: cost, ratio } = turns[3]!;
+  return {
+    "SELECT … FOR UPDATE; UPDATE": cost,
+    "withSession ÷ SELECT … FOR UPDATE; UPDATE": ratio,
+  };
+}
 
 /** Runs with a subscriber on the transaction channel; the difference to the other figure is the cost of tracing. */
 async function whileWatched<T>(act: () => Promise<T>): Promise<T> {

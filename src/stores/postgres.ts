@@ -31,7 +31,7 @@ import { checkOptions, type PostgresStoreOptions } from "./postgres/options.ts";
 import { ignoreErrors } from "./postgres/pool.ts";
 import { Pruner } from "./postgres/pruner.ts";
 import { Queue } from "./postgres/queue.ts";
-import { decode, type Row } from "./postgres/record.ts";
+import { decode, type Row, textOf } from "./postgres/record.ts";
 import { type Statements, statementsOf } from "./postgres/statements.ts";
 import { Writes } from "./postgres/writes.ts";
 
@@ -167,7 +167,7 @@ export class PostgresStore implements SharedStore {
     const row = await this.#db.first(this.#sql.former, [toColumn(sid)]);
     if (!row) return undefined;
     const former = {
-      to: row.moved_to === null ? undefined : fromColumn(row.moved_to!),
+      to: textOf(row.moved_to),
       at: Number(row.at),
       note: fromColumn(row.note!),
     };

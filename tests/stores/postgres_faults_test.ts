@@ -140,14 +140,13 @@ describe("PostgresStore under faults", () => {
       assertEquals(await settles(ended, "the wait", 3_000), "refused");
       await assertRejects(() => store.read(sid));
       await server.start();
-      assertEquals(
-        (await store.commit(sid, "t", record({ data: '{"n":5}' }))).status,
-        "done",
-      );
+      // a crash may undo a lease, which is not waited for on the disk
+      const { status } = await store.commit(sid, "t", record());
+      assert(status === "done" || status === "lost", status);
       granted(await store.acquire(sid, "v", HOLD, HOLD));
       const next = other.acquire(sid, "w", HOLD, HOLD);
       await queued();
-      await store.commit(sid, "v", undefined);
+      await store.commit(sid, "v", record({ data: '{"n":5}' }));
       assertEquals(count(granted(await settles(next, "the lease", 2_000))), 5);
     },
   );

@@ -125,7 +125,8 @@ function leases(listen: boolean) {
     await waiting(4);
     const since = performance.now();
     await a.commit(sid, "t", undefined);
-    granted(await settles(next, "the living", SKIP + 1_500));
+    // the others find out by a poll a second
+    granted(await settles(next, "the living", SKIP + 2_500));
     assertGreaterOrEqual(performance.now() - since, SKIP - 50);
     assertEquals(await queue(), []);
   });
@@ -272,7 +273,7 @@ function leases(listen: boolean) {
         await a.commit(sid, "token-1", undefined);
         granted(await next);
         await until(() => seen.some((payload) => payload !== ""), "one");
-        for (const payload of seen) assertMatch(payload, /^(\d+ \d+)?$/);
+        for (const payload of seen) assertMatch(payload, /^\d*$/);
       } finally {
         await spy.end();
       }

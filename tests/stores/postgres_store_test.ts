@@ -197,8 +197,8 @@ function pruning() {
     await store.write(newId(), record(), null);
     await store.write(newId(), record({ expires: Date.now() - 1_000 }), null);
     await stores.query(
-      `INSERT INTO $table (sid, hash, birth, version, bound, data, max_age, expires, prune_after, settled)
-       SELECT 'old-' || i, '', '', '', 0, '{}', 1, $1, $2, false FROM generate_series(1, $3) AS i`,
+      `INSERT INTO $table (sid, hash, birth, version, bound, data, details, expires, prune_after)
+       SELECT 'old-' || i, '', '', '', 0, '{}', '{}', $1, $2 FROM generate_series(1, $3) AS i`,
       [expired.expires, Math.ceil(expired.expires / 600_000), many],
     );
   };

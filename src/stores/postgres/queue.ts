@@ -53,7 +53,7 @@ export class Queue {
       this.#listener = new Listener(
         db.pool,
         CHANNEL + this.node,
-        (payload) => this.#onMessage(payload),
+        (number) => this.#onMessage(number),
       );
     }
   }
@@ -119,13 +119,17 @@ export class Queue {
     mayQueue: boolean,
   ): Promise<Acquired | undefined> {
     const { sid, birth } = waiter;
-    const request = this.#db.first<Acquired>(this.#sql.acquire, [
-      toColumn(sid),
-      toColumn(token),
-      Math.max(holdMs, 1),
-      mayQueue ? this.#entryOf(number) : "",
-      birth ?? null,
-    ]);
+    const queue = () =>
+      this.#db.first<Acquired>(this.#sql.acquire, [
+        toColumn(sid),
+        toColumn(token),
+        Math.max(holdMs, 1),
+        mayQueue ? this.#entryOf(number) : "",
+        birth ?? null,
+      ]);
+    const request = birth === undefined && !this.#hasOthers(waiter)
+      ? this.#take(sid, token, holdMs).then((row) => row ?? queue())
+      : queue();
     const answer = waiter.answer(request, ANSWER_MS);
     answer.catch(() => {
       // it may be granted or queued afterwards, or have been before the connection broke
@@ -133,6 +137,24 @@ export class Queue {
       this.#track(request.then((row) => row && leave(), leave));
     });
     return answer;
+  }
+
+  /** Takes the lease on a session that is free, by a statement that is fast and does no more. */
+  #take(
+    sid: string,
+    token: string,
+    holdMs: number,
+  ): Promise<Acquired | undefined> {
+    const values = [toColumn(sid), toColumn(token), Math.max(holdMs, 1)];
+    return this.#db.first<Acquired>(this.#sql.take, values);
+  }
+
+  /** Whether other calls of this process wait for the session. */
+  #hasOthers(waiter: Waiter): boolean {
+    for (const other of this.#waiters.values()) {
+      if (other !== waiter && other.sid === waiter.sid) return true;
+    }
+    return false;
   }
 
   /** Leaves the queue, or releases a lease that was granted too late. If this fails, the entry is skipped and the lease expires. */
@@ -153,7 +175,7 @@ export class Queue {
     this.#leaving.add(tracked);
   }
 
-  /** Wakes the first waiter of this process after a release, see `notifyFirst`; the others were notified. */
+  /** Wakes the first waiter of this process after a release, at once if it is the first of all. */
   released(row: TextRow | undefined, sinceMs = 0): void {
     const nodes = new Set<string>();
     for (const [node, number] of entriesOf(row)) {
@@ -191,10 +213,9 @@ export class Queue {
     return `${this.node}.${number}`;
   }
 
-  #onMessage(payload: string): void {
-    const [number = "", place = ""] = payload.split(" ");
+  #onMessage(number: string): void {
     const waiter = this.#waiters.get(number);
-    if (waiter) waiter.wake((Number(place) || 0) * SKIP_MS);
+    if (waiter) waiter.wake();
     // that one has given up: the next of this process is found by a poll
     else void this.#poll();
   }

@@ -1,39 +1,48 @@
 /**
- * Records as columns.
+ * Records as columns. What no statement looks at is JSON in one column: every
+ * further column costs time with each statement that reads or writes it.
  *
  * @module
  */
 import type { SessionRecord, StoredRecord } from "../../api/store.ts";
 import { fromColumn, toColumn } from "../../base/text_column.ts";
 
-/** The columns of a record, with their types. A record's place among those to prune is coarse: an index on its very end would make every write change the index. */
+/** The columns of a record, with their types. */
 export const FIELDS = {
-  data: "text",
-  max_age: "double precision",
-  expires: "double precision",
-  prune_after: "integer",
+  data: "text NOT NULL",
+  details: "text NOT NULL",
+  expires: "double precision NOT NULL",
+  prune_after: "integer NOT NULL",
   absolute_end: "double precision",
-  cookie: "double precision",
-  client_id: "text",
-  settled: "boolean",
-  user_id: "text",
-  created: "double precision",
-  authenticated_at: "double precision",
   last_used: "double precision",
+  client_id: "text",
+  user_id: "text",
   arrived: "double precision",
-  meta: "text",
-  handle: "text",
 } as const;
 
+type Field = keyof typeof FIELDS;
+
 /** The names of the columns of a record. */
-export const FIELD_NAMES = Object.keys(FIELDS) as (keyof typeof FIELDS)[];
+export const FIELD_NAMES = Object.keys(FIELDS) as Field[];
+
+/** The columns from which a record is read. */
+export const READ_NAMES = [
+  "version",
+  "data",
+  "details",
+  "expires",
+  "last_used",
+] as const;
 
 /** A row as it is read: PostgreSQL's text of every value. */
 export type Row = Readonly<
-  Record<keyof typeof FIELDS | "version", string | null>
+  Record<typeof READ_NAMES[number], string | null>
 >;
 
-/** The unit of `prune_after`, in ms. */
+/** What is in the column `details`: also what has a column for conditions and indexes. */
+type Details = Omit<SessionRecord, "data" | "expires" | "lastUsed">;
+
+/** The unit of `prune_after`, in ms: an index on the very end would change with every write. */
 export const PRUNE_UNIT = 600_000;
 
 /** The largest integer of PostgreSQL's type. */
@@ -42,24 +51,17 @@ export const MAX_INTEGER = 2 ** 31 - 1;
 /** The values of the columns, by name. */
 export function encode(
   record: SessionRecord,
-): Record<keyof typeof FIELDS, string | number | boolean | null> {
+): Record<Field, string | number | null> {
   return {
     data: record.data,
-    max_age: record.maxAge,
+    details: JSON.stringify(detailsOf(record)),
     expires: record.expires,
     prune_after: Math.min(Math.ceil(record.expires / PRUNE_UNIT), MAX_INTEGER),
     absolute_end: record.absoluteEnd ?? null,
-    // JSON, which begins sessions, has no infinity
-    cookie: record.cookie === "session" ? "Infinity" : record.cookie ?? null,
-    client_id: textOrNull(record.clientId),
-    settled: record.settled,
-    user_id: textOrNull(record.user),
-    created: record.created ?? null,
-    authenticated_at: record.authenticatedAt ?? null,
     last_used: record.lastUsed ?? null,
+    client_id: textOrNull(record.clientId),
+    user_id: textOrNull(record.user),
     arrived: record.arrived ?? null,
-    meta: textOrNull(record.meta),
-    handle: textOrNull(record.handle),
   };
 }
 
@@ -74,31 +76,37 @@ export function decode(row: Row): StoredRecord {
   return {
     data: row.data!,
     version: row.version!,
-    maxAge: Number(row.max_age),
     expires: Number(row.expires),
-    absoluteEnd: timeOf(row.absolute_end),
-    cookie: row.cookie === "Infinity" ? "session" : timeOf(row.cookie),
-    clientId: textOf(row.client_id),
-    settled: row.settled === "t",
-    user: textOf(row.user_id),
-    created: timeOf(row.created),
-    authenticatedAt: timeOf(row.authenticated_at),
-    lastUsed: timeOf(row.last_used),
-    arrived: timeOf(row.arrived),
-    meta: textOf(row.meta),
-    handle: textOf(row.handle),
+    lastUsed: row.last_used === null ? undefined : Number(row.last_used),
+    ...detailsOf(JSON.parse(row.details!) as Details),
   };
 }
 
-function timeOf(column: string | null): number | undefined {
-  return column === null ? undefined : Number(column);
-}
-
-function textOf(column: string | null): string | undefined {
-  return column === null ? undefined : fromColumn(column);
+/** JSON leaves out what is undefined; a record has it. */
+function detailsOf(record: Details): Details {
+  const { maxAge, absoluteEnd, cookie, clientId, settled, user } = record;
+  const { created, authenticatedAt, arrived, meta, handle } = record;
+  return {
+    maxAge,
+    absoluteEnd,
+    cookie,
+    clientId,
+    settled,
+    user,
+    created,
+    authenticatedAt,
+    arrived,
+    meta,
+    handle,
+  };
 }
 
 /** A text as a column that may be null. */
 export function textOrNull(text: string | undefined): string | null {
   return text === undefined ? null : toColumn(text);
+}
+
+/** The text of a column that may be null. */
+export function textOf(column: string | null | undefined): string | undefined {
+  return column == null ? undefined : fromColumn(column);
 }

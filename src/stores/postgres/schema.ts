@@ -44,11 +44,6 @@ const COLUMNS: Readonly<
     queue: "text[] NOT NULL DEFAULT '{}'",
     woken: "text[] NOT NULL DEFAULT '{}'",
     ...FIELDS,
-    data: "text NOT NULL",
-    max_age: "double precision NOT NULL",
-    expires: "double precision NOT NULL",
-    prune_after: "integer NOT NULL",
-    settled: "boolean NOT NULL",
   },
   former: {
     sid: "text PRIMARY KEY",

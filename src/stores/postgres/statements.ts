@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { FIELD_NAMES, PRUNE_UNIT } from "./record.ts";
+import { FIELD_NAMES, PRUNE_UNIT, READ_NAMES } from "./record.ts";
 import type { Tables } from "./schema.ts";
 
 /** The server's time, ms since the epoch; `now()` would be the time before a wait for a lock. */
@@ -21,8 +21,8 @@ export const SKIP_MS = 500;
 
 const FIELDS = FIELD_NAMES.join(", ");
 
-/** A record as {@linkcode decode} takes it. */
-export const RECORD = `version, ${FIELDS}`;
+/** A record as `decode` takes it. */
+const RECORD = READ_NAMES.join(", ");
 
 /** The columns that hold no record. */
 const OWN = "sid, hash, birth, version, bound";
@@ -42,26 +42,25 @@ function bound(first: number): string {
   return `bound = CASE WHEN s.client_id IS NOT DISTINCT FROM ${client} THEN s.bound ELSE ${NOW} END`;
 }
 
+/** Lets the commit of this transaction not wait for the disk. */
+const ASYNC = "set_config('synchronous_commit', 'off', true) AS commits";
+
 const IS_FREE = `(s.token IS NULL OR s.lease_until <= ${NOW})`;
 
 /** The node of an entry of a queue, and its number there. */
 const [NODE, NUMBER] = ["split_part(e, '.', 1)", "split_part(e, '.', 2)"];
 
-/**
- * Notifies the first waiter of every other node, with the number of nodes that
- * come before: each has {@linkcode SKIP_MS} to claim the session.
- */
+/** Notifies the first waiter, if it is one of another node. */
 function notifyFirst(queue: string, node: string): string {
-  return `(SELECT count(pg_notify('${CHANNEL}' || node, number || ' ' || place))
-    FROM (SELECT node, number, row_number() OVER (ORDER BY i) - 1 AS place
-      FROM (SELECT DISTINCT ON (${NODE}) ${NODE} AS node, ${NUMBER} AS number, i
-        FROM unnest(${queue}) WITH ORDINALITY AS u (e, i) ORDER BY ${NODE}, i) AS firsts) AS places
-    WHERE node <> ${node})`;
+  const [of, number] = [NODE, NUMBER].map((part) =>
+    part.replace("(e,", `(${queue}[1],`)
+  );
+  return `CASE WHEN ${of} <> ${node} THEN pg_notify('${CHANNEL}' || ${of}, ${number}) IS NULL END`;
 }
 
 /** Notifies all waiters of other nodes. */
 function notifyAll(queue: string, node: string): string {
-  return `(SELECT count(pg_notify('${CHANNEL}' || ${NODE}, ${NUMBER} || ' 0'))
+  return `(SELECT count(pg_notify('${CHANNEL}' || ${NODE}, ${NUMBER}))
     FROM unnest(${queue}) AS u (e) WHERE ${NODE} <> ${node})`;
 }
 
@@ -179,10 +178,18 @@ WHERE client_id = $1 AND expires > ${NOW} ORDER BY bound DESC LIMIT 1`,
       `SELECT sid, version FROM ${sessions} WHERE sid = ANY($1::text[]) AND expires > ${NOW}`,
 
     /**
+     * `sid token hold` → the record, if the session is free and has no queue.
+     * A lease that a crash of the server undoes is lost: its commit need not
+     * wait for the disk.
+     */
+    take: `UPDATE ${sessions} SET token = $2, lease_until = ${NOW} + $3
+WHERE sid = $1 AND (token IS NULL OR lease_until <= ${NOW}) AND queue = '{}' AND expires > ${NOW}
+RETURNING 't' AS granted, ${ASYNC}, ${RECORD}`,
+
+    /**
      * `sid token hold entry birth` → whether it is granted, the record if it
-     * is, and else in how many ms it may be granted without a notification.
-     * An empty entry does not queue. A lease that a crash of the server undoes
-     * is lost: its commit need not wait for the disk.
+     * is, and else in how many ms it may be granted without a notification. An
+     * empty entry does not queue.
      */
     acquire: `UPDATE ${sessions} AS s SET
   token = CASE WHEN ${mayClaim} THEN $2 ELSE s.token END,
@@ -191,11 +198,11 @@ WHERE client_id = $1 AND expires > ${NOW} ORDER BY bound DESC LIMIT 1`,
     WHEN ${mayClaim} THEN s.queue[coalesce(array_position(s.queue, $4::text), cardinality(s.queue)) + 1:]
     WHEN $4::text = '' OR $4::text = ANY(s.queue) THEN s.queue
     ELSE array_append(s.queue, $4::text) END
-FROM (SELECT ${NOW} AS now, set_config('synchronous_commit', 'off', true) AS commits) AS c
+FROM (SELECT ${NOW} AS now) AS c
 WHERE s.sid = $1 AND s.expires > c.now AND ($5::text IS NULL OR s.birth = $5)
-RETURNING s.token IS NOT DISTINCT FROM $2 AS granted, c.commits,
-  s.lease_until + ${SKIP_MS} * ${nodesAhead} - c.now AS rest, s.birth, s.version, ${
-      FIELD_NAMES.map((name) =>
+RETURNING s.token IS NOT DISTINCT FROM $2 AS granted, ${ASYNC},
+  s.lease_until + ${SKIP_MS} * ${nodesAhead} - c.now AS rest, s.birth, ${
+      READ_NAMES.map((name) =>
         name === "data"
           ? "CASE WHEN s.token IS NOT DISTINCT FROM $2 THEN s.data END AS data"
           : `s.${name}`
@@ -222,9 +229,10 @@ SELECT version, array_to_string(queue, ',') AS queue, ${
   RETURNING s.version, s.queue, s.expires > ${NOW} AS alive
 )
 SELECT version, alive, array_to_string(queue, ',') AS queue,
-  CASE WHEN alive THEN ${notifyFirst("queue", "$3")} ELSE ${
+  CASE WHEN alive THEN ${notifyFirst("queue", "$3")} END AS notified,
+  CASE WHEN NOT alive THEN ${
       notifyAll("queue", "$3")
-    } END AS notified FROM done`,
+    } END AS all_notified FROM done`,
 
     /** `sid token node entry`: leaves the queue, or releases the lease → the queue, where the session is free */
     leave: `WITH done AS (
@@ -278,10 +286,9 @@ SELECT count(*) AS deleted FROM gone`;
 
 /** The fields that {@linkcode beginStatement} reads from JSON. */
 const BEGIN_COLUMNS =
-  `sid text, hash text, version text, restricted boolean, replaces text[], data text,
-    max_age float8, expires float8, prune_after integer, absolute_end float8, cookie float8, client_id text,
-    settled boolean, user_id text, created float8, authenticated_at float8, last_used float8, arrived float8,
-    meta text, handle text`;
+  `sid text, hash text, version text, restricted boolean, replaces text[],
+    data text, details text, expires float8, prune_after integer, absolute_end float8, last_used float8,
+    client_id text, user_id text, arrived float8`;
 
 /**
  * Begins a session for a client, on which a lock is held: the statement before

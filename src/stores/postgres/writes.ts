@@ -15,10 +15,10 @@ import type {
   Version,
 } from "../../api/store.ts";
 import { hashId } from "../../base/ids.ts";
-import { fromColumn, toColumn } from "../../base/text_column.ts";
+import { toColumn } from "../../base/text_column.ts";
 import type { Database } from "./database.ts";
 import type { Queue } from "./queue.ts";
-import { encode, textOrNull, valuesOf } from "./record.ts";
+import { encode, textOf, textOrNull, valuesOf } from "./record.ts";
 import { beginStatement, type Statements } from "./statements.ts";
 
 /** The code of an error: two rows have one key. */
@@ -87,7 +87,7 @@ export class Writes {
       `SELECT pg_advisory_xact_lock(${this.#lockOf(clientId)})`,
       beginStatement(this.#db.tables, Buffer.from(json).toString("hex")),
     ]);
-    const before = row!.before === null ? undefined : fromColumn(row!.before!);
+    const before = textOf(row!.before);
     switch (row!.status) {
       case "superseded":
         return { status: "superseded" };
