@@ -25,7 +25,8 @@ const SLOW_POLL = 1_000;
 
 /** A row of the statement `acquire`. */
 type Acquired = Row & {
-  readonly granted: string;
+  /** Not there if it was taken without a wait. */
+  readonly granted?: string;
   readonly rest: string;
   readonly birth: string;
 };
@@ -97,7 +98,7 @@ export class Queue {
       // without time left it asks a last time: the lease may just be overdue
       const row = await this.#ask(waiter, number, token, holdMs, left > 0);
       if (!row) return { status: "missing", waited: birth !== undefined };
-      if (row.granted === "t") {
+      if (row.granted !== "f") {
         return { status: "granted", record: decode(row) };
       }
       if (left <= 0) return { status: "timeout" };
@@ -282,8 +283,10 @@ export class Queue {
 function* entriesOf(
   row: TextRow | undefined,
 ): Generator<readonly [node: string, number: string]> {
-  if (!row?.queue) return;
-  for (const entry of row.queue.split(",")) {
+  // PostgreSQL's text of an array; no entry needs quotes
+  const entries = row?.queue?.slice(1, -1);
+  if (!entries) return;
+  for (const entry of entries.split(",")) {
     const [node = "", number = ""] = entry.split(".");
     yield [node, number];
   }

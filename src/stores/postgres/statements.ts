@@ -106,9 +106,7 @@ export function statementsOf({ sessions, former, locks }: Tables) {
 ), noted AS (
   INSERT INTO ${former} (sid, moved_to, at, note) SELECT $4::text, $1::text, $6::float8, $7::text FROM moved ${keepNote}
 )
-SELECT array_to_string(woken, ',') AS queue, ${
-      notifyAll("woken", "$8")
-    } AS notified FROM moved`;
+SELECT woken AS queue, ${notifyAll("woken", "$8")} AS notified FROM moved`;
 
   return {
     read: `SELECT ${RECORD} FROM ${sessions} WHERE sid = $1 AND expires > $2`,
@@ -146,9 +144,7 @@ SELECT 1 FROM ${sessions} WHERE sid = $1 AND expires > ${NOW} LIMIT 1`,
   INSERT INTO ${former} (sid, moved_to, at, note)
   SELECT $1::text, NULL, $2::float8, $3::text FROM ended WHERE $3::text IS NOT NULL ${keepNote}
 )
-SELECT array_to_string(queue, ',') AS queue, ${
-      notifyAll("queue", "$4")
-    } AS notified FROM ended`,
+SELECT queue, ${notifyAll("queue", "$4")} AS notified FROM ended`,
 
     /** `to hash version from expected at note node …record` → the queue, if it was moved */
     moveExpected: move("expected"),
@@ -184,7 +180,7 @@ WHERE client_id = $1 AND expires > ${NOW} ORDER BY bound DESC LIMIT 1`,
      */
     take: `UPDATE ${sessions} SET token = $2, lease_until = ${NOW} + $3
 WHERE sid = $1 AND (token IS NULL OR lease_until <= ${NOW}) AND queue = '{}' AND expires > ${NOW}
-RETURNING 't' AS granted, ${ASYNC}, ${RECORD}`,
+RETURNING ${RECORD}, ${ASYNC}`,
 
     /**
      * `sid token hold entry birth` → whether it is granted, the record if it
@@ -210,17 +206,12 @@ RETURNING s.token IS NOT DISTINCT FROM $2 AS granted, ${ASYNC},
     }`,
 
     /** `sid token node version …record` → the queue, if it was written */
-    commit: `WITH done AS (
-  UPDATE ${sessions} AS s
-  SET version = $4, token = NULL, lease_until = ${NOW}, woken = '{}', ${
-      bound(5)
-    }, ${assignments(5)}
-  WHERE s.sid = $1 AND s.token = $2 AND s.expires > ${NOW}
-  RETURNING s.version, s.queue
-)
-SELECT version, array_to_string(queue, ',') AS queue, ${
-      notifyFirst("queue", "$3")
-    } AS notified FROM done`,
+    commit: `UPDATE ${sessions} AS s
+SET version = $4, token = NULL, lease_until = ${NOW}, ${bound(5)}, ${
+      assignments(5)
+    }
+WHERE s.sid = $1 AND s.token = $2 AND s.expires > ${NOW}
+RETURNING s.queue, ${notifyFirst("s.queue", "$3")} AS notified`,
 
     /** `sid token node` → the version and the queue, if the lease was the token's */
     release: `WITH done AS (
@@ -228,8 +219,9 @@ SELECT version, array_to_string(queue, ',') AS queue, ${
   WHERE s.sid = $1 AND s.token = $2
   RETURNING s.version, s.queue, s.expires > ${NOW} AS alive
 )
-SELECT version, alive, array_to_string(queue, ',') AS queue,
-  CASE WHEN alive THEN ${notifyFirst("queue", "$3")} END AS notified,
+SELECT version, alive, queue, CASE WHEN alive THEN ${
+      notifyFirst("queue", "$3")
+    } END AS notified,
   CASE WHEN NOT alive THEN ${
       notifyAll("queue", "$3")
     } END AS all_notified FROM done`,
@@ -240,14 +232,12 @@ SELECT version, alive, array_to_string(queue, ',') AS queue,
     token = nullif(s.token, $2),
     lease_until = CASE WHEN s.token = $2 THEN ${NOW} ELSE s.lease_until END
   WHERE s.sid = $1 AND (s.token = $2 OR $4::text = ANY(s.queue))
-  RETURNING s.queue, (s.token IS NULL OR s.lease_until <= ${NOW}) AS free
+  RETURNING s.queue, ${IS_FREE} AS free
 )
-SELECT array_to_string(queue, ',') AS queue, ${
-      notifyFirst("queue", "$3")
-    } AS notified FROM done WHERE free`,
+SELECT queue, ${notifyFirst("queue", "$3")} AS notified FROM done WHERE free`,
 
     /** `sids` → of each live session the birth, the queue, and since when it is free, if it is, in ms */
-    peek: `SELECT s.sid, s.birth, array_to_string(s.queue, ',') AS queue,
+    peek: `SELECT s.sid, s.birth, s.queue,
   CASE WHEN ${IS_FREE} THEN ${NOW} - s.lease_until END AS free
 FROM ${sessions} AS s WHERE s.sid = ANY($1::text[]) AND s.expires > ${NOW}`,
 
