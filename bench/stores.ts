@@ -149,12 +149,13 @@ async function measure(
   ms: number,
   roundTrips: (() => number) | undefined,
   operate: (i: number) => Promise<unknown>,
+  atOnce = AT_ONCE,
 ): Promise<StoreCost> {
   let count = 0;
   const calls = roundTrips?.() ?? 0;
   const cpu = process.cpuUsage();
   const since = performance.now();
-  await Promise.all(Array.from({ length: AT_ONCE }, async () => {
+  await Promise.all(Array.from({ length: atOnce }, async () => {
     while (performance.now() - since < ms) await operate(count++);
   }));
   const seconds = (performance.now() - since) / 1000;
@@ -205,8 +206,9 @@ const commands = {
 };
 
 /**
- * A transaction of the database's own beside `withSession`, in alternating
- * turns: the median of the ratios of their rates.
+ * A transaction of the database's own beside `withSession`: with as many calls
+ * at once as the others, and the median of the ratios of the times that one
+ * call takes, one after another on one row, in alternating turns.
  */
 async function compare(
   ms: number,
@@ -214,17 +216,17 @@ async function compare(
   withSession: (i: number) => Promise<unknown>,
 ) {
   await measure(ms / 4, undefined, bare);
-  const turns: { bare: StoreCost; ratio: number }[] = [];
-  for (let turn = 0; turn < 7; turn++) {
-    const ours = await measure(ms / 2, undefined, withSession);
-    const theirs = await measure(ms / 2, undefined, bare);
-    turns.push({ bare: theirs, ratio: theirs.rate / ours.rate });
+  const cost = await measure(ms, undefined, bare);
+  const ratios: number[] = [];
+  for (let turn = 0; turn < 11; turn++) {
+    const ours = await measure(ms / 3, undefined, () => withSession(0), 1);
+    const theirs = await measure(ms / 3, undefined, () => bare(0), 1);
+    ratios.push(theirs.rate / ours.rate);
   }
-  turns.sort((a, b) => a.ratio - b.ratio);
-  const { bare: cost, ratio } = turns[3]!;
+  ratios.sort((a, b) => a - b);
   return {
     "SELECT … FOR UPDATE; UPDATE": cost,
-    "withSession ÷ SELECT … FOR UPDATE; UPDATE": ratio,
+    "withSession ÷ SELECT … FOR UPDATE; UPDATE": ratios[5]!,
   };
 }
 
