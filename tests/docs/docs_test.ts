@@ -315,7 +315,7 @@ describe("the documents", () => {
           if (name.endsWith(".ts")) programs[unique] = text;
         }
       }
-      assertEquals(Object.keys(programs).length, 3);
+      assertEquals(Object.keys(programs).length, 4);
       await checkPrograms(programs);
     });
   }

@@ -1,4 +1,5 @@
 import { SessionStore, type SharedStore } from "@koa-io/session";
+import type { PostgresPool } from "@koa-io/session/postgres";
 import { RedisStore } from "@koa-io/session/redis";
 import { storeRules, testStore } from "@koa-io/session/testing";
 import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
@@ -72,18 +73,22 @@ describe("the conformance kit", () => {
     describe(`PostgresStore, ${how}`, () => {
       let address: Address;
       let stores: Stores;
+      let pools: PostgresPool[];
+      const open = (n: number) => stores.open({ listen, pool: pools[n]! });
       withPostgres((found) => address = found);
       beforeAll(() => {
-        if (address) stores = storesAt(address);
+        if (!address) return;
+        stores = storesAt(address);
+        pools = [stores.pool(), stores.pool()];
       });
       afterAll(() => stores?.close());
 
       const shared = { scope: "shared" } as SharedStore;
       for (const rule of storeRules(shared, { peer: true })) {
         itNeedsPostgres(rule.name, async () => {
-          const store = await stores.open({ listen });
+          const store = await open(0);
           try {
-            await rule.run(store, { peer: () => stores.open({ listen }) });
+            await rule.run(store, { peer: () => open(1) });
           } finally {
             await store.close();
           }

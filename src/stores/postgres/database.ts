@@ -198,7 +198,7 @@ export class Database {
 
   #missingTable(table: string, cause?: unknown): Error {
     return new Error(
-      `Cannot use a PostgresStore as the table ${table} must exist: call await store.migrate(), or run the SQL of docs/stores-postgres.md`,
+      `Cannot use a PostgresStore as the table ${table} must exist: call await store.migrate(), or run the SQL of docs/postgres.md`,
       { cause },
     );
   }
