@@ -75,16 +75,19 @@ function withDestroy(
   store: SharedStore,
   destroy: SharedStore["destroy"],
 ): RecordStore {
-  const members = new Map<PropertyKey, unknown>([["destroy", destroy]]);
+  const bound = new WeakMap<object, unknown>();
   return new Proxy(store, {
     get(target, key) {
-      if (members.has(key)) return members.get(key);
+      if (key === "destroy") return destroy;
+      // an application may replace a method, to measure its calls
       const value: unknown = Reflect.get(target, key);
       if (typeof value !== "function") return value;
+      const known = bound.get(value);
+      if (known) return known;
       // private members are reached through the store itself only
-      const bound = value.bind(target);
-      members.set(key, bound);
-      return bound;
+      const method: unknown = value.bind(target);
+      bound.set(value, method);
+      return method;
     },
   });
 }
