@@ -6,7 +6,7 @@ import { startScenario } from "../support/scenario.ts";
 import { onEachStore } from "../support/stores/each_store.ts";
 import { deferred, pause, settles } from "../support/wait.ts";
 
-const LOCK = 300;
+const LOCK = 500;
 
 onEachStore((kind) => {
   const scene = async (lockTimeout = LOCK) => {
@@ -32,6 +32,8 @@ onEachStore((kind) => {
           joined = await codeOf(run((session) => session.inner = 1));
         }));
         await inside.promise;
+        // it must not give up before the hold is over
+        await pause(LOCK * 0.6);
         await run((session) => session.other = 1);
         given.resolve();
         assertEquals(await outer, "SESSION_TIMEOUT");
@@ -53,7 +55,7 @@ onEachStore((kind) => {
       }));
       await inside.promise;
       // it must not give up before the hold is over
-      await pause(LOCK / 3);
+      await pause(LOCK * 0.6);
       await run((session) => session.other = 1);
       given.resolve();
       assertEquals(await outer, "SESSION_TIMEOUT");
