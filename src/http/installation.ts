@@ -40,8 +40,7 @@ export function installKoaSession<M>(
   const elsewhere = { context: {}, use() {} };
   const middleware = createSession(options as never, elsewhere as never);
   const members = Object.getOwnPropertyDescriptors(elsewhere.context);
-  contextSession ??= Object.getOwnPropertySymbols(members)
-    .find(({ description }) => description === "context#contextSession");
+  [contextSession] = Object.getOwnPropertySymbols(members);
   for (const key of Reflect.ownKeys(members)) {
     const member = Reflect.get(members, key) as PropertyDescriptor;
     Object.defineProperty(context, key, { ...member, configurable: true });
@@ -50,7 +49,7 @@ export function installKoaSession<M>(
   return middleware as M;
 }
 
-/** The key of koa-session's own state on a context: a symbol that it does not export. */
+/** The key of koa-session's own state on a context: the one symbol that it defines there, and does not export. */
 let contextSession: symbol | undefined;
 
 /** A hash that no session has: koa-session's hashes are not negative. */
