@@ -3,7 +3,12 @@
  *
  * @module
  */
-import type { Awaitable, SessionRecord, StoredRecord } from "../api/store.ts";
+import {
+  type Awaitable,
+  isAlive,
+  type SessionRecord,
+  type StoredRecord,
+} from "../api/store.ts";
 import type { SessionWrite } from "../stores/koa_session_object.ts";
 import type { TransactionDeps } from "./deps.ts";
 import { MAX_TRIES, unstableVersionError } from "./opener.ts";
@@ -53,7 +58,8 @@ export class RequestCommits {
     if (scope) return this.#commitInside(scope, base, commit);
     if (guard) commit = await this.writable(base, commit);
     const users = records.usersOf(base.data, commit.data);
-    if (!changeOf(users)) {
+    // a store may keep the record of a session that has expired by now
+    if (!changeOf(users) && isAlive(base)) {
       const record = records.afterRequest(base, commit.data, commit, { users });
       // unchanged since it was loaded: nothing has to be read again
       const version = await locks.writeIfCurrent(
