@@ -1,0 +1,123 @@
+/** What a handler leaves as its session: its toJSON and a schema make the names that are stored. */
+import { assertEquals, assertMatch } from "@std/assert";
+import { describe } from "@std/testing/bdd";
+import { codeOf } from "../support/errors.ts";
+import { startScenario } from "../support/scenario.ts";
+import { onEachStore } from "../support/stores/each_store.ts";
+
+/** A session that JSON writes as this value. */
+const writtenAs = (value: unknown) => ({ n: 1, toJSON: () => value });
+
+const REFUSED: Record<string, [session: object, message: RegExp]> = {
+  "a reserved name": [writtenAs({ _private: 1 }), /keeps the name "_private"/],
+  "a method's name": [writtenAs({ save: 1 }), /keeps the name "save"/],
+  "maxAge": [writtenAs({ maxAge: 1 }), /keeps the name "maxAge"/],
+  "a text": [writtenAs("text"), /toJSON says otherwise/],
+  "an array": [writtenAs([1]), /toJSON says otherwise/],
+  "null": [writtenAs(null), /toJSON says otherwise/],
+  "nothing": [writtenAs(undefined), /toJSON says otherwise/],
+};
+
+/** A schema that renames what it finds. */
+const renaming = (name: string) => ({
+  "~standard": {
+    version: 1 as const,
+    vendor: "test",
+    validate: (value: unknown) =>
+      ({ value: (value as { bad?: boolean }).bad ? { [name]: 1 } : value }) as {
+        value: Record<string, unknown>;
+      },
+  },
+});
+
+onEachStore((kind) => {
+  describe("a session whose toJSON makes", () => {
+    for (const [name, [session, message]] of Object.entries(REFUSED)) {
+      kind.it(`${name} is refused, and later writes pass`, async () => {
+        const store = await kind.open();
+        const { bridge, peek, visit } = await startScenario({ store });
+        const { sessionId } = await visit();
+        const outcome = await codeOf(
+          bridge.withSession(sessionId, (view) => {
+            view.session = session as never;
+          }),
+        );
+        assertMatch(outcome ?? "", message);
+        // in a call that joins too
+        await bridge.withSession(sessionId, async () => {
+          const joined = await codeOf(
+            bridge.withSession(sessionId, (view) => {
+              view.session = session as never;
+            }),
+          );
+          assertMatch(joined ?? "", message);
+        });
+        assertEquals(await peek(sessionId), { n: 0 });
+        await bridge.withSession(sessionId, ({ session }) => {
+          session!.n = 2;
+        });
+        assertEquals(await peek(sessionId), { n: 2 });
+      });
+    }
+
+    kind.it("other data is stored as that", async () => {
+      const store = await kind.open();
+      const { bridge, peek, visit } = await startScenario({ store });
+      const { sessionId } = await visit();
+      await bridge.withSession(sessionId, (view) => {
+        view.session = writtenAs({ name: "ada" }) as never;
+      });
+      assertEquals(await peek(sessionId), { name: "ada" });
+    });
+  });
+
+  for (const name of ["_private", "regenerate", "maxAge"]) {
+    kind.it(
+      `a schema that makes the name ${name} is refused, over HTTP and in a transaction`,
+      async () => {
+        const store = await kind.open();
+        const scenario = await startScenario({ store, schema: renaming(name) });
+        const { bridge, errors, peek } = scenario;
+        const { browser, sessionId } = await scenario.visit();
+        const outcome = await codeOf(
+          bridge.withSession(sessionId, ({ session }) => {
+            session!.bad = true;
+          }),
+        );
+        assertMatch(outcome ?? "", /keeps the name/);
+        const answer = await browser.post("/session", { json: { bad: true } });
+        assertEquals(answer.status, 500);
+        assertMatch(errors[0]!.message, /keeps the name/);
+        assertEquals(await peek(sessionId), { n: 0 });
+        await browser.post("/session", { json: { n: 2 } });
+        assertEquals(await peek(sessionId), { n: 2 });
+      },
+    );
+  }
+
+  if (kind.name === "SQLite" || kind.name === "Redis") {
+    kind.it(
+      "the end of a session that a process has not seen is reported after a start",
+      async () => {
+        const [first, second] = [await kind.open(), await kind.open()];
+        const here = await startScenario({ store: first });
+        const there = await startScenario({ store: second });
+        const events: unknown[] = [];
+        there.bridge.on("sessionStart", ({ sessionId, cause }) => {
+          events.push(["start", sessionId, cause]);
+        });
+        there.bridge.on("sessionEnd", ({ sessionId, reason }) => {
+          events.push(["end", sessionId, reason]);
+        });
+        const { sessionId } = await here.visit();
+        assertEquals(await there.bridge.destroy(sessionId), true);
+        assertEquals(await there.bridge.destroy(sessionId), false);
+        assertEquals(events, [
+          ["start", sessionId, "rebuilt"],
+          ["end", sessionId, "revoked"],
+        ]);
+        assertEquals(there.bridge.stats().sessions, 0);
+      },
+    );
+  }
+});
