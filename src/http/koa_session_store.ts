@@ -20,6 +20,7 @@ import {
   STATE,
 } from "./request_state.ts";
 import type { CommitOutcome } from "../transaction/request_commit.ts";
+import { serializeSession } from "../transaction/scope.ts";
 import type { SessionCookies } from "./session_cookies.ts";
 import { isAlive, type SessionData, type StoredRecord } from "../api/store.ts";
 import type { Transactions } from "../transaction/transactions.ts";
@@ -55,9 +56,13 @@ export class KoaSessionStore {
   }
 
   /** Stores the object that koa-session saves. */
-  save(ctx: Context, sid: string, data: SessionData): Promise<void> {
+  async save(ctx: Context, sid: string, data: SessionData): Promise<void> {
     const commit = fromKoaSession(data, ctx);
-    return serialized(
+    // an object that was assigned may bring its own, which makes any names
+    if (ctx.session && Object.hasOwn(ctx.session, "toJSON")) {
+      serializeSession(JSON.parse(commit.data));
+    }
+    await serialized(
       ctx[STATE]!,
       (state) => this.#save(ctx, state, sid, commit),
     );

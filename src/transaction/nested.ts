@@ -54,8 +54,9 @@ export class NestedCalls {
       const hold = await this.#acquire(into);
       try {
         if (into.result === null || into.top.ended) return missing();
-        this.#check(into.top.held.state());
-        const before = serializeSession(into.result);
+        const { held } = into.top;
+        this.#check(held.state());
+        const before = serializeSession(into.result, held.record.data);
         const scope = new TransactionScope(into.top, parseOwned(before));
         const frame = new Frame(scope, parent);
         let result: unknown;

@@ -185,24 +185,31 @@ export function serializeSession(session: unknown, before?: string): string {
   }
   // the names that are stored are those of its toJSON
   const { toJSON } = session as { toJSON?: unknown };
-  assertNames(typeof toJSON === "function" ? JSON.parse(text) : session);
+  assertNames(
+    typeof toJSON === "function" ? JSON.parse(text) : session,
+    before,
+  );
   return text;
 }
 
 /**
- * Checks the names in a session.
+ * Checks the names in a session. One that is stored already, as koa-session
+ * alone has written it, may stay: the bridge stores it as it is.
  *
+ * @param before the JSON text that is stored
  * @throws {TypeError} for a name that koa-session reserves
  */
-export function assertNames(session: object): void {
+export function assertNames(session: object, before?: string): void {
   for (const key of Object.keys(session)) {
-    if (key[0] === "_" || RESERVED.has(key)) {
-      throw new TypeError(
-        `Cannot write the session as koa-session keeps the name ${
-          JSON.stringify(key)
-        } to itself: choose another`,
-      );
+    if (key[0] !== "_" && !RESERVED.has(key)) continue;
+    if (before !== undefined && Object.hasOwn(JSON.parse(before), key)) {
+      continue;
     }
+    throw new TypeError(
+      `Cannot write the session as koa-session keeps the name ${
+        JSON.stringify(key)
+      } to itself: choose another`,
+    );
   }
 }
 
@@ -217,7 +224,7 @@ export function mergeNested(
     into.destroyed = true;
     return;
   }
-  const text = serializeSession(after);
+  const text = serializeSession(after, before);
   if (text === before) return;
   into.apply(diff(JSON.parse(before), JSON.parse(text)));
 }

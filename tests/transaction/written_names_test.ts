@@ -60,6 +60,27 @@ onEachStore((kind) => {
       });
     }
 
+    for (const value of [{ _private: 1 }, { save: 1 }, [1]]) {
+      kind.it(
+        `${JSON.stringify(value)} is refused over HTTP, and later writes pass`,
+        async () => {
+          const store = await kind.open();
+          const scenario = await startScenario({ store });
+          const { browser, sessionId } = await scenario.visit();
+          scenario.route("/replace-by", (ctx) => {
+            ctx.session = writtenAs(value) as never;
+          });
+          assertEquals((await browser.get("/replace-by")).status, 500);
+          assertMatch(scenario.errors[0]!.message, /Cannot write the session/);
+          assertEquals(await scenario.peek(sessionId), { n: 0 });
+          await scenario.bridge.withSession(sessionId, ({ session }) => {
+            session!.n = 2;
+          });
+          assertEquals(await scenario.peek(sessionId), { n: 2 });
+        },
+      );
+    }
+
     kind.it("other data is stored as that", async () => {
       const store = await kind.open();
       const { bridge, peek, visit } = await startScenario({ store });
@@ -70,6 +91,33 @@ onEachStore((kind) => {
       assertEquals(await peek(sessionId), { name: "ada" });
     });
   });
+
+  kind.it(
+    "a name that koa-session has stored itself stays, and later writes pass",
+    async () => {
+      const store = await kind.open();
+      const scenario = await startScenario({ store });
+      const { bridge, peek, route } = scenario;
+      const { browser, sessionId } = await scenario.visit();
+      route("/push", (ctx) => {
+        ctx.session!.commit = "message";
+      });
+      await browser.get("/push");
+      await bridge.withSession(sessionId, async ({ session }) => {
+        session!.n = 1;
+        await bridge.withSession(sessionId, ({ session }) => {
+          session!.user = "ada";
+        });
+      });
+      const expected = { n: 1, user: "ada", commit: "message" };
+      assertEquals(await peek(sessionId), expected);
+      const adding = bridge.withSession(sessionId, ({ session }) => {
+        session!.save = 1;
+      });
+      assertMatch(await codeOf(adding) ?? "", /keeps the name "save"/);
+      assertEquals(await peek(sessionId), expected);
+    },
+  );
 
   for (const name of ["_private", "regenerate", "maxAge"]) {
     kind.it(
