@@ -352,7 +352,7 @@ describe("the documents", () => {
   }
 
   it("have no block in a language that is not known here", () => {
-    const known = ["ts", "js", "sh", "html", "nginx"];
+    const known = ["ts", "js", "sh", "html", "nginx", "sql"];
     const unknown = blocks.filter(({ language }) => !known.includes(language));
     assertEquals(unknown.map(({ place }) => place), []);
   });

@@ -179,7 +179,7 @@ function deadNodes() {
     const holder = await a!.connect();
     const waiter = await b!.connect();
     const last = await c!.connect();
-    const held = a!.ask(holder, "hold", 500);
+    const held = a!.ask(holder, "hold", 300);
     await nodes[0]!.reported("holding");
     waiter.emit("count", () => {});
     await until(async () => {
@@ -194,7 +194,7 @@ function deadNodes() {
     const counted = c!.ask(last, "count");
     assertEquals(await held, true);
     assertEquals(await counted, 2);
-    assertLess(Date.now() - since, 500 + LOCK + SLACK);
+    assertLess(Date.now() - since, 300 + LOCK + SLACK);
   });
 
   itNeedsPostgres(

@@ -25,7 +25,7 @@ import {
 import { pause, settles, until } from "../support/wait.ts";
 
 /** How long a dead waiter holds up the next process, in ms. */
-const SKIP = 500;
+const SKIP = 300;
 
 let address: Address;
 
@@ -125,8 +125,7 @@ function leases(listen: boolean) {
     await waiting(4);
     const since = performance.now();
     await a.commit(sid, "t", undefined);
-    // the others find out by a poll a second
-    granted(await settles(next, "the living", SKIP + 2_500));
+    granted(await settles(next, "the living", SKIP + 1_500));
     assertGreaterOrEqual(performance.now() - since, SKIP - 50);
     assertEquals(await queue(), []);
   });

@@ -8,6 +8,9 @@ import { newClient, type PostgresClient, type PostgresPool } from "./pool.ts";
 /** How long a notification to itself may take before the connection counts as deaf, in ms. */
 const PROOF_MS = 3_000;
 
+/** The pause between proofs that notifications still arrive, in ms. */
+const PROOF_INTERVAL = 1_000;
+
 /** The pauses between attempts to connect, in ms: they grow from the first to the second. */
 const RETRY_MS = [500, 30_000] as const;
 
@@ -32,6 +35,7 @@ export class Listener {
   #isProven = false;
   /** Since when a notification to itself is expected. */
   #expectedSince: number | undefined;
+  #lastProof = 0;
   #nextTry = 0;
   #retry: number = RETRY_MS[0];
 
@@ -71,8 +75,13 @@ export class Listener {
       if (now >= this.#nextTry) this.#open();
       return false;
     }
-    if (this.#isListening) this.#expectedSince ??= now;
-    return this.#isListening;
+    const isDue = this.#isListening &&
+      (!this.#isProven || now - this.#lastProof > PROOF_INTERVAL);
+    if (isDue) {
+      this.#lastProof = now;
+      this.#expectedSince ??= now;
+    }
+    return isDue;
   }
 
   /** Closes the connection. */

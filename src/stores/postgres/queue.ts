@@ -20,8 +20,8 @@ const ANSWER_MS = 5_000;
 /** The pauses between polls without notifications, in ms: they grow from the first to the second. */
 const POLL = [5, 100] as const;
 
-/** The pause between polls with notifications, which can get lost with a connection, in ms. */
-const SLOW_POLL = 1_000;
+/** The pause between polls with notifications, in ms: only the first waiter is notified, and it may be dead. */
+const SLOW_POLL = 250;
 
 /** A row of the statement `acquire`. */
 type Acquired = Row & {
