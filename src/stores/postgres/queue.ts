@@ -44,6 +44,8 @@ export class Queue {
   #entries = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #pause: number = POLL[0];
+  /** When the timer fires. */
+  #due = 0;
   #isPolling = false;
   #closed = false;
 
@@ -79,6 +81,7 @@ export class Queue {
       this.#waiters.delete(number);
       waiter.clear();
       if (this.#waiters.size === 0) this.#stopPolling();
+      else this.#hasten();
       const isLeft = acquired?.status === "granted" ||
         acquired?.status === "missing" || waiter.birth === undefined;
       if (!isLeft) this.#leave(sid, token, number);
@@ -227,12 +230,22 @@ export class Queue {
     this.#pause = this.#listener?.ready
       ? SLOW_POLL
       : Math.min(this.#pause * 1.5, POLL[1]);
+    this.#due = performance.now() + this.#pause;
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
       void this.#poll();
     }, this.#pause);
     // the pending calls have timers of their own
     unref(this.#timer);
+  }
+
+  /** Polls soon after progress. A poll is never put off: progress at one session says nothing of the others. */
+  #hasten(): void {
+    if (this.#listener?.ready || this.#due - performance.now() < 2 * POLL[0]) {
+      return;
+    }
+    this.#stopPolling();
+    this.#schedule();
   }
 
   #stopPolling(): void {
