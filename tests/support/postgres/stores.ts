@@ -65,11 +65,13 @@ export function storesAt(address: Address): Stores {
     },
     async close() {
       for (const store of stores.splice(0)) await store.close();
-      if (isMigrated) {
-        await made.query(
-          "DROP TABLE IF EXISTS $table, $table_former, $table_locks",
-        ).catch(() => {});
-      }
+      // a test may have ended any of the pools
+      const client = new pg.Client(address);
+      await client.connect();
+      await client.query(
+        `DROP TABLE IF EXISTS ${table}, ${table}_former, ${table}_locks`,
+      );
+      await client.end();
       for (const pool of pools.splice(0)) await pool.end();
     },
   };
