@@ -65,15 +65,25 @@ export function storesAt(address: Address): Stores {
     },
     async close() {
       for (const store of stores.splice(0)) await store.close();
-      // a test may have ended any of the pools
-      const client = new pg.Client(address);
-      await client.connect();
-      await client.query(
-        `DROP TABLE IF EXISTS ${table}, ${table}_former, ${table}_locks`,
-      );
-      await client.end();
       for (const pool of pools.splice(0)) await pool.end();
+      await dropTables(address, table);
     },
   };
   return made;
+}
+
+/** On a connection of its own: a test may have ended any of the pools. */
+async function dropTables(address: Address, table: string): Promise<void> {
+  const client = new pg.Client(address);
+  client.on("error", () => {});
+  await client.connect();
+  try {
+    const { rows: [row] } = await client.query("SELECT pg_is_in_recovery()");
+    if (row.pg_is_in_recovery) return;
+    await client.query(
+      `DROP TABLE IF EXISTS ${table}, ${table}_former, ${table}_locks`,
+    );
+  } finally {
+    await client.end();
+  }
 }
