@@ -114,13 +114,12 @@ export class NestedCalls {
     top.ended = true;
     const { sid, record } = top.held;
     const { termination } = this.#deps;
-    let ended: boolean;
+    let ended = false;
     try {
       ended = await termination.end(sid, "logout", { record });
-    } catch (error) {
-      // it may live on: the outer call tries again
-      top.ended = false;
-      throw error;
+    } finally {
+      // not by this call: the outer one finds out what became of it
+      top.ended = ended;
     }
     if (!ended) throw new SessionEndedError();
   }

@@ -209,12 +209,12 @@ export class Transactions {
       return await this.#termination.end(sid, reason, options);
     }
     top.ended = true;
+    let ended = false;
     try {
-      return await this.#termination.end(sid, reason, options);
-    } catch (error) {
-      // it may live on: the transaction decides whether it can be written
-      top.ended = false;
-      throw error;
+      return ended = await this.#termination.end(sid, reason, options);
+    } finally {
+      // not by this call: the commit finds out what became of it
+      top.ended = ended;
     }
   }
 
