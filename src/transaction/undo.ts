@@ -37,6 +37,8 @@ export class Undo {
    * @throws {SessionStoreError} when the first attempt fails; others follow
    */
   async run(sid: string, ctx: unknown): Promise<void> {
+    // until the store confirms it, reads are void
+    this.#store.tombstones.writeStarted(sid);
     try {
       await this.#destroy(sid, ctx);
     } catch (error) {
@@ -62,6 +64,7 @@ export class Undo {
     const { tombstones } = this.#store;
     // a newer tombstone also covers reads that began before this destroy
     if (tombstones.has(sid)) tombstones.add(sid);
+    tombstones.writeSettled(sid);
   }
 
   #repeat(sid: string, ctx: unknown, pause: number): void {
