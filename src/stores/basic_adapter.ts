@@ -327,8 +327,11 @@ export class BasicStoreAdapter implements RecordStore {
       this.#options.reportsRemovals &&
       !this.#writes.since(sid, momentOf(version))
     ) return "current";
+    const began = this.#writes.now;
     return chain(this.#get(sid, ctx), (found) => {
       if (!isSession(found)) return "missing";
+      // the caller may have given up, and another may have written, during a slow read
+      if (this.#writes.since(sid, began)) return "lost";
       return JSON.stringify(found) === version.slice(gap + 1)
         ? "current"
         : "lost";
