@@ -79,18 +79,12 @@ function checkRecord(
 }
 
 /**
- * Whether a client may be left with two sessions: the answer of a begin, which
- * names the session that it replaces, was lost; or a basic store, whose clients
- * are kept in the process, has failed; or another session was bound to the
- * client, which is no step of a begin.
+ * Whether a client may be left with two sessions: where the store has failed,
+ * the session that a begin replaces may be lost with its answer; and a session
+ * that is bound to another client does not end that client's in one step.
  */
-function isExcused({ journal, program }: World, clientId: string): boolean {
-  const isBasic = program.setup.store === "basic";
-  return journal.rebound.has(clientId) ||
-    journal.failures.some((name) =>
-      isBasic || name === "all" ||
-      name.startsWith("begin") && name.includes(` of ${clientId} `)
-    );
+function isExcused({ journal }: World, clientId: string): boolean {
+  return journal.failures.length > 0 || journal.rebound.has(clientId);
 }
 
 function checkSocket(
