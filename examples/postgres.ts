@@ -17,9 +17,7 @@ import { bridgeSession, type SessionContext } from "@koa-io/session";
 import type { SessionSocket } from "@koa-io/session";
 import { PostgresStore } from "@koa-io/session/postgres";
 
-interface Session {
-  count: number;
-}
+type Session = { count: number };
 
 const connectionString = process.env.DATABASE_URL ?? "postgres://127.0.0.1";
 const store = new PostgresStore({ pool: new pg.Pool({ connectionString }) });
@@ -29,8 +27,7 @@ messages.on("connect", (client) => client.on("error", () => {}));
 const app = new Koa<Koa.DefaultState, SessionContext<Session>>();
 const io = new Server({ adapter: createAdapter(messages) });
 const bridge = bridgeSession<Session>(app, io, {
-  // the same on all processes
-  key: "postgres",
+  key: "postgres", // the same on all processes
   appKeys: ["a long secret that stays the same"],
   store,
 });
