@@ -61,6 +61,8 @@ export const PEER_RULES: readonly StoreRule[] = [
 
   peerRule("peer: first come, first served on both", async (one, two) => {
     const { sid } = await begin(one);
+    // the first call of a store may have to connect
+    await hold(two, (await begin(two)).sid);
     const first = await hold(one, sid);
     const order: number[] = [];
     const all: Promise<void>[] = [];

@@ -131,9 +131,10 @@ describe("PostgreSQL in the documents", () => {
   });
 
   itNeedsPostgres("has an example of two processes", async () => {
-    const url = new URL("../../examples/postgres.ts", import.meta.url);
-    const files = { "postgres.ts": readFileSync(url, "utf8") };
-    const [here, there] = await processes(files, "postgres.ts");
+    const name = "postgres.ts";
+    const url = new URL(name, new URL("../../examples/", import.meta.url));
+    const files = { [name]: readFileSync(url, "utf8") };
+    const [here, there] = await processes(files, name);
     await here!.get("/");
     assertStringIncludes((await there!.get("/")).body, "<button>0</button>");
     const socket = await here!.connect();

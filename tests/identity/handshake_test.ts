@@ -16,11 +16,13 @@ import { once, until } from "../support/wait.ts";
 
 const user = (session: TestSession) => session.user;
 
-/** A browser with a session that is settled on its client id. */
+/** A browser with a session that is settled on its client id, and known to both nodes. */
 async function settled(world: World, session: TestSession): Promise<Visitor> {
   const visitor = world.visitor();
   await visitor.here.post("/session", { json: session });
   await visitor.here.get("/");
+  // both nodes know the session: where it begins later, guests of its client enter it
+  await visitor.there.get("/");
   return visitor;
 }
 

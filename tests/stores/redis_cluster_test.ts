@@ -81,7 +81,7 @@ describe("RedisStore on a Redis Cluster", () => {
         clients.map((client) => new RedisStore({ client, prefix: "a:" })),
       );
     } finally {
-      for (const client of clients) client.destroy();
+      for (const client of clients) await client.close();
     }
   });
 
@@ -122,7 +122,7 @@ describe("RedisStore on a Redis Cluster", () => {
         await store.close();
       }
     } finally {
-      for (const client of [one!, two!]) client.destroy();
+      for (const client of [one!, two!]) await client.close();
     }
   });
 
@@ -184,7 +184,7 @@ describe("RedisStore on a Redis Cluster", () => {
       } finally {
         await store.close();
         await other.close();
-        for (const client of [one!, two!]) client.destroy();
+        for (const client of [one!, two!]) await client.close();
       }
     },
   );
