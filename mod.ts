@@ -76,7 +76,7 @@ export type {
 export type { MissingResult, SessionView } from "./src/api/session_view.ts";
 export { SessionStore, type SessionStoreEvents } from "./src/stores/memory.ts";
 export type { SessionStoreOptions } from "./src/stores/memory/options.ts";
-export type { BridgeStats } from "./src/bridge/stats.ts";
+export type { BridgeLimits, BridgeStats } from "./src/bridge/stats.ts";
 export type {
   AcquireResult,
   AtomicStore,

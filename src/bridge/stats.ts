@@ -6,7 +6,11 @@
 import type { EndReason } from "../api/events.ts";
 import type { SessionRegistry } from "../identity/registry.ts";
 import type { SessionLifecycle } from "../lifecycle/lifecycle.ts";
+import { MAX_CLIENTS } from "../sockets/reconnects.ts";
+import { MAX_ADMITTED } from "../sockets/recovery.ts";
+import { MAX_TOMBSTONES } from "../transaction/tombstones.ts";
 import type { Transactions } from "../transaction/transactions.ts";
+import { MAX_PENDING } from "../transaction/undo.ts";
 
 /** Plain numbers about a bridge. */
 export interface BridgeStats {
@@ -26,6 +30,22 @@ export interface BridgeStats {
   readonly timeouts: number;
   /** Sessions that ended, by reason. */
   readonly ended: Readonly<Record<EndReason, number>>;
+  /** The limits of what the bridge keeps beside sessions and sockets. */
+  readonly limits: BridgeLimits;
+}
+
+/** How much a bridge keeps at most. */
+export interface BridgeLimits {
+  /** Calls that wait for one session, or for the logins of one user: the option `maxWaiting`. */
+  readonly waiting: number;
+  /** Writes that must be undone; those beyond it stay until they expire. */
+  readonly undos: number;
+  /** Ids of sessions that ended within the last minute; the oldest is dropped. */
+  readonly tombstones: number;
+  /** Clients whose guests were made to reconnect within ten minutes; the oldest is dropped. */
+  readonly reconnects: number;
+  /** Sockets that were recovered and are about to connect; the oldest is dropped. */
+  readonly recoveries: number;
 }
 
 /** The current numbers. */
@@ -46,5 +66,12 @@ export function statsOf(
     undos: transactions.undos,
     timeouts: counts.timeouts,
     ended: { ...lifecycle.events.endCounts },
+    limits: {
+      waiting: transactions.maxWaiting,
+      undos: MAX_PENDING,
+      tombstones: MAX_TOMBSTONES,
+      reconnects: MAX_CLIENTS,
+      recoveries: MAX_ADMITTED,
+    },
   };
 }

@@ -21,7 +21,7 @@ const GUEST_TIMES: readonly number[] = [1_000, 3_000, 9_000];
 const COUNTED_FOR = 600_000;
 
 /** Limit of clients whose connections are counted. */
-const MAX_CLIENTS = 10_000;
+export const MAX_CLIENTS = 10_000;
 
 type Timer = ReturnType<typeof setTimeout>;
 

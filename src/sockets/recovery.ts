@@ -23,7 +23,7 @@ import type { SessionRooms } from "./rooms.ts";
 import type { SocketExtension } from "./socket_extension.ts";
 
 /** How many sockets may be restored and not yet connected. */
-const MAX_ADMITTED = 10_000;
+export const MAX_ADMITTED = 10_000;
 
 /** The member of a persisted socket that holds the note. */
 const NOTE = "koa-io-session";

@@ -84,7 +84,9 @@ export class BasicStoreAdapter implements RecordStore {
         return undefined;
       }
       const record = fromStoredObject(found, this.#options.maxAge);
-      if (!outdated) this.#bound.set(sid, record);
+      // a store may keep an expired record: it leaves the index here
+      if (!outdated && record.expires <= Date.now()) this.#bound.remove(sid);
+      else if (!outdated) this.#bound.set(sid, record);
       return { ...record, version: `${moment} ${JSON.stringify(found)}` };
     });
   }

@@ -98,11 +98,15 @@ export class NestedCalls {
   }
 
   async #acquire(into: TransactionScope): Promise<Hold<TransactionScope>> {
+    const { counts, options } = this.#deps;
+    if (this.#turns.waiting(into) >= options.maxWaiting) {
+      counts.timeouts++;
+      throw new SessionTimeoutError("queue", options.maxWaiting);
+    }
     try {
       return (await this.#turns.acquire(into))!;
     } catch (error) {
       if (!(error instanceof WaitTimeout)) throw error;
-      const { counts, options } = this.#deps;
       counts.timeouts++;
       throw new SessionTimeoutError("wait", options.lockTimeout);
     }

@@ -12,7 +12,7 @@ import { TtlMap } from "../base/ttl_map.ts";
 const TOMBSTONE_TTL = 60_000;
 
 /** Limit of tombstones, and of sessions with writes in progress. */
-const MAX_TOMBSTONES = 10_000;
+export const MAX_TOMBSTONES = 10_000;
 
 interface Tombstone {
   /** Sequence number of the termination. */

@@ -46,6 +46,8 @@ export class Transactions {
   readonly records: RecordBuilder;
   readonly counts: LockCounts = { waits: 0, timeouts: 0 };
   readonly #store: StoreAccess;
+  /** The option of this name. */
+  readonly maxWaiting: number;
   readonly #undo: Undo;
   readonly #locks: SessionLocks;
   readonly #observer: SessionObserver;
@@ -62,6 +64,7 @@ export class Transactions {
     options: TransactionsOptions,
     observer: SessionObserver,
   ) {
+    this.maxWaiting = options.maxWaiting;
     const store = new StoreAccess(records, options.storeTimeout);
     const undo = this.#undo = new Undo(store);
     const locks = locksOf(records, store, undo, options, this.counts);

@@ -13,7 +13,7 @@ import type { StoreAccess } from "./store_access.ts";
 const MAX_PAUSE = 60_000;
 
 /** Limit of undos that wait for another attempt. */
-const MAX_PENDING = 10_000;
+export const MAX_PENDING = 10_000;
 
 /** Destroys sessions until the store confirms it. */
 export class Undo {

@@ -151,7 +151,10 @@ export class UserPolicy {
   }
 
   async #exclusive<T>(user: string, act: () => Promise<T>): Promise<T> {
-    const { lockTimeout } = this.#options;
+    const { lockTimeout, maxWaiting } = this.#options;
+    if (this.#logins.waiting(user) >= maxWaiting) {
+      throw new SessionTimeoutError("queue", maxWaiting);
+    }
     try {
       const hold = (await this.#logins.acquire(user))!;
       try {

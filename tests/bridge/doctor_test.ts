@@ -167,6 +167,13 @@ describe("bridge.stats()", () => {
       undos: 0,
       timeouts: 0,
       ended: bridge.stats().ended,
+      limits: {
+        waiting: 1_000,
+        undos: 10_000,
+        tombstones: 10_000,
+        reconnects: 10_000,
+        recoveries: 10_000,
+      },
     });
     const { sessionId, connect } = await scenario.visit();
     const { server } = await connect();

@@ -45,6 +45,38 @@ function limits(options: () => Options): void {
     );
   });
 
+  it("limits the calls that join one, and the logins of one user", async () => {
+    await using scenario = await startScenario({
+      ...options(),
+      maxWaiting: 5,
+      maxSessions: 50,
+      user: ({ user }) => user,
+      onUserChange: "keep",
+    });
+    const { bridge } = scenario;
+    const { sessionId } = await scenario.visit();
+    let codes: (string | undefined)[] = [];
+    await bridge.withSession(sessionId, async () => {
+      codes = await Promise.all(Array.from(
+        { length: 10 },
+        () => codeOf(bridge.withSession(sessionId, () => pause(5))),
+      ));
+    });
+    const refused = (code?: string) => code === "SESSION_TIMEOUT";
+    assertEquals(codes.filter(refused).length, 4);
+    assertEquals(codes.filter((code) => code === undefined).length, 6);
+    const answers = await Promise.all(Array.from(
+      { length: 20 },
+      () => scenario.browser().post("/session", { json: { user: "ada" } }),
+    ));
+    const done = answers.filter(({ status }) => status === 200).length;
+    assertEquals(
+      answers.length - done,
+      answers.filter(({ status }) => status === 503).length,
+    );
+    assertEquals((await bridge.sessionsOf("ada")).length, done);
+  });
+
   it("lockTimeout may be as long as a timer", async () => {
     await using scenario = await startScenario({
       ...options(),

@@ -37,6 +37,23 @@ describe("BasicStoreAdapter", () => {
     for (const adapter of adapters.splice(0)) adapter.stop();
   });
 
+  it("keeps no session in its index that has expired, although the store keeps its record", async () => {
+    const store = new FaultyBasicStore();
+    const adapter = adapt(store);
+    const of = record({
+      clientId: "c",
+      user: "ada",
+      expires: Date.now() + 30,
+    });
+    const { sid } = await begun(adapter, of);
+    assertEquals(adapter.byClient("c"), sid);
+    await until(() => of.expires < Date.now(), "the end");
+    await adapter.read(sid);
+    assertEquals(store.entries.size, 1);
+    assertEquals(adapter.byClient("c"), undefined);
+    assertEquals(adapter.byUser("ada"), []);
+  });
+
   it("stores every field of a record under _bridge, and reads objects without them", async () => {
     const store = new FaultyBasicStore();
     const adapter = adapt(store);
