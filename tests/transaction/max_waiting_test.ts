@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { describe, it } from "@std/testing/bdd";
+import { afterEach, describe, it } from "@std/testing/bdd";
 import { codeOf } from "../support/errors.ts";
 import { startScenario } from "../support/scenario.ts";
 import { withSqlite } from "../support/sqlite.ts";
@@ -111,8 +111,15 @@ function limits(options: () => Options): void {
 describe("maxWaiting in this process", () => limits(() => ({})));
 
 withSqlite(({ SqliteStore }) => {
-  describe("maxWaiting on a shared store", () =>
-    limits(() => ({
-      store: new SqliteStore({ path: ":memory:", autoCleanup: false }),
-    })));
+  describe("maxWaiting on a shared store", () => {
+    const stores: InstanceType<typeof SqliteStore>[] = [];
+    afterEach(() => {
+      for (const store of stores.splice(0)) store.close();
+    });
+    limits(() => {
+      const store = new SqliteStore({ path: ":memory:", autoCleanup: false });
+      stores.push(store);
+      return { store };
+    });
+  });
 });
