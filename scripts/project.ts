@@ -34,7 +34,7 @@ export async function filesBelow(dir: string): Promise<string[]> {
 }
 
 /** Number of test files that run in parallel: they mostly wait, for Redis, for expiry, for stopped nodes. */
-export const FILES_AT_ONCE = 4;
+export const FILES_AT_ONCE = 3;
 
 /** Time limit for a program, which is then ended; in milliseconds. */
 const TIMEOUT = 300_000;

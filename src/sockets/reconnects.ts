@@ -40,6 +40,8 @@ export class Reconnects {
   readonly #failed: (error: unknown) => void;
   readonly #timers = new Set<Timer>();
   #stopped = false;
+  /** Sockets whose connections may wait for another poll. */
+  readonly #waiting = new Set<Socket>();
   /** Connections that are being closed. */
   readonly #closing = new WeakSet<object>();
   /** By client id. */
@@ -60,10 +62,11 @@ export class Reconnects {
       this.#recovery.refuse(socket);
       this.#attempt(() => closeTransport(socket));
       // the close waits for the next poll, which may never come
-      this.#after(
-        DISCARD_AFTER,
-        () => this.#attempt(() => discardTransport(socket)),
-      );
+      this.#waiting.add(socket);
+      this.#after(DISCARD_AFTER, () => {
+        this.#waiting.delete(socket);
+        this.#attempt(() => discardTransport(socket));
+      });
     }
   }
 
@@ -123,9 +126,13 @@ export class Reconnects {
     }
   }
 
-  /** Stops all timers, and starts none any more. */
+  /** Stops all timers, and starts none any more; connections that are being closed end at once. */
   stop(): void {
     this.#stopped = true;
+    for (const socket of this.#waiting) {
+      this.#attempt(() => discardTransport(socket));
+    }
+    this.#waiting.clear();
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();
   }

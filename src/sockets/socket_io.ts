@@ -193,9 +193,23 @@ export function closeTransport({ conn }: Socket): void {
   conn.close();
 }
 
-/** `conn.close(true)`: ends a connection without waiting for its client to take what was sent. */
+/** A polling transport that closes with its client's next request, or after 30 s. */
+interface ClosingTransport {
+  shouldClose?: (() => void) | null;
+}
+
+/**
+ * `conn.close(true)`: ends a connection without waiting for its client to take
+ * what was sent. Where the close waits for the next request of a polling client,
+ * `transport.shouldClose` of engine.io 6 ends that wait.
+ */
 export function discardTransport({ conn }: Socket): void {
-  if (conn.readyState !== "closed") conn.close(true);
+  if (conn.readyState === "closed") return;
+  conn.close(true);
+  const transport = conn.transport as ClosingTransport;
+  const close = transport.shouldClose;
+  transport.shouldClose = null;
+  close?.();
 }
 
 /** `handshake.issued`, public: when a socket's handshake was made, ms since the epoch. */

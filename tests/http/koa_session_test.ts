@@ -195,11 +195,11 @@ for (const [kind, options] of Object.entries(kinds)) {
       const ada = await serve((ctx) => {
         if (ctx.method === "POST") ctx.session!.text = "hi";
         ctx.body = ctx.session!.text ?? "";
-      }, { maxAge: 100 });
+      }, { maxAge: 1_000 });
       await ada.post("/");
       const jar = ada.jar.clone();
       assertEquals((await ada.get("/", { jar })).body, "hi");
-      await pause(200);
+      await pause(1_100);
       assertEquals((await ada.get("/", { jar })).body, "");
     });
 

@@ -58,6 +58,7 @@ function fakeSocket(
   const closed: boolean[] = [];
   const conn = {
     readyState: "open",
+    transport: {},
     close: (discard = false) => void closed.push(discard),
   };
   const socket = { conn, [SOCKET_STATE]: { clientId } };
