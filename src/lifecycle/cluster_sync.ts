@@ -8,7 +8,7 @@
 import type { EndReason, StartCause } from "../api/events.ts";
 import { isAlive, type StoredRecord } from "../api/store.ts";
 import type { TrackedClient, TrackedSession } from "../identity/registry.ts";
-import type { Found } from "../transaction/lookup.ts";
+import { type Found, MAX_MOVES } from "../transaction/lookup.ts";
 import type {
   RotatedSession,
   SocketRotation,
@@ -16,9 +16,6 @@ import type {
 import { stricter } from "../transaction/user_policy.ts";
 import type { ClusterMessage } from "./cluster_messenger.ts";
 import type { LifecycleDeps } from "./deps.ts";
-
-/** Limit of rotations that are followed to find a session. */
-const MAX_MOVES = 20;
 
 /** Limit of reads while a termination of this process is in progress. */
 const MAX_WAITS = 20;

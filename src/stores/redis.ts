@@ -173,8 +173,8 @@ export class RedisStore implements SharedStore {
   /**
    * See {@linkcode SharedStore.move}. In a Redis Cluster it takes three steps,
    * and the second decides: until then the session is under its former id,
-   * from then on under the new one, whoever reads it first and even if this
-   * process ends in between.
+   * from then on under the new one, whichever process reads it first, and even
+   * if this process ends in between.
    */
   move(
     from: string,

@@ -20,8 +20,8 @@ import type { SessionLocks } from "./session_lock.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import type { StoreAccess } from "./store_access.ts";
 
-/** Limit of rotations that are followed to find a session. */
-const MAX_MOVES = 20;
+/** Limit of rotations that are followed to find or to end a session. */
+export const MAX_MOVES = 20;
 
 /** A session that was found. */
 export interface Found {
@@ -167,7 +167,7 @@ export class SessionLookup {
     const all = await Promise.all(
       sids.map((sid) => this.#current(sid, undefined, forData)),
     );
-    // one that is moved meanwhile may be found by both ids
+    // one that moves between the two reads may be found by both ids
     const bySid = new Map<string, Found>();
     for (const found of all) {
       if (found?.record.user === user) bySid.set(found.sid, found);

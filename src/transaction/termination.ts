@@ -10,14 +10,11 @@ import {
   type StoredRecord,
 } from "../api/store.ts";
 import { END, sourceOf } from "../base/tracing.ts";
-import type { SessionLookup } from "./lookup.ts";
+import { MAX_MOVES, type SessionLookup } from "./lookup.ts";
 import type { RequestOrigin } from "./request_origin.ts";
 import type { SessionLocks } from "./session_lock.ts";
 import type { SessionObserver } from "./session_observer.ts";
 import type { StoreAccess } from "./store_access.ts";
-
-/** Limit of rotations that a termination follows. */
-const MAX_MOVES = 20;
 
 /** How long ago a rotation on another node may have been that this node has not learnt of, in ms. */
 const UNNOTICED_FOR = 10_000;
