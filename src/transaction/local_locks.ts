@@ -28,9 +28,12 @@ import {
   type OpenResult,
   type SessionLocks,
 } from "./session_lock.ts";
+import { type HoldOperations, LocalHold } from "./local_hold.ts";
 import type { StoreAccess } from "./store_access.ts";
 import { TrackedWrites } from "./tracked_writes.ts";
 import type { Undo } from "./undo.ts";
+
+const HELD: HoldState = { status: "held" };
 
 /** Locks held in this process. */
 export class LocalLocks implements SessionLocks {
@@ -42,6 +45,13 @@ export class LocalLocks implements SessionLocks {
   readonly #lockTimeout: number;
   readonly #maxWaiting: number;
   readonly #mutex: Mutex<string>;
+  readonly #operations: HoldOperations = {
+    release: (hold) => this.#mutex.release(hold),
+    stateOf: (hold) => this.#stateOf(hold),
+    close: (held, next, expected) => this.#closeHeld(held, next, expected),
+    move: ({ hold, record, ctx }, to, next, note) =>
+      this.#move(hold, record, to, next, note, ctx),
+  };
 
   /** @param exclusiveWrites see {@linkcode RecordStore.needsExclusiveWrites} */
   constructor(
@@ -194,32 +204,28 @@ export class LocalLocks implements SessionLocks {
   }
 
   #held(hold: Hold<string>, record: StoredRecord, ctx: unknown): HeldSession {
-    return {
-      sid: hold.key,
-      record,
-      release: () => this.#mutex.release(hold),
-      state: () => this.#stateOf(hold),
-      verify: () => this.#stateOf(hold),
-      close: (next, expected = record.version) => {
-        const state = this.#stateOf(hold);
-        if (state.status === "ended") return state;
-        if (state.status === "lost") {
-          this.#counts.timeouts++;
-          return state;
-        }
-        if (!next) {
-          this.#mutex.release(hold);
-          return { status: "done", version: record.version };
-        }
-        return this.#close(hold, next, expected, ctx);
-      },
-      move: (to, next, note) => this.#move(hold, record, to, next, note, ctx),
-    };
+    return new LocalHold(this.#operations, hold, record, ctx);
+  }
+
+  #closeHeld(
+    { hold, record, ctx }: LocalHold,
+    next: SessionRecord | undefined,
+    expected: Version,
+  ): Awaitable<CloseResult> {
+    const state = this.#stateOf(hold);
+    if (state.status === "ended") return state;
+    if (state.status === "lost") {
+      this.#counts.timeouts++;
+      return state;
+    }
+    if (next) return this.#close(hold, next, expected, ctx);
+    this.#mutex.release(hold);
+    return { status: "done", version: record.version };
   }
 
   #stateOf({ key, state, why }: Hold<string>): HoldState {
     if (state === "revoked") return { status: "ended", why };
-    if (state !== "lost") return { status: "held" };
+    if (state !== "lost") return HELD;
     // it may have ended, or been rotated, while another caller held it
     const hasEnded = this.#store.tombstones.has(key);
     return hasEnded ? { status: "ended" } : { status: "lost" };

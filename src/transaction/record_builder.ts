@@ -101,13 +101,22 @@ export class RecordBuilder {
     const due = touch && touchInterval !== false &&
       expires - record.expires >= touchInterval;
     if (!changed && !cookie && !due) return undefined;
+    // in full: an object literal that begins with a spread is four times slower
     return this.#owned({
-      ...record,
       data,
       maxAge,
-      expires: Math.max(expires, cookie ? 0 : record.expires),
+      expires: cookie ? expires : Math.max(expires, record.expires),
+      absoluteEnd: record.absoluteEnd,
       cookie: cookie?.cookie ?? record.cookie,
+      clientId: record.clientId,
+      settled: record.settled,
+      user: record.user,
+      created: record.created,
+      authenticatedAt: record.authenticatedAt,
       lastUsed: Date.now(),
+      arrived: record.arrived,
+      meta: record.meta,
+      handle: record.handle,
     }, origin);
   }
 
@@ -147,7 +156,6 @@ export class RecordBuilder {
     { maxAge, cookie }: Life,
     origin: WriteOrigin,
   ): SessionRecord {
-    // in full: an object literal that begins with a spread is four times slower
     return this.#owned({
       data,
       maxAge,

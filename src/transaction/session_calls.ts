@@ -14,7 +14,7 @@ import { type CommitSource, HandlerCommits } from "./handler_commit.ts";
 import { type NestedCaller, NestedCalls } from "./nested.ts";
 import { Frame, RootScope } from "./scope.ts";
 import type { SessionCall } from "./session_call.ts";
-import type { HeldSession } from "./session_lock.ts";
+import type { HeldSession, OpenResult } from "./session_lock.ts";
 import type { SessionMove } from "./session_move.ts";
 import type { SocketRotation } from "./session_observer.ts";
 
@@ -53,34 +53,52 @@ export class SessionCalls {
     call: SessionCall,
     caller: TransactionCaller,
   ): Promise<unknown> {
-    if (!TRANSACTION.enabled) return this.#run(sid, call, caller);
-    const from = caller.socket ? "socket" : caller.carry ? "http" : "bridge";
-    const run = (span: Span) => this.#run(sid, call, { ...caller, span });
-    return Promise.resolve(TRANSACTION.run(sid, from, run));
+    try {
+      if (!TRANSACTION.enabled) {
+        return Promise.resolve(this.#run(sid, call, caller));
+      }
+      const from = caller.socket ? "socket" : caller.carry ? "http" : "bridge";
+      const run = (span: Span) => this.#run(sid, call, { ...caller, span });
+      return Promise.resolve(TRANSACTION.run(sid, from, run));
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
-  async #run(
+  /** Not an async function: on a synchronous store and handler there is one promise in all. */
+  #run(
     sid: string | undefined,
     call: SessionCall,
     caller: TransactionCaller,
-  ): Promise<unknown> {
+  ): Awaitable<unknown> {
     const { span } = caller;
     if (sid === undefined) return missing(call, span);
-    const started = span && performance.now();
     const frame = this.#deps.opener.frames.getStore();
     const scope = frame?.find(sid);
-    if (scope) return await this.#nested.join(scope, frame, call, caller);
+    if (scope) return this.#nested.join(scope, frame, call, caller);
+    const started = span && performance.now();
     // a request follows a session that it has loaded, as its commit does
     const follows = caller.carry !== undefined;
     const opening = this.#deps.opener.open(sid, caller.ctx, follows);
-    const opened = opening instanceof Promise ? await opening : opening;
-    if (span) span.wait = performance.now() - started!;
+    const opened = (result: OpenResult) => {
+      if (span) span.wait = performance.now() - started!;
+      return this.#opened(result, sid, frame, call, caller);
+    };
+    return opening instanceof Promise ? opening.then(opened) : opened(opening);
+  }
+
+  #opened(
+    opened: OpenResult,
+    sid: string,
+    frame: Frame | undefined,
+    call: SessionCall,
+    caller: TransactionCaller,
+  ): Awaitable<unknown> {
     if (!("missing" in opened)) {
-      const executing = this.#execute(opened, frame, call, caller);
-      return executing instanceof Promise ? await executing : executing;
+      return this.#execute(opened, frame, call, caller);
     }
     this.#deps.observer.missed(sid);
-    return await this.#runRotated(sid, frame, call, caller);
+    return this.#runRotated(sid, frame, call, caller);
   }
 
   /** Runs a call whose session has no record under the id: it may have been rotated by another node. */
