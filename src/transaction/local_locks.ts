@@ -72,10 +72,7 @@ export class LocalLocks implements SessionLocks {
   }
 
   open(sid: string, ctx: unknown): Awaitable<OpenResult> {
-    return this.#acquire(
-      sid,
-      (hold, waited) => this.#read(hold, waited, ctx),
-    );
+    return this.#acquire(sid, (hold, waited) => this.#read(hold, waited, ctx));
   }
 
   writeIfCurrent(
@@ -190,17 +187,33 @@ export class LocalLocks implements SessionLocks {
     waited: boolean,
     ctx: unknown,
   ): Awaitable<OpenResult> {
-    const opened = (record: StoredRecord | undefined): OpenResult => {
-      if (isAlive(record)) return this.#held(hold, record, ctx);
-      // an end during the read counts as an end during the wait
-      waited ||= hold.state === "revoked";
+    let reading: Awaitable<StoredRecord | undefined>;
+    try {
+      reading = this.#store.read(hold.key, ctx);
+    } catch (error) {
       this.#mutex.release(hold);
-      return { missing: true, waited };
-    };
-    return onFailure(
-      () => chain(this.#store.read(hold.key, ctx), opened),
-      () => this.#mutex.release(hold),
-    );
+      throw error;
+    }
+    const opened = (record: StoredRecord | undefined) =>
+      this.#opened(hold, record, waited, ctx);
+    if (!(reading instanceof Promise)) return opened(reading);
+    return reading.then(opened, (error) => {
+      this.#mutex.release(hold);
+      throw error;
+    });
+  }
+
+  #opened(
+    hold: Hold<string>,
+    record: StoredRecord | undefined,
+    waited: boolean,
+    ctx: unknown,
+  ): OpenResult {
+    if (isAlive(record)) return this.#held(hold, record, ctx);
+    // an end during the read counts as an end during the wait
+    const ended = hold.state === "revoked";
+    this.#mutex.release(hold);
+    return { missing: true, waited: waited || ended };
   }
 
   #held(hold: Hold<string>, record: StoredRecord, ctx: unknown): HeldSession {

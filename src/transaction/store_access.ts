@@ -48,7 +48,7 @@ export class StoreAccess {
   call<T>(
     operation: string,
     call: (records: RecordStore) => Awaitable<T>,
-    limit: number = this.#timeout,
+    limit?: number,
   ): Awaitable<T> {
     let answer: Awaitable<T>;
     try {
@@ -56,18 +56,42 @@ export class StoreAccess {
     } catch (cause) {
       throw toStoreError(operation, cause);
     }
-    if (!isThenable(answer)) return answer;
-    return withTimeout(answer as Promise<T>, operation, limit);
+    return isThenable(answer)
+      ? this.#limited(operation, answer as PromiseLike<T>, limit)
+      : answer;
   }
 
   /** Reads a record; `undefined` for a session that ended after the read began. */
   read(sid: string, ctx: unknown): Awaitable<StoredRecord | undefined> {
-    const { tombstones } = this;
-    const since = tombstones.clock;
-    const visible = (record: StoredRecord | undefined) =>
-      isAlive(record) && tombstones.hides(sid, since) ? undefined : record;
-    const record = this.call("read", (records) => records.read(sid, ctx));
-    return record instanceof Promise ? record.then(visible) : visible(record);
+    const since = this.tombstones.clock;
+    let answer: Awaitable<StoredRecord | undefined>;
+    try {
+      answer = this.#records.read(sid, ctx);
+    } catch (cause) {
+      throw toStoreError("read", cause);
+    }
+    return isThenable(answer)
+      ? this.#limited("read", answer)
+        .then((record) => this.#visible(sid, record, since))
+      : this.#visible(sid, answer, since);
+  }
+
+  #visible(
+    sid: string,
+    record: StoredRecord | undefined,
+    since: number,
+  ): StoredRecord | undefined {
+    return isAlive(record) && this.tombstones.hides(sid, since)
+      ? undefined
+      : record;
+  }
+
+  #limited<T>(
+    operation: string,
+    answer: PromiseLike<T>,
+    limit: number = this.#timeout,
+  ): Promise<T> {
+    return withTimeout(answer as Promise<T>, operation, limit);
   }
 
   /**
