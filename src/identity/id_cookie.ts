@@ -12,6 +12,7 @@ import {
 } from "node:crypto";
 import { flat, isPlausibleId } from "../base/ids.ts";
 import type { CookieOptions, KoaContext } from "../api/koa.ts";
+import { CookieLines } from "./cookie_lines.ts";
 import { SignatureCache } from "./signature_cache.ts";
 
 /** A received cookie with a valid signature. */
@@ -51,6 +52,7 @@ export class IdCookie {
   /** The cookies of contexts whose responses may not have this one. */
   readonly #suppressed = new WeakSet<object>();
   readonly #guarded = new WeakSet<object>();
+  readonly #lines: CookieLines;
   #verified = new SignatureCache();
   /** The key of the cached signatures, as given and as prepared for use. */
   #secret: unknown;
@@ -61,6 +63,7 @@ export class IdCookie {
     this.#signed = signed;
     this.#value = pattern(name);
     this.#signature = pattern(`${name}.sig`);
+    this.#lines = new CookieLines(name);
   }
 
   /** Whether a cookie with this id was received; its signature may be invalid. */
@@ -173,13 +176,15 @@ export class IdCookie {
       cookies.set(this.#name, id, options);
       return;
     }
-    const { keys } = cookies;
-    cookies.keys = { sign: () => signature };
-    try {
-      cookies.set(this.#name, id, options);
-    } finally {
-      cookies.keys = keys;
-    }
+    this.#lines.send(ctx, id, signature, options, () => {
+      const { keys } = cookies;
+      cookies.keys = { sign: () => signature };
+      try {
+        cookies.set(this.#name, id, options);
+      } finally {
+        cookies.keys = keys;
+      }
+    });
   }
 
   /**

@@ -65,6 +65,49 @@ describe("IdCookie", () => {
     );
   });
 
+  it("repeats within a second what Koa writes, for each id, secure or not", () => {
+    const signing = ["a key"];
+    const options = Object.freeze({
+      signed: true,
+      maxAge: 5_000_000,
+      sameSite: "lax",
+      path: "/app",
+    });
+    const cookie = new IdCookie("client", true);
+    const ended = /expires=[^;]+/g;
+    for (const secure of [false, true, false]) {
+      for (const [i, others] of [[], ["other=1"], [], []].entries()) {
+        const id = `an-id-of-this-test-number-${i}-${secure}`;
+        const koa = contextOf(signing);
+        const ours = contextOf(signing);
+        for (const ctx of [koa, ours]) {
+          Object.assign(ctx.cookies, { secure });
+          if (others.length > 0) ctx.res.setHeader("Set-Cookie", others);
+        }
+        koa.cookies.set("client", id, options);
+        const came = cookie.read(contextOf(signing, returned(sent(koa))));
+        cookie.write(ours, id, options, came);
+        const lines = (ctx: KoaContext) =>
+          sent(ctx).map((line) => line.replace(ended, "expires"));
+        assertEquals(lines(ours), lines(koa));
+        // the cookie of this response is replaced by Koa, where `overwrite` says so
+        cookie.write(ours, id, { ...options, overwrite: true }, came);
+        assertEquals(lines(ours), lines(koa));
+      }
+    }
+  });
+
+  it("leaves a cookie to a set of the response's own", () => {
+    const options = Object.freeze({ signed: true, maxAge: 5_000_000 });
+    const cookie = new IdCookie("client", true);
+    const came = { id: "an-id-of-this-test-number-1", signature: "a" };
+    cookie.write(contextOf(["a key"]), came.id, options, came);
+    const ctx = contextOf(["a key"]);
+    Object.assign(ctx.cookies, { set: () => ctx.cookies });
+    cookie.write(ctx, came.id, options, came);
+    assertEquals(sent(ctx), []);
+  });
+
   it("accepts a cookie of an older key as Koa does, and marks it for renewal", () => {
     fc.assert(
       fc.property(
