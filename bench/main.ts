@@ -1,15 +1,17 @@
 /**
- * `deno task bench`: the cost of the bridge compared with other packages.
+ * `deno task bench`: the cost of the bridge compared with other packages, or
+ * with itself at another commit.
  *
  *     deno task bench [--quick] [--runtime=node,deno] [--node=/path/to/node]
  *                     [--only=throughput,memory,growth,cleanup,stores]
- *                     [--against=/path/to/other/sources]
+ *     deno task bench --against=REV [--quick] [--runtime=…] [--node=…]
  */
 import { parseArgs } from "node:util";
-import { outputOf, projectDir } from "../scripts/project.ts";
+import { exists, must, outputOf, projectDir } from "../scripts/project.ts";
 import { resolve } from "node:path";
-import { measureAll, type Part, PARTS } from "./measure.ts";
-import { FULL, QUICK } from "./plan.ts";
+import { measureAll, type Part, PARTS, pinning } from "./measure.ts";
+import { pairs, pairTable, verdict } from "./pairs.ts";
+import { FULL, PAIRS, QUICK, QUICK_PAIRS } from "./plan.ts";
 import { table } from "./report.ts";
 import { denoRuntime, nodeRuntime } from "./runtime.ts";
 import { writeResults } from "./write.ts";
@@ -28,18 +30,26 @@ const { values: options } = parseArgs({
 
 const dir = await Deno.makeTempDir({ prefix: "koa-io-session-" });
 const since = performance.now();
+let slower = 0;
 try {
+  if (options.against) slower = await compare(options.against);
+  else await measure();
+} finally {
+  await Deno.remove(dir, { recursive: true });
+}
+console.log(`\n${((performance.now() - since) / 1000).toFixed(0)} s`);
+Deno.exit(slower > 0 ? 1 : 0);
+
+/** The bridge beside other packages. */
+async function measure(): Promise<void> {
   const parts = options.only.split(",") as Part[];
   const all = [];
   for (const name of await runtimes()) {
     const runtime = await runtimeOf(name, projectDir, `${dir}/now`);
     if (!runtime) continue;
-    const before = options.against &&
-      await runtimeOf(name, `${resolve(options.against)}/`, `${dir}/before`);
     const load = await runtimeOf("node", projectDir, `${dir}/now`) ?? runtime;
     const results = await measureAll({
       runtime,
-      before: before || undefined,
       load,
       parts,
       plan: options.quick ? QUICK : FULL,
@@ -48,12 +58,46 @@ try {
     console.log(`\n${table(results)}`);
     all.push(results);
   }
-  const whole = parts.length === PARTS.length && !options.against;
-  if (whole) await writeResults(all, options.quick ? "quick" : "full");
-} finally {
-  await Deno.remove(dir, { recursive: true });
+  if (parts.length === PARTS.length) {
+    await writeResults(all, options.quick ? "quick" : "full");
+  }
 }
-console.log(`\n${((performance.now() - since) / 1000).toFixed(0)} s`);
+
+/**
+ * The bridge beside itself at another commit.
+ *
+ * @param rev a revision, or a directory with other sources
+ * @returns how many scenarios became slower
+ */
+async function compare(rev: string): Promise<number> {
+  const isDirectory = await exists(`${rev}/mod.ts`);
+  const other = isDirectory ? resolve(rev) : `${dir}/before_sources`;
+  const git = (...args: string[]) =>
+    must("git", ["worktree", ...args], { cwd: projectDir });
+  if (!isDirectory) await git("add", "--detach", other, rev);
+  let slower = 0;
+  try {
+    for (const name of await runtimes()) {
+      const now = await runtimeOf(name, projectDir, `${dir}/now`);
+      const before = await runtimeOf(name, `${other}/`, `${dir}/before`);
+      if (!now || !before) continue;
+      const load = await runtimeOf("node", projectDir, `${dir}/now`) ?? now;
+      const plan = options.quick ? QUICK_PAIRS : PAIRS;
+      const cores = await pinning();
+      const measured = await pairs({ before, now, load, cores, plan });
+      console.log(`\n${now.name} ${now.version}\n\n${pairTable(measured)}`);
+      slower += measured.filter((pair) => verdict(pair) === "slower").length;
+    }
+  } finally {
+    if (!isDirectory) await git("remove", "--force", other);
+  }
+  console.log(
+    slower > 0
+      ? `\n${slower} scenarios are slower`
+      : "\nNo scenario is slower by more than 3 %",
+  );
+  return slower;
+}
 
 async function hasNode(): Promise<boolean> {
   return await outputOf(options.node, ["--version"]) !== undefined;

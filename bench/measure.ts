@@ -24,8 +24,6 @@ export type Part = typeof PARTS[number];
 /** The parameters of a run. */
 export interface Run {
   readonly runtime: Runtime;
-  /** The same runtime with other sources of the package, for comparison. */
-  readonly before: Runtime | undefined;
   readonly load: Runtime;
   readonly parts: readonly Part[];
   readonly plan: Plan;
@@ -74,21 +72,17 @@ export async function measureAll(run: Run): Promise<Results> {
   };
 }
 
-function entrantsOf({ runtime, before }: Run): Entrant[] {
-  const entrants: Entrant[] = [
+function entrantsOf({ runtime }: Run): Entrant[] {
+  return [
     { name: "bare", target: "bare", runtime },
     { name: "koa-session", target: "koaSession", runtime },
     { name: "express-session", target: "expressSession", runtime },
     { name: "ours", target: "ours", runtime },
   ];
-  if (before) {
-    entrants.push({ name: "before", target: "ours", runtime: before });
-  }
-  return entrants;
 }
 
 /** One CPU for the server and another for the load, if there are two and `taskset` is installed. */
-async function pinning(): Promise<Cores> {
+export async function pinning(): Promise<Cores> {
   const possible = cpus().length > 1 &&
     await outputOf("taskset", ["--version"]) !== undefined;
   return possible

@@ -62,3 +62,12 @@ export const SOCKETS = 50;
 
 /** Number of open events per socket. */
 export const WINDOW = 8;
+
+/** The sizes of a comparison of two states. */
+export type PairPlan = Pick<Plan, "rounds" | "warmMs" | "turnMs">;
+
+/** Good to 3 % on a busy machine: about two minutes for a runtime. */
+export const PAIRS: PairPlan = { rounds: 60, warmMs: 1_500, turnMs: 100 };
+
+/** Shows large effects only. */
+export const QUICK_PAIRS: PairPlan = { rounds: 15, warmMs: 500, turnMs: 100 };

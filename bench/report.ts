@@ -1,7 +1,7 @@
 /** The figures as a Markdown table. */
 import { figure, type Results } from "./results.ts";
 
-const COLUMNS = ["bare", "koa-session", "express-session", "ours", "before"];
+const COLUMNS = ["bare", "koa-session", "express-session", "ours"];
 
 /** One row per scenario, one column per target, and the ratio of ours to the others. */
 export function table(results: Results): string {

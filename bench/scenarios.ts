@@ -4,7 +4,8 @@ import { HTTP_CLIENTS, type Plan, SOCKETS, WINDOW } from "./plan.ts";
 import type { Figure } from "./results.ts";
 import type { Entrant, Stand } from "./stand.ts";
 
-type Load = Omit<Work, "port" | "ms">;
+/** The work of a scenario. */
+export type Load = Omit<Work, "port" | "ms">;
 
 const HTTP: Readonly<Record<string, Load>> = {
   "HTTP, read": { path: "/read", clients: HTTP_CLIENTS },
@@ -25,6 +26,18 @@ const HOT: Readonly<Record<string, Load>> = {
 
 const HANDSHAKE: Readonly<Record<string, Load>> = {
   "handshake": { clients: 8 },
+};
+
+/** The scenarios in which two states of the sources are compared. */
+export const PAIRED: Readonly<Record<string, Load>> = {
+  ...HTTP,
+  "HTTP, read, 4000 clients in turn": {
+    path: "/read",
+    clients: HTTP_CLIENTS,
+    among: 4_000,
+  },
+  ...EVENTS,
+  ...HANDSHAKE,
 };
 
 const LATENCY: Readonly<Record<string, Load & { rate: number }>> = {

@@ -1,4 +1,4 @@
-/** Percentile and median. */
+/** Percentile, median, and the confidence interval of a median. */
 
 /** The value below which `percent` of the values lie. */
 export function percentile(values: readonly number[], percent: number): number {
@@ -17,4 +17,27 @@ export function median(values: readonly number[]): number {
   return sorted.length % 2 === 1
     ? sorted[half]!
     : (sorted[half - 1]! + sorted[half]!) / 2;
+}
+
+/** A median with its 95 % confidence interval. */
+export interface Interval {
+  readonly median: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+/**
+ * The median with the interval that the order statistics give: it assumes no
+ * distribution of the values.
+ */
+export function medianInterval(values: readonly number[]): Interval {
+  const sorted = [...values].sort((a, b) => a - b);
+  const { length } = sorted;
+  const rank = Math.floor((length - 1.96 * Math.sqrt(length)) / 2);
+  const at = Math.max(0, rank);
+  return {
+    median: median(sorted),
+    low: sorted[at] ?? NaN,
+    high: sorted[length - 1 - at] ?? NaN,
+  };
 }
