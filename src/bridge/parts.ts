@@ -75,7 +75,7 @@ export class BridgeParts {
       report(error);
     };
     const lifecycle = new SessionLifecycle(io, isolated(emit), failed);
-    const opened = openStore(options, lifecycle);
+    const opened = openStore(options, lifecycle, failed);
     const { records } = opened;
     const shared = records.scope === "shared";
     // `valid` is asked about sockets that wait for a session of any client

@@ -6,6 +6,7 @@
  */
 import { EventEmitter } from "node:events";
 import { refuse } from "../base/arguments.ts";
+import { declareReports } from "../base/store_reports.ts";
 import { type Entry, MemoryEntries } from "./memory/entries.ts";
 import { Cleanup } from "./memory/cleanup.ts";
 import {
@@ -87,20 +88,19 @@ export class SessionStore implements AtomicStore {
    * @throws {RangeError} when an option is out of range
    */
   constructor(options: SessionStoreOptions = {}) {
-    const { maxAge, maxEntries, autoCleanup, autoCleanupMs } = checkOptions(
-      options,
-    );
-    this.maxAge = maxAge;
-    this.maxEntries = maxEntries;
+    const checked = checkOptions(options);
+    this.maxAge = checked.maxAge;
+    this.maxEntries = checked.maxEntries;
     this.#entries = new MemoryEntries(
-      maxEntries,
+      this.maxEntries,
       (entry, reason) => this.#removed(entry, reason),
     );
     this.#events.setMaxListeners(0);
-    if (autoCleanup) {
+    declareReports(this, { allRemovals: true, errors: false });
+    if (checked.autoCleanup) {
       this.#cleanup = new Cleanup(
         this.#entries,
-        autoCleanupMs,
+        checked.autoCleanupMs,
         (cleared) => this.#events.emit("cleanup", this, cleared),
       );
     }

@@ -8,7 +8,6 @@ import { BasicStoreAdapter } from "./basic_adapter.ts";
 import { SessionStoreError } from "../api/errors.ts";
 import type { EndReason } from "../api/events.ts";
 import type { ContextStoreClass, ResolvedOptions } from "../api/options.ts";
-import { SessionStore } from "./memory.ts";
 import {
   type AtomicStore,
   type BasicStore,
@@ -17,6 +16,7 @@ import {
   type SessionRecord,
   type SharedStore,
 } from "../api/store.ts";
+import { reportsOf } from "../base/store_reports.ts";
 import type { RecordStore } from "./record_store.ts";
 import { watchRemovals } from "./shared_removals.ts";
 
@@ -46,27 +46,67 @@ const REMOVED: Readonly<Record<RemovalReason, EndReason>> = {
   moved: "rotated",
 };
 
-/** Opens the store that the options name, and attaches the listener. */
+/**
+ * Opens the store that the options name, and attaches the listener.
+ *
+ * @param failed receives failures that the store reports by itself
+ */
 export function openStore(
   options: ResolvedOptions,
   listener: StoreListener,
+  failed: (error: unknown) => void,
 ): OpenStore {
   const { store, ContextStore } = options;
   if (ContextStore) return openContextStore(options, ContextStore);
-  if (store instanceof SessionStore) return openSessionStore(store, listener);
   return isAtomic(store!)
-    ? openAtomic(store, listener)
+    ? openAtomic(store, listener, failed)
     : openBasic(options, store!, listener);
 }
 
-function openAtomic(store: AtomicStore, listener: StoreListener): OpenStore {
-  const opened = store.scope === "shared"
+function openAtomic(
+  store: AtomicStore,
+  listener: StoreListener,
+  failed: (error: unknown) => void,
+): OpenStore {
+  const { on, off } = store as ReportingStore;
+  const reports = reportsOf(store);
+  const opened = reports.allRemovals
+    ? openReporting(store as AtomicStore & ReportingStore, listener)
+    : store.scope === "shared"
     ? watchRemovals(
       store as SharedStore,
       (sid, record) => listener.removed(sid, "revoked", record),
     )
     : { records: store, unsubscribe: () => {} };
-  return { ...opened, store, reportsRemovals: false };
+  if (reports.errors) on!.call(store, "error", failed);
+  return {
+    records: opened.records,
+    store,
+    reportsRemovals: reports.allRemovals,
+    unsubscribe() {
+      opened.unsubscribe();
+      if (reports.errors) off!.call(store, "error", failed);
+    },
+  };
+}
+
+/** A store of this package that reports more than the contract asks for. */
+interface ReportingStore {
+  on?(event: string, listener: (...args: never[]) => void): unknown;
+  off?(event: string, listener: (...args: never[]) => void): unknown;
+}
+
+function openReporting(
+  store: AtomicStore & ReportingStore,
+  listener: StoreListener,
+): Pick<OpenStore, "records" | "unsubscribe"> {
+  const removed = (sid: string, reason: RemovalReason, record: SessionRecord) =>
+    listener.removed(sid, REMOVED[reason], record);
+  store.on!("removed", removed);
+  return {
+    records: store,
+    unsubscribe: () => void store.off!("removed", removed),
+  };
 }
 
 function openContextStore(
@@ -92,17 +132,6 @@ function openContextStore(
   const store = ContextStore.prototype as BasicStore;
   const unsubscribe = () => records.stop();
   return { records, store, reportsRemovals: false, unsubscribe };
-}
-
-function openSessionStore(
-  store: SessionStore,
-  listener: StoreListener,
-): OpenStore {
-  const removed = (sid: string, reason: RemovalReason, record: SessionRecord) =>
-    listener.removed(sid, REMOVED[reason], record);
-  store.on("removed", removed);
-  const unsubscribe = () => void store.off("removed", removed);
-  return { records: store, store, reportsRemovals: true, unsubscribe };
 }
 
 function openBasic(

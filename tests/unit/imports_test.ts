@@ -21,6 +21,7 @@ const APART: Record<string, string[]> = {
   "stores/postgres": ["stores/postgres", "api", "base"],
   "stores/redis": ["stores/redis", "api", "base"],
   "stores/sqlite": ["stores/sqlite", "api", "base"],
+  "stores/encrypted": ["stores/encrypted", "api", "base"],
   "stores/compat": ["stores/compat", "api", "base"],
   testing: ["testing", "api", "base"],
   client: ["client"],

@@ -1,0 +1,116 @@
+import type { SharedStore } from "@koa-io/session";
+import { encrypted } from "@koa-io/session/encrypted";
+import type { PostgresPool } from "@koa-io/session/postgres";
+import { RedisStore } from "@koa-io/session/redis";
+import { storeRules, testStore } from "@koa-io/session/testing";
+import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Address } from "../support/postgres/cluster.ts";
+import { itNeedsPostgres, withPostgres } from "../support/postgres/server.ts";
+import { type Stores, storesAt } from "../support/postgres/stores.ts";
+import { openClient, type OwnedClient } from "../support/redis/clients.ts";
+import {
+  itNeedsRedis,
+  type RedisServer,
+  startRedis,
+} from "../support/redis/server.ts";
+import { redisServerPath } from "../support/requires.ts";
+import { type Sqlite, withSqlite } from "../support/sqlite.ts";
+import { newId } from "../support/stores/records.ts";
+
+const key = randomBytes(32);
+const shared = { scope: "shared" } as SharedStore;
+
+describe("the conformance kit, on an encrypted store", () => {
+  withSqlite(({ SqliteStore }: Sqlite) => {
+    const dirs = new Map<object, string>();
+    // of two nodes in the middle of a change of keys
+    const keys = [key, randomBytes(32)];
+    const open = (dir: string, keys: Uint8Array[]) => {
+      const store = encrypted(
+        new SqliteStore({ path: join(dir, "sessions.db") }),
+        { keys },
+      );
+      dirs.set(store, dir);
+      return store;
+    };
+    void testStore(
+      "in SQLite, whose peer has the keys in another order",
+      () => open(mkdtempSync(join(tmpdir(), "koa-io-session-")), keys),
+      {
+        describe,
+        it,
+        peer: (store) => open(dirs.get(store)!, keys.toReversed()),
+        async dispose(store) {
+          await store.close();
+          rmSync(dirs.get(store)!, { recursive: true });
+        },
+      },
+    );
+  });
+
+  describe("in PostgreSQL", () => {
+    let address: Address;
+    let stores: Stores;
+    let pools: PostgresPool[];
+    const open = async (n: number) =>
+      encrypted(await stores.open({ pool: pools[n]! }), { keys: [key] });
+    withPostgres((found) => address = found);
+    beforeAll(() => {
+      if (!address) return;
+      stores = storesAt(address);
+      pools = [stores.pool(), stores.pool()];
+    });
+    afterAll(() => stores?.close());
+
+    for (const rule of storeRules(shared, { peer: true })) {
+      itNeedsPostgres(rule.name, async () => {
+        const store = await open(0);
+        try {
+          await rule.run(store, { peer: () => open(1) });
+        } finally {
+          await store.close();
+        }
+      });
+    }
+  });
+
+  describe("in Redis", () => {
+    const path = redisServerPath();
+    let server: RedisServer;
+    let clients: OwnedClient[];
+    const prefix = newId();
+    const open = (n: number) =>
+      encrypted(new RedisStore({ client: clients[n]!.client, prefix }), {
+        keys: [key],
+      });
+
+    beforeAll(async () => {
+      if (!path) return;
+      server = await startRedis();
+      clients = [
+        await openClient("redis", server.port),
+        await openClient("redis", server.port),
+      ];
+    });
+    afterAll(async () => {
+      if (!path) return;
+      for (const client of clients) client.close();
+      await server.stop();
+    });
+
+    for (const rule of storeRules(shared, { peer: true })) {
+      itNeedsRedis(rule.name, async () => {
+        const store = open(0);
+        try {
+          await rule.run(store, { peer: () => open(1) });
+        } finally {
+          await store.close();
+        }
+      });
+    }
+  });
+});
