@@ -122,7 +122,15 @@ async function stores(
   const child = new Child<StoreCommands>(runtime, "stores", [], cores.server);
   const figures: Figure[] = [];
   try {
-    for (const name of ["memory", "SQLite", "Redis", "PostgreSQL"] as const) {
+    const names = [
+      "memory",
+      "memory, 1 kB",
+      "memory, 1 kB, encrypted",
+      "SQLite",
+      "Redis",
+      "PostgreSQL",
+    ] as const;
+    for (const name of names) {
       const costs = await child.call("ask", { name, ms });
       if ("missing" in costs) {
         console.log(`${name} is not measured: ${costs.missing}`);

@@ -3,6 +3,7 @@ import { type BridgeOptions, bridgeSession } from "@koa-io/session";
 // @ts-types="@types/koa"
 import Koa from "koa";
 import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
 import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -18,11 +19,15 @@ import { fresh, KEYS } from "./targets/target.ts";
 const SESSIONS = 500;
 const AT_ONCE = 50;
 
+const KILOBYTE = "x".repeat(1_000);
+
 type Store = NonNullable<BridgeOptions["store"]>;
 
 /** A store to measure. */
 interface Opened {
   readonly store: Store;
+  /** Added to the data of each session; default: none. */
+  readonly padding?: string;
   /** Number of commands sent to the server so far, if there is one. */
   readonly roundTrips?: () => number;
   /** The same change in a transaction of the database's own, for comparison. */
@@ -44,6 +49,20 @@ const stores = {
       const store = new SessionStore();
       return { store, close: () => Promise.resolve(store.close()) };
     }),
+  "memory, 1 kB": (): Promise<Opened> =>
+    import("@koa-io/session").then(({ SessionStore }) => {
+      const store = new SessionStore();
+      const close = () => Promise.resolve(store.close());
+      return { store, padding: KILOBYTE, close };
+    }),
+  async "memory, 1 kB, encrypted"(): Promise<Opened> {
+    const { SessionStore } = await import("@koa-io/session");
+    const { encrypted } = await import("@koa-io/session/encrypted");
+    const inner = new SessionStore();
+    const store = encrypted(inner, { keys: [randomBytes(32)] });
+    const close = () => Promise.resolve(inner.close());
+    return { store, padding: KILOBYTE, close };
+  },
   async SQLite(): Promise<Opened> {
     const { SqliteStore } = await import("@koa-io/session/sqlite");
     const dir = await mkdtemp(`${tmpdir()}/koa-io-bench-`);
@@ -183,7 +202,7 @@ const commands = {
       key: "sid",
       store,
     });
-    await fill(store);
+    await fill(store, opened.padding);
     const get = (i: number) => bridge.peek(`s-${i % SESSIONS}`);
     const withSession = (i: number) =>
       bridge.withSession(`s-${i % SESSIONS}`, ({ session }) => {
@@ -242,11 +261,11 @@ async function whileWatched<T>(act: () => Promise<T>): Promise<T> {
   }
 }
 
-async function fill(store: Store): Promise<void> {
+async function fill(store: Store, padding?: string): Promise<void> {
   if (!("write" in store)) throw new TypeError("Not an atomic store");
   for (let i = 0; i < SESSIONS; i++) {
     await store.write(`s-${i}`, {
-      data: JSON.stringify(fresh()),
+      data: JSON.stringify({ ...fresh(), padding }),
       maxAge: 86_400_000,
       expires: Date.now() + 86_400_000,
       absoluteEnd: undefined,

@@ -12,8 +12,10 @@ import {
   createSecretKey,
   hkdfSync,
   type KeyObject,
-  randomBytes,
+  randomFillSync,
 } from "node:crypto";
+import { hashId } from "../../base/ids.ts";
+import { RecentValues } from "./recent_values.ts";
 
 /** The length of a key, in bytes. */
 export const KEY_BYTES = 32;
@@ -36,28 +38,27 @@ export class StoreKey {
   readonly name: string;
   readonly #hashing: KeyObject;
   readonly #encryption: KeyObject;
-  readonly #hashes = new Map<string, string>();
+  readonly #hashes = new RecentValues<string>(MAX_HASHES);
+  readonly #ids = new RecentValues<string>(MAX_HASHES);
 
   constructor(secret: Uint8Array) {
     this.#hashing = derived(secret, "hash");
     this.#encryption = derived(secret, "encrypt");
     this.name = this.hash("lock", "").slice(0, NAME_LENGTH);
-    this.#hashes.clear();
   }
 
   /** The keyed hash of a text: HMAC-SHA-256 in base64url. */
   hash(kind: HashKind, text: string): string {
-    const input = `${kind}:${text}`;
-    const known = this.#hashes.get(input);
-    if (known !== undefined) return known;
-    const hash = createHmac("sha256", this.#hashing).update(input)
-      .digest("base64url");
-    if (this.#hashes.size >= MAX_HASHES) {
-      const { value: oldest } = this.#hashes.keys().next();
-      this.#hashes.delete(oldest!);
-    }
-    this.#hashes.set(input, hash);
-    return hash;
+    return this.#hashes.get(
+      `${kind}:${text}`,
+      (input) =>
+        createHmac("sha256", this.#hashing).update(input).digest("base64url"),
+    );
+  }
+
+  /** The id under which a session is stored: the keyed hash of the hash of its id. */
+  idOf(sid: string): string {
+    return this.#ids.get(sid, () => this.hash("session", hashId(sid)));
   }
 
   /**
@@ -66,13 +67,14 @@ export class StoreKey {
    * @param place authenticated with it: what is copied to another place does not decrypt
    */
   seal(text: string, place: string): string {
-    const iv = randomBytes(IV_BYTES);
+    const iv = nextIv();
     const cipher = createCipheriv(CIPHER, this.#encryption, iv);
     cipher.setAAD(Buffer.from(place, "utf8"));
-    const start = cipher.update(text, "utf8");
-    const end = cipher.final();
+    const encrypted = cipher.update(text, "utf8");
+    // GCM has no padding: the end is empty
+    cipher.final();
     return this.name +
-      Buffer.concat([iv, start, end, cipher.getAuthTag()])
+      Buffer.concat([iv, encrypted, cipher.getAuthTag()])
         .toString("base64url");
   }
 
@@ -98,6 +100,18 @@ export class StoreKey {
     return decipher.update(bytes.subarray(IV_BYTES, end), undefined, "utf8") +
       decipher.final("utf8");
   }
+}
+
+const random = Buffer.alloc(IV_BYTES * 256);
+let used = random.length;
+
+/** Random bytes that are used once, drawn for many at a time: drawing costs as much as encrypting. */
+function nextIv(): Buffer {
+  if (used === random.length) {
+    randomFillSync(random);
+    used = 0;
+  }
+  return random.subarray(used, used += IV_BYTES);
 }
 
 function derived(secret: Uint8Array, purpose: string): KeyObject {

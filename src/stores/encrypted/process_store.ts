@@ -60,6 +60,7 @@ export class EncryptedProcessStore implements AtomicStore {
     const { allRemovals } = reportsOf(store);
     declareReports(this, { allRemovals, errors: true });
     store.on?.("removed", (id, reason, stored) => {
+      if (this.sessions.rekeying.has(id)) return;
       const opened = this.sealing.open(id, stored);
       if (opened) {
         this.#events.emit("removed", opened.sid, reason, opened.record);

@@ -15,7 +15,7 @@ import type {
   MoveResult,
   SessionRecord,
 } from "../../api/store.ts";
-import { chain, isThenable } from "../../base/async.ts";
+import { chain, isThenable, withFinally } from "../../base/async.ts";
 import type { StoreKey } from "./keys.ts";
 import type { OpenedRecord, Sealing } from "./sealing.ts";
 
@@ -23,6 +23,8 @@ import type { OpenedRecord, Sealing } from "./sealing.ts";
 export class SealedSessions {
   readonly #store: AtomicStore;
   readonly #sealing: Sealing;
+  /** Ids that are moved to another key, which is no removal of their sessions. */
+  readonly rekeying = new Set<string>();
 
   constructor(store: AtomicStore, sealing: Sealing) {
     this.#store = store;
@@ -103,8 +105,12 @@ export class SealedSessions {
       if (i === older.length) return undefined;
       const id = this.#sealing.idOf(sid, older[i]);
       const note = this.#sealing.rekeyNote(id);
+      this.rekeying.add(id);
       return chain(
-        this.#store.move(id, to, sealed, condition, note),
+        withFinally(
+          () => this.#store.move(id, to, sealed, condition, note),
+          () => this.rekeying.delete(id),
+        ),
         (result) => result.status === "missing" ? next(i + 1) : result,
       );
     };

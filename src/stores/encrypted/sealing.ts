@@ -5,12 +5,26 @@
  */
 import { SessionStoreError } from "../../api/errors.ts";
 import type { SessionRecord, StoredRecord } from "../../api/store_contract.ts";
-import { hashId } from "../../base/ids.ts";
 import type { StoreKey } from "./keys.ts";
+import { RecentValues } from "./recent_values.ts";
 
 /** Encrypted data stays JSON of an object, as stores are given. */
 const START = '{"sealed":"';
 const END = '"}';
+
+/** How many decrypted records are kept, and the longest of them. */
+const MAX_OPENED = 1_000;
+const MAX_TEXT = 8_192;
+
+/** What is encrypted of a record. */
+interface Sealed {
+  readonly sealed: string;
+  readonly sid: string;
+  readonly clientId: string | undefined;
+  readonly user: string | undefined;
+  readonly meta: string | undefined;
+  readonly data: string;
+}
 
 /** A record that was decrypted, with the id of its session. */
 export interface OpenedRecord {
@@ -32,6 +46,7 @@ export class Sealing {
   readonly keys: readonly StoreKey[];
   readonly #first: StoreKey;
   readonly #failed: (error: Error) => void;
+  readonly #recent = new RecentValues<Sealed>(MAX_OPENED);
 
   /** @param failed receives an error for each value that does not decrypt */
   constructor(keys: readonly StoreKey[], failed: (error: Error) => void) {
@@ -42,7 +57,7 @@ export class Sealing {
 
   /** The id under which a session is stored by a key. */
   idOf(sid: string, key: StoreKey = this.#first): string {
-    return this.idOfHash(hashId(sid), key);
+    return key.idOf(sid);
   }
 
   /** The same, by the hash of the id. */
@@ -54,10 +69,13 @@ export class Sealing {
   seal(sid: string, record: SessionRecord): SessionRecord {
     const { clientId, user, meta, data } = record;
     const key = this.#first;
+    const id = this.idOf(sid);
     // JSON has no line break outside of texts, and none in them
     const head = JSON.stringify([sid, clientId, user, meta]);
+    const sealed = START + key.seal(`${head}\n${data}`, id) + END;
+    this.#keep(id, { sealed, sid, clientId, user, meta, data });
     return {
-      data: START + key.seal(`${head}\n${data}`, this.idOf(sid)) + END,
+      data: sealed,
       maxAge: record.maxAge,
       expires: record.expires,
       absoluteEnd: record.absoluteEnd,
@@ -85,24 +103,28 @@ export class Sealing {
     id: string,
     stored: R | undefined,
   ): { readonly sid: string; readonly record: R } | undefined {
-    if (!stored) return undefined;
-    const text = this.#decrypt(
-      stored.data.slice(START.length, -END.length),
-      id,
-    );
+    const opened = stored && this.#opened(id, stored.data);
+    if (!opened) return undefined;
+    const { sid, clientId, user, meta, data } = opened;
+    return { sid, record: { ...stored, data, clientId, user, meta } };
+  }
+
+  /** The same text as at the last time needs no decryption. */
+  #opened(id: string, sealed: string): Sealed | undefined {
+    const recent = this.#recent.peek(id);
+    if (recent?.sealed === sealed) return recent;
+    const text = this.#decrypt(sealed.slice(START.length, -END.length), id);
     if (text === undefined) return undefined;
     const line = text.indexOf("\n");
-    const [sid, clientId, user, meta] = JSON.parse(text.slice(0, line));
-    return {
-      sid,
-      record: {
-        ...stored,
-        data: text.slice(line + 1),
-        clientId: clientId ?? undefined,
-        user: user ?? undefined,
-        meta: meta ?? undefined,
-      },
-    };
+    const head = JSON.parse(text.slice(0, line)) as (string | null)[];
+    const [sid, clientId, user, meta] = head.map((part) => part ?? undefined);
+    const data = text.slice(line + 1);
+    return this.#keep(id, { sealed, sid: sid!, clientId, user, meta, data });
+  }
+
+  #keep(id: string, opened: Sealed): Sealed {
+    if (opened.sealed.length <= MAX_TEXT) this.#recent.set(id, opened);
+    return opened;
   }
 
   /** The note to keep of an id, under which a session was stored. */
