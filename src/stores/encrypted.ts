@@ -26,7 +26,7 @@ import { readKeys } from "./encrypted/keys.ts";
 import { EncryptedProcessStore } from "./encrypted/process_store.ts";
 import { EncryptedSharedStore } from "./encrypted/shared_store.ts";
 
-export type { AtomicStore, SharedStore } from "../api/store.ts";
+export type * from "../api/store_contract.ts";
 
 /** Options of {@linkcode encrypted}. */
 export interface EncryptionOptions {
