@@ -16,6 +16,10 @@ export {
 } from "./src/bridge/bridge_session.ts";
 export { type Rooms, SessionBridge } from "./src/bridge.ts";
 export type {
+  DestroyAllOptions,
+  ListedSession,
+} from "./src/bridge/all_sessions.ts";
+export type {
   DestroyUserOptions,
   UserSession,
 } from "./src/bridge/user_sessions.ts";
@@ -89,6 +93,7 @@ export type {
   MoveCondition,
   MoveResult,
   RemovalReason,
+  ScannedSession,
   SessionData,
   SessionRecord,
   SharedStore,

@@ -7,6 +7,11 @@ import { EventEmitter } from "node:events";
 import type SocketIO from "socket.io";
 import type { Server } from "socket.io";
 import { refuse } from "./base/arguments.ts";
+import {
+  AllSessions,
+  type DestroyAllOptions,
+  type ListedSession,
+} from "./bridge/all_sessions.ts";
 import { BridgeParts } from "./bridge/parts.ts";
 import { diagnose, type Finding } from "./bridge/doctor.ts";
 import type { BridgeEvents } from "./api/events.ts";
@@ -73,6 +78,7 @@ export class SessionBridge<S extends object = SessionData>
   readonly #parts: BridgeParts;
   readonly #transactions: Transactions;
   readonly #users: UserSessions;
+  readonly #all: AllSessions;
   readonly #unmark: () => void;
   #closed: Promise<void> | undefined;
 
@@ -105,6 +111,7 @@ export class SessionBridge<S extends object = SessionData>
     );
     this.#transactions = this.#parts.transactions;
     this.#users = new UserSessions(this.#transactions, !!resolved.user);
+    this.#all = new AllSessions(this.#transactions);
     warnOfUnknown(resolved.unknown);
     this.store = this.#parts.opened.store;
     this.#unmark = markBridged(app, io);
@@ -204,6 +211,45 @@ export class SessionBridge<S extends object = SessionData>
     options?: { readonly current?: string | undefined },
   ): Promise<UserSession<S>[]> {
     return await this.#users.list<S>(user, options?.current);
+  }
+
+  /**
+   * All live sessions of the store, as they are read: a page of them, a report.
+   * Sessions that begin, end or get another id meanwhile may be missing. On a
+   * basic store, those that this process has read or written.
+   *
+   * @returns an async iterator over what is known of each; no id, and no data
+   * @throws {TypeError} when the store is one of your own without `scan`
+   * @throws {SessionStoreError} when the store failed
+   */
+  sessions(): AsyncGenerator<ListedSession, void, undefined> {
+    return this.#all.list();
+  }
+
+  /**
+   * Ends all sessions, or those of a condition, as {@linkcode SessionBridge.destroy}
+   * does; also those that get another id meanwhile. Sessions that begin meanwhile may stay.
+   *
+   * @param options `where`: whether to end a session
+   * @returns how many sessions ended
+   * @throws {TypeError} for `where` that is no function, or returns no boolean
+   * @throws {SessionStoreError} when the store failed: some may have ended
+   *
+   * @example
+   * ```ts
+   * import Koa from "koa";
+   * import { Server } from "socket.io";
+   * import { bridgeSession } from "@koa-io/session";
+   * import { assertEquals } from "@std/assert";
+   *
+   * await using bridge = bridgeSession(new Koa(), new Server(), { appKeys: ["secret"], key: "sid" });
+   * const before = Date.now() - 7 * 86_400_000;
+   * const ended = await bridge.destroyAll({ where: ({ lastUsed = 0 }) => lastUsed < before });
+   * assertEquals(ended, 0);
+   * ```
+   */
+  async destroyAll(options?: DestroyAllOptions): Promise<number> {
+    return await this.#all.destroy(options);
   }
 
   /** The session that a client has now, if it has one. */

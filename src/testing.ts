@@ -39,6 +39,7 @@ import type {
   StoreTier,
   TestableStore,
 } from "./testing/kit.ts";
+import { SCAN_RULES } from "./testing/scan_rules.ts";
 import { WRITE_RULES } from "./testing/write_rules.ts";
 
 export type * from "./api/store_contract.ts";
@@ -108,6 +109,7 @@ export function storeRules(
   if ("get" in store && "set" in store) rules.push(...basicRules(store));
   if ("scope" in store) {
     rules.push(...WRITE_RULES, ...BEGIN_RULES, ...LIFE_RULES, ...MOVE_RULES);
+    rules.push(...SCAN_RULES);
   }
   if ("scope" in store && store.scope === "shared") {
     rules.push(...ACQUIRE_RULES, ...COMMIT_RULES, ...LEASE_MOVE_RULES);

@@ -159,9 +159,17 @@ export interface FormerId {
   readonly note: string;
 }
 
+/** A session as {@linkcode AtomicStore.scan} finds it. */
+export interface ScannedSession {
+  /** The session's id. */
+  readonly sid: string;
+  /** Its record. */
+  readonly record: StoredRecord;
+}
+
 /**
  * The atomic tier: every operation is atomic within
- * {@linkcode AtomicStore.scope}. None of its members is optional.
+ * {@linkcode AtomicStore.scope}. Only {@linkcode AtomicStore.scan} is optional.
  *
  * A store may return a record up to {@linkcode EXPIRED_GRACE} ms past its
  * `expires`, so that a late reader can distinguish an expired session from one
@@ -235,6 +243,15 @@ export interface AtomicStore {
   byClient(clientId: string): Awaitable<string | undefined>;
   /** A hint: sessions that belong to this user. Check each record. */
   byUser(user: string): Awaitable<readonly string[]>;
+  /**
+   * The live sessions, in batches, for `bridge.sessions()` and
+   * `bridge.destroyAll()`, which a store without it refuses. A session that is
+   * alive from the first batch to the last, and is not moved, is in one of them;
+   * one that is moved may be missed, or be in two.
+   *
+   * @param limit how many sessions a batch has at most, about
+   */
+  scan?(limit: number): AsyncIterable<readonly ScannedSession[]>;
 }
 
 /** The result of {@linkcode SharedStore.acquire}. */

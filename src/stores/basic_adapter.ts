@@ -17,6 +17,7 @@ import {
   isAlive,
   type MoveCondition,
   type MoveResult,
+  type ScannedSession,
   type SessionData,
   type SessionRecord,
   type StoreCall,
@@ -240,6 +241,17 @@ export class BasicStoreAdapter implements RecordStore {
 
   byUser(user: string): readonly string[] {
     return this.#bound.byUser(user);
+  }
+
+  /** The sessions that this process has read or written. */
+  async *scan(limit: number): AsyncGenerator<readonly ScannedSession[]> {
+    for (const sids of this.#bound.batches(limit)) {
+      const records = await Promise.all(sids.map((sid) => this.read(sid)));
+      yield sids.flatMap((sid, i) => {
+        const record = records[i];
+        return isAlive(record) ? [{ sid, record }] : [];
+      });
+    }
   }
 
   /** Records that the store reported a removal. */

@@ -23,6 +23,7 @@ import type {
   MoveCondition,
   MoveResult,
   RemovalReason,
+  ScannedSession,
   SessionData,
   SessionRecord,
   StoreCall,
@@ -329,6 +330,11 @@ export class SessionStore implements AtomicStore {
   /** See {@linkcode AtomicStore.byUser}. */
   byUser(user: string): readonly string[] {
     return this.#entries.owners.byUser(user);
+  }
+
+  /** See {@linkcode AtomicStore.scan}. */
+  async *scan(limit: number): AsyncGenerator<readonly ScannedSession[]> {
+    yield* this.#entries.scan(limit);
   }
 
   #put(sid: string, record: SessionRecord): Entry {

@@ -19,6 +19,7 @@ import {
   type FormerId,
   type MoveCondition,
   type MoveResult,
+  type ScannedSession,
   type SessionRecord,
   type SharedStore,
   type StoredRecord,
@@ -26,7 +27,7 @@ import {
 } from "../api/store.ts";
 import { isRecent } from "../base/store_conditions.ts";
 import { fromColumn, toColumn } from "../base/text_column.ts";
-import { Database } from "./postgres/database.ts";
+import { Database, type TextRow } from "./postgres/database.ts";
 import { checkOptions, type PostgresStoreOptions } from "./postgres/options.ts";
 import { ignoreErrors } from "./postgres/pool.ts";
 import { Pruner } from "./postgres/pruner.ts";
@@ -188,6 +189,21 @@ export class PostgresStore implements SharedStore {
   /** See {@linkcode SharedStore.byHash}. */
   byHash(hash: string): Promise<string | undefined> {
     return this.#findId(this.#sql.byHash, toColumn(hash));
+  }
+
+  /** See {@linkcode SharedStore.scan}. */
+  async *scan(limit: number): AsyncGenerator<readonly ScannedSession[]> {
+    for (let start: string | undefined = ""; start !== undefined;) {
+      const rows: readonly (Row & TextRow)[] = await this.#db.run(
+        this.#sql.after,
+        [start, limit],
+      );
+      yield rows.map((row) => ({
+        sid: fromColumn(row.sid!),
+        record: decode(row),
+      }));
+      start = rows.at(-1)?.sid ?? undefined;
+    }
   }
 
   /** See {@linkcode SharedStore.versions}. */

@@ -24,6 +24,7 @@ import {
   isAlive,
   type MoveCondition,
   type MoveResult,
+  type ScannedSession,
   type SessionRecord,
   type SharedStore,
   type StoredRecord,
@@ -42,6 +43,7 @@ import {
 } from "./redis/options.ts";
 import { Queue } from "./redis/queue.ts";
 import { decode, whole } from "./redis/record.ts";
+import { scanSessions } from "./redis/scan.ts";
 import * as scripts from "./redis/scripts.ts";
 import { Keyspace } from "./redis/keys.ts";
 import { Writes } from "./redis/writes.ts";
@@ -229,6 +231,11 @@ export class RedisStore implements SharedStore {
   async byUser(user: string): Promise<readonly string[]> {
     const key = this.#keyspace.named("u", user);
     return (await this.#keyspace.run(scripts.MEMBERS, [key], [])).map(String);
+  }
+
+  /** See {@linkcode SharedStore.scan}. */
+  scan(limit: number): AsyncIterable<readonly ScannedSession[]> {
+    return scanSessions(this.#keyspace, (sid) => this.read(sid), limit);
   }
 
   /** See {@linkcode SharedStore.versions}. */

@@ -16,6 +16,7 @@ import {
   type MoveCondition,
   type MoveResult,
   type RemovalReason,
+  type ScannedSession,
   type SessionRecord,
   type SharedStore,
   type StoredRecord,
@@ -199,6 +200,17 @@ export class SqliteStore implements SharedStore {
   /** See {@linkcode AtomicStore.byUser}. */
   byUser(user: string): Promise<readonly string[]> {
     return this.#file.read(() => this.#sessions.byUser(user));
+  }
+
+  /** See {@linkcode AtomicStore.scan}. */
+  async *scan(limit: number): AsyncGenerator<readonly ScannedSession[]> {
+    for (let start: string | undefined = ""; start !== undefined;) {
+      const { found, last } = await this.#file.read(() =>
+        this.#sessions.after(start!, limit)
+      );
+      yield found;
+      start = last;
+    }
   }
 
   /** See {@linkcode SharedStore.acquire}. */

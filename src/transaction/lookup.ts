@@ -9,6 +9,7 @@ import {
   type Awaitable,
   type FormerId,
   isAlive,
+  type ScannedSession,
   type SessionRecord,
   type SharedStore,
   type StoredRecord,
@@ -173,6 +174,25 @@ export class SessionLookup {
       if (found?.record.user === user) bySid.set(found.sid, found);
     }
     return [...bySid.values()];
+  }
+
+  /**
+   * The live sessions, in batches.
+   *
+   * @throws {TypeError} when the store cannot list them
+   * @throws {SessionStoreError} when the store failed
+   */
+  async *scan(
+    action: string,
+    limit: number,
+  ): AsyncGenerator<readonly ScannedSession[], void, undefined> {
+    const { tombstones } = this.#store;
+    const since = tombstones.clock;
+    for await (const batch of this.#store.scan(action, limit)) {
+      yield batch.filter(({ sid, record }) =>
+        isAlive(record) && !tombstones.hides(sid, since)
+      );
+    }
   }
 
   /** Whether the session of this id is alive, here or under the id that it was moved to. */

@@ -5,7 +5,12 @@
  * @module
  */
 import { isThenable, toStoreError, withTimeout } from "../base/async.ts";
-import { type Awaitable, isAlive, type StoredRecord } from "../api/store.ts";
+import {
+  type Awaitable,
+  isAlive,
+  type ScannedSession,
+  type StoredRecord,
+} from "../api/store.ts";
 import type { RecordStore } from "../stores/record_store.ts";
 import { Tombstones } from "./tombstones.ts";
 
@@ -92,6 +97,28 @@ export class StoreAccess {
     limit: number = this.#timeout,
   ): Promise<T> {
     return withTimeout(answer as Promise<T>, operation, limit);
+  }
+
+  /** The sessions of the store, in batches, each within the time limit. */
+  async *scan(
+    action: string,
+    limit: number,
+  ): AsyncGenerator<readonly ScannedSession[], void, undefined> {
+    if (typeof this.#records.scan !== "function") {
+      throw new TypeError(
+        `Cannot ${action} as the store has no method scan, which is optional in the contract`,
+      );
+    }
+    const batches = this.#records.scan(limit)[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const next = await this.call("read", () => batches.next());
+        if (next.done) return;
+        yield next.value;
+      }
+    } finally {
+      Promise.resolve(batches.return?.()).catch(() => {});
+    }
   }
 
   /**

@@ -8,7 +8,11 @@
  */
 import type { EndReason } from "../api/events.ts";
 import type { SessionSchema } from "../api/schema.ts";
-import type { SharedStore, StoredRecord } from "../api/store.ts";
+import type {
+  ScannedSession,
+  SharedStore,
+  StoredRecord,
+} from "../api/store.ts";
 import { COMMIT } from "../base/tracing.ts";
 import type { SessionWrite } from "../stores/koa_session_object.ts";
 import type { RecordStore } from "../stores/record_store.ts";
@@ -132,6 +136,18 @@ export class Transactions {
   /** Undos of writes that the store has not confirmed yet. */
   get undos(): number {
     return this.#undo.pending;
+  }
+
+  /**
+   * The live sessions of the store, in batches; see {@linkcode SessionLookup.scan}.
+   *
+   * @param action what they are for, in the error for a store that cannot list them
+   */
+  scan(
+    action: string,
+    limit: number,
+  ): AsyncIterable<readonly ScannedSession[]> {
+    return this.lookup.scan(action, limit);
   }
 
   /** Stops what runs in the background. */

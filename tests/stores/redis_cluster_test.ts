@@ -111,7 +111,7 @@ describe("RedisStore on a Redis Cluster", () => {
     try {
       const shared = { scope: "shared" } as SharedStore;
       const rules = storeRules(shared, { peer: true }).filter(({ name }) =>
-        /^(begin|move|destroy|former|tryLock|peer):/.test(name)
+        /^(begin|move|destroy|former|scan|tryLock|peer):/.test(name)
       );
       for (const rule of rules) {
         const store = new RedisStore({ client: one!, prefix: "c:" });
@@ -214,6 +214,11 @@ describe("RedisStore on a Redis Cluster", () => {
           22,
         );
         assertEquals(await b.byHash(hash), sid);
+        const scanned: string[] = [];
+        for await (const batch of b.scan(10)) {
+          scanned.push(...batch.map((one) => one.sid));
+        }
+        assert(scanned.includes(sid));
         assert(await b.extend(sid, Date.now() + 9e9));
         const { version } = (await a.read(sid))!;
         assertEquals(await a.versions([sid, newId()]), [version, undefined]);

@@ -33,6 +33,17 @@ export class BoundSessions {
     return this.#owners.byUser(user);
   }
 
+  /** The ids of all of them. */
+  *batches(limit: number): Generator<readonly string[]> {
+    let batch: string[] = [];
+    for (const sid of this.#bound.keys()) {
+      if (batch.push(sid) < limit) continue;
+      yield batch;
+      batch = [];
+    }
+    if (batch.length > 0) yield batch;
+  }
+
   set(sid: string, { clientId, user, arrived }: Bound): void {
     const old = this.#bound.get(sid);
     const bound = { clientId, user, arrived };

@@ -14,6 +14,7 @@ import {
   type MoveCondition,
   type MoveResult,
   type RemovalReason,
+  type ScannedSession,
   type SessionRecord,
   type StoredRecord,
   type Version,
@@ -46,7 +47,7 @@ export class EncryptedProcessStore implements AtomicStore {
   protected readonly sealing: Sealing;
   protected readonly sessions: SealedSessions;
   readonly #store: AtomicStore;
-  readonly #events = new EventEmitter<Events>();
+  readonly #events = new EventEmitter();
 
   constructor(store: AtomicStore & ReportingStore, keys: readonly StoreKey[]) {
     this.#store = store;
@@ -248,6 +249,14 @@ export class EncryptedProcessStore implements AtomicStore {
     return chain(sids, (found) => [
       ...new Set(found.filter((sid) => sid !== undefined)),
     ]);
+  }
+
+  async *scan(limit: number): AsyncGenerator<readonly ScannedSession[]> {
+    for await (const batch of this.#store.scan!(limit)) {
+      yield batch.flatMap(({ sid: id, record }) =>
+        this.sealing.open(id, record) ?? []
+      );
+    }
   }
 
   /** Closes the wrapped store, where it can be closed. */

@@ -13,6 +13,7 @@ import {
   type MoveCondition,
   type MoveResult,
   type RemovalReason,
+  type ScannedSession,
   type SessionRecord,
   type StoredRecord,
 } from "../../api/store.ts";
@@ -190,6 +191,22 @@ export class MemoryEntries {
   /** All entries, including expired ones that were not yet removed. */
   values(): IterableIterator<Entry> {
     return this.#entries.values();
+  }
+
+  /** The live entries, in batches. A use moves an entry to the end where there is a limit: it is not found twice. */
+  *scan(limit: number): Generator<ScannedSession[]> {
+    const found = this.#limit === Infinity ? undefined : new Set<string>();
+    let batch: ScannedSession[] = [];
+    for (const entry of this.#entries.values()) {
+      const { sid } = entry;
+      if (entry.expires <= Date.now() || found?.has(sid)) continue;
+      found?.add(sid);
+      batch.push({ sid, record: entry.snapshot() });
+      if (batch.length < limit) continue;
+      yield batch;
+      batch = [];
+    }
+    if (batch.length > 0) yield batch;
   }
 
   /** The entry of this id, even if it has expired within the grace period. */

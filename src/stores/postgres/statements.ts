@@ -168,6 +168,10 @@ WHERE client_id = $1 AND expires > ${NOW} ORDER BY bound DESC LIMIT 1`,
     byUser:
       `SELECT sid FROM ${sessions} WHERE user_id = $1 AND expires > ${NOW}`,
 
+    /** `sid limit`: the live sessions with the next ids */
+    after: `SELECT sid, ${RECORD} FROM ${sessions}
+WHERE sid > $1 AND expires > ${NOW} ORDER BY sid LIMIT $2`,
+
     byHash: `SELECT sid FROM ${sessions} WHERE hash = $1 AND expires > ${NOW}`,
 
     versions:

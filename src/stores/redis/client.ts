@@ -89,6 +89,16 @@ export interface Connection {
     args: readonly string[],
   ): Promise<unknown>;
   subscriber(channel: string, onMessage: (message: string) => void): Subscriber;
+  /** The nodes that hold keys: of a cluster, each of its masters. */
+  nodes(): Promise<readonly RedisNode[]>;
+}
+
+/** One node, for scripts that read all of its keys. */
+export interface RedisNode extends Pick<Connection, "run"> {
+  /** Whether it is one of a cluster: its scripts are given no keys. */
+  readonly cluster: boolean;
+  /** What the client adds in front of keys, in a cluster. */
+  readonly prefix: string;
 }
 
 /** The action in messages that refuse an option. */
@@ -114,8 +124,11 @@ export function connection(client: RedisClient): Connection {
   return ioredis ? ofIoredis(client) : ofNodeRedis(client as NodeRedisClient);
 }
 
-/** The method of a node-redis cluster that takes the key which selects the node. */
+/** The methods of a node-redis cluster that select a node. */
 interface NodeRedisCluster {
+  readonly masters: readonly unknown[];
+  nodeClient(node: unknown): NodeRedisClient | Promise<NodeRedisClient>;
+  /** Takes the key which selects the node. */
   sendCommand(
     firstKey: string | undefined,
     isReadonly: boolean,
@@ -125,8 +138,18 @@ interface NodeRedisCluster {
 
 function ofNodeRedis(client: NodeRedisClient): Connection {
   const cluster = "masters" in client;
-  return {
+  const connection: Connection = {
     cluster,
+    async nodes() {
+      if (!cluster) return [{ ...connection, prefix: "" }];
+      const { masters } = client as unknown as NodeRedisCluster;
+      const clients = await Promise.all(
+        masters.map((node) =>
+          (client as unknown as NodeRedisCluster).nodeClient(node)
+        ),
+      );
+      return clients.map((one) => ofMaster(ofNodeRedis(one), ""));
+    },
     run({ sha, lua }, keys, args) {
       const call = cluster
         ? ofCluster(client as unknown as NodeRedisCluster, keys, args)
@@ -156,6 +179,11 @@ function ofNodeRedis(client: NodeRedisClient): Connection {
       };
     },
   };
+  return connection;
+}
+
+function ofMaster({ run }: Connection, prefix: string): RedisNode {
+  return { run, cluster: true, prefix };
 }
 
 type Call = (method: "evalSha" | "eval", script: string) => Promise<unknown>;
@@ -190,10 +218,25 @@ const SUBSCRIBER_OPTIONS = {
   maxRetriesPerRequest: null,
 };
 
+/** The members of an ioredis cluster that its nodes are reached by. */
+interface IoredisCluster {
+  nodes(role: "master"): readonly IoredisClient[];
+  readonly options?: { readonly keyPrefix?: string };
+}
+
 function ofIoredis(client: IoredisClient): Connection {
   const cluster = "isCluster" in client && client.isCluster === true;
-  return {
+  const connection: Connection = {
     cluster,
+    nodes() {
+      if (!cluster) return Promise.resolve([{ ...connection, prefix: "" }]);
+      const { nodes, options } = client as unknown as IoredisCluster;
+      const masters = nodes.call(client, "master");
+      const prefix = options?.keyPrefix ?? "";
+      return Promise.resolve(
+        masters.map((one) => ofMaster(ofIoredis(one), prefix)),
+      );
+    },
     run({ sha, lua }, keys, args) {
       return client.evalsha(sha, keys.length, ...keys, ...args).catch(
         (error: unknown) => {
@@ -240,6 +283,7 @@ function ofIoredis(client: IoredisClient): Connection {
       };
     },
   };
+  return connection;
 }
 
 /** Removes the command that ioredis adds to errors: session ids and data must not get into logs. */

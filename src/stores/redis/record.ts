@@ -99,3 +99,8 @@ function timeOf(field: unknown): number | undefined {
 export function escapeId(sid: string): string {
   return /[{}%]/.test(sid) ? sid.replace(/[{}%]/g, encodeURIComponent) : sid;
 }
+
+/** The id from {@linkcode escapeId}. */
+export function unescapeId(text: string): string {
+  return text.replace(/%(?:7B|7D|25)/g, decodeURIComponent);
+}

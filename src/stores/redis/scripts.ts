@@ -237,6 +237,21 @@ export const READ: Script = script(
   `return redis.call('HMGET', KEYS[1], 'v', 'e', 'a', 't', 'm', 'd', 'p')`,
 );
 
+/**
+ * `cursor count start`: what the names of keys begin with is given as a key, so
+ * that a client adds its own prefix, and in a cluster as `start` → the next
+ * cursor, the rests of the names
+ */
+export const SCAN: Script = script(
+  `
+local start = KEYS[1] or ARGV[3]
+local pattern = start:gsub('[%*%?%[%]%^\\\\]', '\\\\%0') .. '*'
+local found = redis.call('SCAN', ARGV[1], 'MATCH', pattern, 'COUNT', ARGV[2])
+local rests = {}
+for i, key in ipairs(found[2]) do rests[i] = key:sub(#start + 1) end
+return { found[1], rests }`,
+);
+
 /** `e keep absolute-keep t` → alive, stale, `e`, `m`. */
 export const EXTEND: Script = script(
   CLOCK,

@@ -9,6 +9,7 @@ import {
   EXPIRED_GRACE,
   type FormerId,
   MOVED_FOR,
+  type ScannedSession,
   type SessionRecord,
   type StoredRecord,
 } from "../../api/store.ts";
@@ -57,6 +58,7 @@ export class SqliteSessions {
   readonly #byClient: Statement;
   readonly #byUser: Statement;
   readonly #byHash: Statement;
+  readonly #after: Statement;
   readonly #versions: Statement;
   readonly #note: Statement;
   readonly #former: Statement;
@@ -96,6 +98,10 @@ export class SqliteSessions {
     );
     this.#byHash = file.prepare(
       "SELECT sid FROM sessions WHERE hash = ? AND expires > ?",
+    );
+    this.#after = file.prepare(
+      `SELECT ${COLUMNS} FROM sessions WHERE sid > ? AND expires > ?
+       ORDER BY sid LIMIT ?`,
     );
     this.#versions = file.prepare(
       `SELECT sid, version FROM sessions
@@ -196,6 +202,21 @@ export class SqliteSessions {
       Date.now(),
     ) as Row[];
     return rows.map((row) => fromColumn(row.sid));
+  }
+
+  /** The live sessions with the next ids after one, and the last of them as the next start. */
+  after(
+    start: string,
+    limit: number,
+  ): { readonly found: ScannedSession[]; readonly last: string | undefined } {
+    const rows = this.#after.all(start, Date.now(), limit) as Row[];
+    return {
+      found: rows.map((row) => ({
+        sid: fromColumn(row.sid),
+        record: toRecord(row),
+      })),
+      last: rows.at(-1)?.sid,
+    };
   }
 
   byHash(hash: string): string | undefined {

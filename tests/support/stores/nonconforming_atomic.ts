@@ -197,6 +197,15 @@ export const NONCONFORMING_ATOMIC: Readonly<Record<string, Breakage>> = {
       byClient: (clientId) => first.get(clientId),
     };
   },
+  "scan: each live session is in a batch, with its record": (good) => ({
+    async *scan(limit) {
+      let first = true;
+      for await (const batch of good.scan!(limit)) {
+        if (!first) yield batch;
+        first = false;
+      }
+    },
+  }),
   "byUser: every session of the user": (good) => ({
     byUser: async (user) => (await good.byUser(user)).slice(-1),
   }),

@@ -212,6 +212,12 @@ export function referenceStore(world: World = emptyWorld()): ReferenceStore {
     byUser: (user) =>
       [...records].filter(([sid, r]) => r.user === user && find(sid))
         .map(([sid]) => sid),
+    async *scan() {
+      for (const sid of records.keys()) {
+        const record = find(sid);
+        if (record) yield [{ sid, record }];
+      }
+    },
 
     acquire(sid, token, holdMs, waitMs) {
       if (!find(sid)) {
