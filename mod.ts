@@ -73,7 +73,10 @@ export type {
 export type { SessionTrace } from "./src/base/tracing.ts";
 export type { SchemaResult, SessionSchema } from "./src/api/schema.ts";
 export type {
+  EventArguments,
+  ListenEvents,
   SessionSocket,
+  SocketFailure,
   SocketServer,
   SocketSession,
 } from "./src/api/session_socket.ts";

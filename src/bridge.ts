@@ -41,7 +41,7 @@ import {
 import { sessionCall } from "./transaction/session_call.ts";
 import type { Transactions } from "./transaction/transactions.ts";
 import type { MissingResult, SessionView } from "./api/session_view.ts";
-import type { SocketServer } from "./api/session_socket.ts";
+import type { SocketServer, SocketSession } from "./api/session_socket.ts";
 import { refresh } from "./http/refresh.ts";
 
 /** A Socket.IO operator that emits to rooms. */
@@ -265,6 +265,22 @@ export class SessionBridge<S extends object = SessionData>
       need("sessionId", sessionId),
     );
     return isAlive(record) ? record.clientId : undefined;
+  }
+
+  /**
+   * A socket with the members that the bridge has added to it, and its own type
+   * with its own events.
+   *
+   * @param socket the socket of a `connection` event
+   * @returns the same socket
+   * @throws {TypeError} when it is no socket of this bridge
+   */
+  socket<T extends object>(socket: T): T & SocketSession<S, T> {
+    const { extension } = this.#parts;
+    if (Object(socket) === socket && extension.extends(socket as never)) {
+      return socket as T & SocketSession<S, T>;
+    }
+    refuse("use the socket", "socket", "one of this bridge", socket);
   }
 
   /**

@@ -46,6 +46,7 @@ export class BridgeParts {
   readonly rooms: SessionRooms;
   readonly transactions: Transactions;
   readonly http: HttpMiddleware;
+  readonly extension: SocketExtension;
   readonly #io: Server;
   readonly #options: ResolvedOptions;
   readonly #orderCheck: OrderCheck;
@@ -121,17 +122,19 @@ export class BridgeParts {
     this.#views = view || expiringNotice !== undefined
       ? new ViewPublisher(io, { ...common, names, view, expiringNotice })
       : undefined;
+    this.extension = new SocketExtension(
+      registry,
+      transactions,
+      (socket) => handshakeContext(app, socket),
+      report,
+    );
     this.#sockets = new SocketSessions(io, {
       ...common,
       bindings,
       ids,
       rooms,
       origin: this.#origin,
-      extension: new SocketExtension(
-        registry,
-        transactions,
-        (socket) => handshakeContext(app, socket),
-      ),
+      extension: this.extension,
       views: this.#views,
       wantsContext: transactions.mayReadContext || options.valid !== undefined,
       onSessionEnd: options.onSessionEnd,

@@ -1,6 +1,6 @@
 /**
  * The members that the bridge adds to a socket: `clientId`, `sessionId`,
- * `withSession` and `ctx`.
+ * `withSession`, `onSession` and `ctx`.
  *
  * @module
  */
@@ -12,25 +12,35 @@ import type {
 import { type SessionCall, sessionCall } from "../transaction/session_call.ts";
 import type { Transactions } from "../transaction/transactions.ts";
 import type { Socket } from "socket.io";
+import { SessionEvents } from "./session_events.ts";
 
 /** Adds the members of the bridge to sockets, and keeps their Koa contexts. */
 export class SocketExtension {
   readonly #registry: SessionRegistry;
   readonly #transactions: Transactions;
   readonly #makeContext: (socket: Socket) => object;
+  readonly #events: SessionEvents;
   readonly #contexts = new WeakMap<Socket, object>();
   /** Shared by all sockets: with accessors of its own, each socket would have its own hidden class. */
   readonly #members: readonly [name: string, member: PropertyDescriptor][];
 
-  /** @param makeContext makes the Koa context of a handshake */
+  /**
+   * @param makeContext makes the Koa context of a handshake
+   * @param report receives errors of handlers, which no caller awaits
+   */
   constructor(
     registry: SessionRegistry,
     transactions: Transactions,
     makeContext: (socket: Socket) => object,
+    report: (error: unknown) => void,
   ) {
     this.#registry = registry;
     this.#transactions = transactions;
     this.#makeContext = makeContext;
+    this.#events = new SessionEvents(
+      (socket, call) => this.#run(socket, call),
+      report,
+    );
     this.#members = Object.entries(this.#describe());
   }
 
@@ -90,6 +100,7 @@ export class SocketExtension {
     const contextOf = (socket: BridgedSocket) => this.contextOf(socket);
     const withSession = (socket: BridgedSocket, args: unknown[]) =>
       this.#withSession(socket, args);
+    const events = this.#events;
     return {
       clientId: {
         configurable: true,
@@ -110,6 +121,14 @@ export class SocketExtension {
           return (...args: unknown[]) => withSession(this, args);
         },
       },
+      onSession: {
+        configurable: true,
+        writable: true,
+        value(this: BridgedSocket, ...args: unknown[]) {
+          events.listen(this, args);
+          return this;
+        },
+      },
       ctx: {
         configurable: true,
         get(this: BridgedSocket) {
@@ -126,6 +145,10 @@ export class SocketExtension {
     } catch (error) {
       return Promise.reject(error);
     }
+    return this.#run(socket, call);
+  }
+
+  #run(socket: Socket, call: SessionCall): Promise<unknown> {
     const session = this.sessionOf(socket);
     return this.#transactions.run(session?.sid, call, {
       socket,

@@ -17,6 +17,8 @@ export interface SessionCall {
   readonly handler: Handler<unknown>;
   /** The result, or the error, of a call without a session. */
   readonly missing: () => unknown;
+  /** Whether `missing` decides too where the session ends while the handler runs. */
+  readonly decidesEnd: boolean;
 }
 
 /**
@@ -39,5 +41,9 @@ export function sessionCall(args: readonly unknown[]): SessionCall {
     if (onMissing instanceof Error) throw onMissing;
     return typeof onMissing === "function" ? onMissing() : onMissing;
   };
-  return { handler: handler as Handler<unknown>, missing };
+  return {
+    handler: handler as Handler<unknown>,
+    missing,
+    decidesEnd: args.length > 1,
+  };
 }

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { SessionEndedError } from "../api/errors.ts";
 import type { Awaitable, StoredRecord } from "../api/store.ts";
 import { isThenable } from "../base/async.ts";
 import { parseOwned } from "../base/owned_json.ts";
@@ -128,7 +129,7 @@ export class SessionCalls {
   #execute(
     held: HeldSession,
     parent: Frame | undefined,
-    { handler }: SessionCall,
+    call: SessionCall,
     caller: TransactionCaller,
   ): Awaitable<unknown> {
     this.count++;
@@ -140,19 +141,18 @@ export class SessionCalls {
       caller.carry?.enter(scope);
       result = this.#deps.opener.frames.run(
         frame,
-        handler,
+        call.handler,
         scope.view(caller.socket),
       );
       // a getter `then` of the result may throw
       isAsync = isThenable(result) || scope.busy;
     } catch (error) {
-      return this.#finish(scope, frame, Promise.reject(error), caller);
+      return this.#finish(scope, frame, Promise.reject(error), call, caller);
     }
-    if (isAsync) return this.#finish(scope, frame, result, caller);
+    if (isAsync) return this.#finish(scope, frame, result, call, caller);
     scope.open = false;
     frame.close();
-    const committing = this.#commits.commit(scope, caller);
-    return committing ? committing.then(() => result) : result;
+    return this.#commit(scope, result, call, caller);
   }
 
   /** Waits for the handler and for the calls that joined it, then commits. */
@@ -160,6 +160,7 @@ export class SessionCalls {
     scope: RootScope,
     frame: Frame,
     working: unknown,
+    call: SessionCall,
     caller: TransactionCaller,
   ): Promise<unknown> {
     let result: unknown;
@@ -173,8 +174,25 @@ export class SessionCalls {
     }
     await scope.close();
     frame.close();
-    await this.#commits.commit(scope, caller);
-    return result;
+    return await this.#commit(scope, result, call, caller);
+  }
+
+  /** Commits what the handler left; a session that has ended by then is missing, where the call says what that means. */
+  #commit(
+    scope: RootScope,
+    result: unknown,
+    call: SessionCall,
+    caller: TransactionCaller,
+  ): Awaitable<unknown> {
+    const committing = this.#commits.commit(scope, caller);
+    if (!committing) return result;
+    const committed = () => result;
+    return call.decidesEnd
+      ? committing.then(committed, (error) => {
+        if (error instanceof SessionEndedError) return call.missing();
+        throw error;
+      })
+      : committing.then(committed);
   }
 }
 
