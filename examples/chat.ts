@@ -10,7 +10,7 @@ import process from "node:process";
 import Koa from "koa";
 import { Server } from "socket.io";
 import { bridgeSession } from "@koa-io/session";
-import type { SessionContext, SessionSocket } from "@koa-io/session";
+import type { SessionContext } from "@koa-io/session";
 
 type Session = { user?: string };
 
@@ -44,13 +44,13 @@ app.use((ctx) => {
 });
 
 io.on("connection", (raw) => {
-  const socket = raw as SessionSocket<Session>;
-  socket.on("message", async (to: string, text: string) => {
-    const from = await socket.withSession(({ session }) => session.user, "");
+  const socket = bridge.socket(raw);
+  socket.onSession("message", ({ session: { user: from } }, to, text) => {
+    const message = { from, to: `${to}`, text: `${text}` };
     // to the rooms of both users only, on every process
     if (!from) return;
-    bridge.toUser(from).emit("message", { from, to, text });
-    if (to !== from) bridge.toUser(`${to}`).emit("message", { from, to, text });
+    bridge.toUser(from).emit("message", message);
+    if (message.to !== from) bridge.toUser(message.to).emit("message", message);
   });
 });
 

@@ -12,7 +12,6 @@ import Koa from "koa";
 import createMemoryStore from "memorystore";
 import { Server } from "socket.io";
 import { bridgeSession, type SessionContext } from "@koa-io/session";
-import type { SessionSocket } from "@koa-io/session";
 import { type ExpressStore, fromExpressStore } from "@koa-io/session/compat";
 
 type Session = { count?: number };
@@ -22,7 +21,7 @@ const MemoryStore = createMemoryStore(expressSession);
 const store = new MemoryStore({ checkPeriod: 60_000 }) as unknown;
 const app = new Koa<Koa.DefaultState, SessionContext<Session>>();
 const io = new Server();
-bridgeSession<Session>(app, io, {
+const bridge = bridgeSession<Session>(app, io, {
   key: "express",
   appKeys: ["a long secret that stays the same"],
   store: fromExpressStore(store as ExpressStore),
@@ -46,10 +45,8 @@ app.use(async (ctx) => {
 });
 
 io.on("connection", (raw) => {
-  const socket = raw as SessionSocket<Session>;
-  socket.on("count", async (reply: (count: number) => void) => {
-    reply(await socket.withSession(({ session }) => ++session.count!, 0));
-  });
+  const socket = bridge.socket(raw);
+  socket.onSession("count", ({ session }) => ++session.count!, 0);
 });
 
 const server = createServer(app.callback());

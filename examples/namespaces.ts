@@ -11,7 +11,6 @@ import process from "node:process";
 import Koa from "koa";
 import { Server } from "socket.io";
 import { bridgeSession, type SessionContext } from "@koa-io/session";
-import type { SessionSocket } from "@koa-io/session";
 
 interface Session {
   role: "visitor" | "staff";
@@ -19,7 +18,7 @@ interface Session {
 
 const app = new Koa<Koa.DefaultState, SessionContext<Session>>();
 const io = new Server();
-bridgeSession<Session>(app, io, {
+const bridge = bridgeSession<Session>(app, io, {
   key: "namespaces",
   appKeys: ["a long secret that stays the same"],
 });
@@ -40,16 +39,19 @@ app.use((ctx) => {
 });
 
 // the bridge's own middleware has run before this one
-io.of("/staff").use(async (raw, next) => {
-  const socket = raw as SessionSocket<Session>;
-  const role = await socket.withSession(({ session }) => session.role, null);
-  next(role === "staff" ? undefined : new Error("For the staff only"));
+io.of("/staff").use((raw, next) => {
+  bridge.socket(raw).withSession(({ session }) => session.role, null).then(
+    (role) =>
+      next(role === "staff" ? undefined : new Error("For the staff only")),
+    next,
+  );
 }).on("connection", (socket) => socket.emit("hello", "among the staff"));
 
-io.of(/^\/room-\w+$/).on("connection", async (raw) => {
-  const socket = raw as SessionSocket<Session>;
-  const role = await socket.withSession(({ session }) => session.role, "guest");
-  socket.emit("hello", `a ${role} in ${socket.nsp.name}`);
+io.of(/^\/room-\w+$/).on("connection", (raw) => {
+  bridge.socket(raw).withSession(({ session }) => session.role, "guest").then(
+    (role) => raw.emit("hello", `a ${role} in ${raw.nsp.name}`),
+    console.error,
+  );
 });
 
 const server = createServer(app.callback());

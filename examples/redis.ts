@@ -15,7 +15,6 @@ import Koa from "koa";
 import { createClient } from "redis";
 import { Server } from "socket.io";
 import { bridgeSession, type SessionContext } from "@koa-io/session";
-import type { SessionSocket } from "@koa-io/session";
 import { RedisStore } from "@koa-io/session/redis";
 
 interface Session {
@@ -47,11 +46,10 @@ app.use((ctx) => {
 });
 
 io.on("connection", (raw) => {
-  const socket = raw as SessionSocket<Session>;
-  socket.on("count", () =>
-    socket.withSession(({ session, sessionId }) => {
-      bridge.toSession(sessionId).emit("count", ++session.count);
-    }, undefined));
+  const socket = bridge.socket(raw);
+  socket.onSession("count", ({ session, sessionId }) => {
+    bridge.toSession(sessionId).emit("count", ++session.count);
+  });
 });
 
 const server = createServer(app.callback());

@@ -11,7 +11,6 @@ import process from "node:process";
 import Koa from "koa";
 import { Server } from "socket.io";
 import { bridgeSession, type SessionContext } from "@koa-io/session";
-import type { SessionSocket } from "@koa-io/session";
 import { SqliteStore } from "@koa-io/session/sqlite";
 
 interface Session {
@@ -41,10 +40,8 @@ app.use((ctx) => {
 });
 
 io.on("connection", (raw) => {
-  const socket = raw as SessionSocket<Session>;
-  socket.on("count", async (reply: (count: number) => void) => {
-    reply(await socket.withSession(({ session }) => ++session.count, 0));
-  });
+  const socket = bridge.socket(raw);
+  socket.onSession("count", ({ session }) => ++session.count, 0);
 });
 
 const server = createServer(app.callback());

@@ -9,9 +9,9 @@ import { createServer } from "node:http";
 import process from "node:process";
 // @ts-types="@types/koa"
 import Koa from "koa";
-import { Server, type Socket } from "socket.io";
+import { Server } from "socket.io";
 import { bridgeSession, type ClientEvents } from "@koa-io/session";
-import type { SessionContext, SocketSession } from "@koa-io/session";
+import type { SessionContext } from "@koa-io/session";
 
 interface Cart {
   user?: string;
@@ -23,7 +23,6 @@ interface FromClient {
 interface ToClient extends ClientEvents {
   added: (item: string) => void;
 }
-type CartSocket = Socket<FromClient, ToClient> & SocketSession<Cart>;
 
 const app = new Koa<Koa.DefaultState, SessionContext<Cart>>();
 const io = new Server<FromClient, ToClient>();
@@ -40,15 +39,12 @@ app.use((ctx) => {
 });
 
 io.on("connection", (raw) => {
-  const socket: CartSocket = raw as CartSocket;
-  socket.on("add", async (item, reply) => {
-    const items = await socket.withSession(({ session, socket }) => {
-      session.items.push(item);
-      socket.emit("added", item);
-      return session.items;
-    }, []);
-    reply(items);
-  });
+  const socket = bridge.socket(raw);
+  socket.onSession("add", ({ session, socket }, item) => {
+    session.items.push(item);
+    socket.emit("added", item);
+    return session.items;
+  }, []);
 });
 
 const server = createServer(app.callback());
