@@ -13,6 +13,8 @@ export type * from "./client/session_client.ts";
 
 /** The key in `socket.auth` that announces this client to the server. */
 const AUTH_FLAG = "koa-io-session";
+/** The type of the answer of `bridge.refresh()`. */
+const ANSWER = "application/vnd.koa-io-session+json";
 /** How long an answer to a refresh may take, in ms. */
 const REFRESH_TIMEOUT = 10_000;
 /** How often a request is repeated until the cookies of a session are set. */
@@ -22,8 +24,12 @@ const RECONNECT_LIMIT = 3;
 
 /** The {@linkcode SessionClient} of one socket. */
 class Follower<View> implements types.SessionClient<View> {
-  state: types.SessionState = "connecting";
-  view: View | undefined;
+  #snapshot: types.SessionSnapshot<View> = {
+    state: "connecting",
+    view: undefined,
+    reason: undefined,
+    reconnecting: false,
+  };
   readonly #socket: types.FollowedSocket;
   readonly #options: types.FollowOptions;
   readonly #listeners = new Map<string, Set<(payload: never) => void>>();
@@ -67,7 +73,10 @@ class Follower<View> implements types.SessionClient<View> {
       else if (sockets === "reconnect") this.#leave();
     },
     "session:expiring": (end: object) => this.#emit("expiring", end),
-    "session:view": (view: View) => this.#emit("view", this.view = view),
+    "session:view": (view: View) => {
+      this.#show({ view });
+      this.#emit("view", view);
+    },
   };
 
   constructor(socket: types.FollowedSocket, options: types.FollowOptions) {
@@ -77,6 +86,34 @@ class Follower<View> implements types.SessionClient<View> {
     this.#addFlag();
     // a handshake without the flag gets no report of the session
     if (socket.connected) this.#reconnect();
+  }
+
+  get state(): types.SessionState {
+    return this.#snapshot.state;
+  }
+
+  get view(): View | undefined {
+    return this.#snapshot.view;
+  }
+
+  // bound, as frameworks call them without the client
+  readonly getSnapshot = (): types.SessionSnapshot<View> => this.#snapshot;
+
+  readonly subscribe = (
+    listener: (snapshot: types.SessionSnapshot<View>) => void,
+  ): () => void => this.on("snapshot", () => listener(this.#snapshot));
+
+  /** Changes what the client shows, in an object of its own for each state. */
+  #show(changes: Partial<types.SessionSnapshot<View>>): void {
+    const last = this.#snapshot;
+    const next = this.#snapshot = { ...last, ...changes };
+    const names = Object.keys(next) as (keyof typeof next)[];
+    if (names.every((name) => next[name] === last[name])) {
+      this.#snapshot = last;
+      return;
+    }
+    this.#emit("snapshot");
+    if (next.state !== last.state) this.#emit("state", next);
   }
 
   on(event: string, listener: (payload: never) => void): () => void {
@@ -99,9 +136,9 @@ class Follower<View> implements types.SessionClient<View> {
   close(): void {
     this.#listen("off");
     this.#removeFlag();
-    this.#listeners.clear();
     this.#leave();
-    this.state = "closed";
+    this.#show({ state: "closed", reconnecting: false });
+    this.#listeners.clear();
     this.#asking?.abort();
     for (const wake of this.#waits) wake();
   }
@@ -117,19 +154,24 @@ class Follower<View> implements types.SessionClient<View> {
   #active(): void {
     this.#reconnects = 0;
     this.#previousEnd = "away";
-    this.state = "active";
+    this.#show({ state: "active", reason: undefined, reconnecting: false });
     this.#emit("active");
   }
 
   #guest(reason: types.EndedReason | undefined): void {
     this.#previousEnd = undefined;
-    this.view = undefined;
-    this.state = "guest";
+    const { reason: last } = this.#snapshot;
+    this.#show({
+      state: "guest",
+      view: undefined,
+      reason: reason ?? last,
+      reconnecting: false,
+    });
     if (reason) this.#emit("ended", { reason });
   }
 
   async #confirm(turn: number): Promise<void> {
-    this.state = "connecting";
+    this.#show({ state: "connecting" });
     for (let n = 0; n < COOKIE_RETRIES; n++) {
       // a failed request says nothing about the cookies
       const there = await this.#refresh().catch(() => true);
@@ -173,8 +215,7 @@ class Follower<View> implements types.SessionClient<View> {
   /** @returns the turn that begins with it */
   #leave(): number {
     if (this.#previousEnd) this.#previousEnd = "rotated";
-    this.view = undefined;
-    this.state = "connecting";
+    this.#show({ state: "connecting", view: undefined });
     return ++this.#turn;
   }
 
@@ -182,7 +223,7 @@ class Follower<View> implements types.SessionClient<View> {
     if (this.#reconnecting) return;
     this.#turn++;
     this.#reconnects = 0;
-    this.state = "connecting";
+    this.#show({ state: "connecting", reconnecting: true });
     // reconnect only if the server closed the socket because its session ended
     if (reason === "io server disconnect" && this.#endReported) this.#rejoin(1);
   }
@@ -202,7 +243,7 @@ class Follower<View> implements types.SessionClient<View> {
     this.#turn++;
     this.#addFlag();
     if (socket.connected) {
-      this.state = "connecting";
+      this.#show({ state: "connecting" });
       this.#reconnecting = true;
       socket.disconnect();
       // other namespaces share the connection, and are reconnected with it
@@ -303,16 +344,21 @@ class Follower<View> implements types.SessionClient<View> {
 }
 
 async function post(url: string | URL, signal: AbortSignal): Promise<number> {
-  const { status, body } = await fetch(url, {
+  const answer = await fetch(url, {
     method: "POST",
     credentials: "include",
     cache: "no-store",
     // a redirect to a login page is no renewed session
     redirect: "manual",
+    // without it the answer is a 401, which browsers print as an error
+    headers: { accept: ANSWER },
     signal,
   });
-  await body?.cancel();
-  return status;
+  if (answer.headers.get("content-type")?.startsWith(ANSWER)) {
+    return (await answer.json()).session ? 204 : 401;
+  }
+  await answer.body?.cancel();
+  return answer.status;
 }
 
 /**

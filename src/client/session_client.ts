@@ -69,8 +69,25 @@ export type EndedReason =
   /** It ended while this socket was not connected. */
   | "away";
 
+/**
+ * What a page shows of a session: an object that is never changed, and another
+ * one after each change.
+ */
+export interface SessionSnapshot<View = unknown> {
+  /** The state of the socket: `"guest"` is the one for "please log in". */
+  readonly state: SessionState;
+  /** The view of the session, `undefined` without one. */
+  readonly view: View | undefined;
+  /** Why the last session ended; `undefined` in a session, and before there was one. */
+  readonly reason: EndedReason | undefined;
+  /** Whether the connection was lost, and is being made again. */
+  readonly reconnecting: boolean;
+}
+
 /** The events of a {@linkcode SessionClient}, each with its payload. */
 export interface SessionClientEvents<View = unknown> {
+  /** The state has changed. */
+  state: SessionSnapshot<View>;
   /** The socket and HTTP requests are in a session: at first, after a login, and after each reconnection. */
   active: undefined;
   /** The session ended. */
@@ -89,6 +106,20 @@ export interface SessionClient<View = unknown> {
   readonly state: SessionState;
   /** The client's view of the session, from the bridge's option `view`; `undefined` without a session. */
   readonly view: View | undefined;
+  /**
+   * The present snapshot: the same object until something changes. Bound to the
+   * client, as `subscribe` is: both fit React's `useSyncExternalStore`.
+   */
+  readonly getSnapshot: () => SessionSnapshot<View>;
+  /**
+   * Calls a listener with the new snapshot after each change of state, view,
+   * reason or connection.
+   *
+   * @returns a function that removes the listener
+   */
+  readonly subscribe: (
+    listener: (snapshot: SessionSnapshot<View>) => void,
+  ) => () => void;
   /**
    * Adds a listener.
    *
