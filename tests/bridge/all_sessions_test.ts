@@ -14,9 +14,13 @@ async function collect<T>(all: AsyncIterable<T>): Promise<T[]> {
 }
 
 const stores = {
-  "in memory": () => new SessionStore(),
-  "in memory, with a limit": () => new SessionStore({ maxEntries: 1_000 }),
-  "encrypted": () => encrypted(new SessionStore(), { keys: [randomBytes(32)] }),
+  "in memory": () => new SessionStore({ autoCleanup: false }),
+  "in memory, with a limit": () =>
+    new SessionStore({ maxEntries: 1_000, autoCleanup: false }),
+  "encrypted": () =>
+    encrypted(new SessionStore({ autoCleanup: false }), {
+      keys: [randomBytes(32)],
+    }),
 };
 
 describe("bridge.sessions", () => {
@@ -65,7 +69,7 @@ describe("bridge.sessions", () => {
   });
 
   it("refuses a store that cannot list its sessions", async () => {
-    const store = new SessionStore();
+    const store = new SessionStore({ autoCleanup: false });
     Object.defineProperty(store, "scan", { value: undefined });
     const { bridge } = await startServer({ store });
     await assertRejects(
@@ -119,7 +123,7 @@ describe("bridge.destroyAll", () => {
   });
 
   it("ends a session that gets another id meanwhile", async () => {
-    const store = new SessionStore();
+    const store = new SessionStore({ autoCleanup: false });
     const { bridge } = await startServer({ store });
     for (let i = 0; i < 200; i++) {
       await store.write(newId(), record({ created: Date.now() }), null);
@@ -143,7 +147,7 @@ describe("bridge.destroyAll", () => {
   });
 
   it("never blocks the event loop for long", async () => {
-    const store = new SessionStore();
+    const store = new SessionStore({ autoCleanup: false });
     const { bridge } = await startServer({ store });
     const count = 5_000;
     for (let i = 0; i < count; i++) store.write(newId(), record(), null);

@@ -71,7 +71,7 @@ describe("a dump of an encrypted store has no id, no user and no data", () => {
   withPostgres((found) => address = found);
 
   it("of a SessionStore", async () => {
-    const store = new SessionStore();
+    const store = new SessionStore({ autoCleanup: false });
     const secrets = await use(store);
     const dump = [...store.keys()].map((id) => [id, store.read(id)]);
     assertAbsent(JSON.stringify(dump), secrets);
@@ -96,13 +96,15 @@ describe("a dump of an encrypted store has no id, no user and no data", () => {
     const dir = mkdtempSync(join(tmpdir(), "koa-io-session-"));
     const server = await startRedis("--dir", dir, "--rdbcompression", "no");
     const client = await openClient("ioredis", server.port);
+    const store = new RedisStore({ client: client.client });
     try {
-      const secrets = await use(new RedisStore({ client: client.client }));
+      const secrets = await use(store);
       await (client.client as unknown as { save(): Promise<unknown> }).save();
       assertAbsent(readFileSync(join(dir, "dump.rdb"), "latin1"), secrets);
-      await closeServers();
     } finally {
-      client.close();
+      await closeServers();
+      await store.close();
+      await client.close();
       await server.stop();
       rmSync(dir, { recursive: true });
     }

@@ -1,4 +1,4 @@
-import { bridgeSession, SessionStore } from "@koa-io/session";
+import { SessionStore } from "@koa-io/session";
 import { encrypted } from "@koa-io/session/encrypted";
 import {
   assert,
@@ -19,7 +19,9 @@ describe("encrypted", () => {
   afterEach(closeServers);
 
   it("is a store for sessions, their sockets and their events", async () => {
-    const store = encrypted(new SessionStore(), { keys: [key()] });
+    const store = encrypted(new SessionStore({ autoCleanup: false }), {
+      keys: [key()],
+    });
     const { bridge, browser } = await startServer({
       store,
       user: ({ user }) => user as string,
@@ -38,7 +40,7 @@ describe("encrypted", () => {
   });
 
   it("reports what its store removes", async () => {
-    const inner = new SessionStore();
+    const inner = new SessionStore({ autoCleanup: false });
     const store = encrypted(inner, { keys: [key()] });
     const { bridge, browser } = await startServer({ store }, routesAndEvents);
     const ada = browser();
@@ -50,7 +52,7 @@ describe("encrypted", () => {
   });
 
   it("stores neither ids nor data", async () => {
-    const inner = new SessionStore();
+    const inner = new SessionStore({ autoCleanup: false });
     const store = encrypted(inner, { keys: [key()] });
     const sid = newId();
     const clientId = newId("client");
@@ -73,7 +75,7 @@ describe("encrypted", () => {
   });
 
   it("encrypts the same data differently each time", async () => {
-    const inner = new SessionStore();
+    const inner = new SessionStore({ autoCleanup: false });
     const store = encrypted(inner, { keys: [key()] });
     const texts = new Set<string>();
     for (let i = 0; i < 20; i++) await store.write(newId(), record(), null);
@@ -82,7 +84,7 @@ describe("encrypted", () => {
   });
 
   it("finds sessions of every key, and moves each to the first one when it is written", async () => {
-    const inner = new SessionStore();
+    const inner = new SessionStore({ autoCleanup: false });
     const [former, present] = [key(), key()];
     const before = encrypted(inner, { keys: [former] });
     const between = encrypted(inner, { keys: [present, former] });
@@ -104,7 +106,7 @@ describe("encrypted", () => {
   });
 
   it("moves a session to the first key when its life is extended", async () => {
-    const inner = new SessionStore();
+    const inner = new SessionStore({ autoCleanup: false });
     const [former, present] = [key(), key()];
     const sid = newId();
     await encrypted(inner, { keys: [former] }).write(sid, record(), null);
@@ -116,7 +118,7 @@ describe("encrypted", () => {
   });
 
   it("replaces a session of a former key, and follows its moves and ends", async () => {
-    const inner = new SessionStore();
+    const inner = new SessionStore({ autoCleanup: false });
     const [former, present] = [key(), key()];
     const before = encrypted(inner, { keys: [former] });
     const between = encrypted(inner, { keys: [present, former] });
@@ -145,7 +147,7 @@ describe("encrypted", () => {
   });
 
   it("logs nobody out when keys change", async () => {
-    const inner = new SessionStore();
+    const inner = new SessionStore({ autoCleanup: false });
     const [former, present] = [key(), key()];
     const first = await startServer(
       { store: encrypted(inner, { keys: [former] }) },
@@ -173,7 +175,7 @@ describe("encrypted", () => {
   });
 
   it("takes what does not decrypt for no session, and reports an error without an id", async () => {
-    const inner = new SessionStore();
+    const inner = new SessionStore({ autoCleanup: false });
     const store = encrypted(inner, { keys: [key()] });
     const { bridge, browser } = await startServer({ store }, routesAndEvents);
     const errors: Error[] = [];
@@ -200,7 +202,7 @@ describe("encrypted", () => {
   });
 
   it("does not decrypt what was copied from another session, or by another key", async () => {
-    const inner = new SessionStore();
+    const inner = new SessionStore({ autoCleanup: false });
     const store = encrypted(inner, { keys: [key()] });
     const [a, b] = [newId(), newId()];
     await store.write(a, record({ data: '{"user":"admin"}' }), null);
@@ -215,7 +217,7 @@ describe("encrypted", () => {
   });
 
   it("refuses wrong keys and stores by name, without their values", () => {
-    const inner = new SessionStore();
+    const inner = new SessionStore({ autoCleanup: false });
     const short = "c2hvcnQta2V5";
     for (
       const [keys, name] of [
@@ -261,7 +263,7 @@ describe("encrypted", () => {
   });
 
   it("takes keys in base64url", async () => {
-    const inner = new SessionStore();
+    const inner = new SessionStore({ autoCleanup: false });
     const one = key();
     const sid = newId();
     const text = encrypted(inner, { keys: [one.toString("base64url")] });
@@ -271,7 +273,9 @@ describe("encrypted", () => {
 
   it("is closed with its store", async () => {
     let closed = 0;
-    const inner = Object.assign(new SessionStore(), { close: () => closed++ });
+    const inner = Object.assign(new SessionStore({ autoCleanup: false }), {
+      close: () => closed++,
+    });
     const store = encrypted(inner, { keys: [key()] });
     await (store as unknown as { close(): unknown }).close();
     assertEquals(closed, 1);
