@@ -92,7 +92,7 @@ async function copyTests(dir: string): Promise<string[]> {
   ];
   const folders = ["docs", "examples", "bench/results"];
   const beside = (await Promise.all(folders.map(below))).flat()
-    .filter((path) => !/^examples\/.*\//.test(path));
+    .filter((path) => !/^examples\/(?:cluster|demo)\//.test(path));
   for (const path of [...top, ...beside]) {
     if (await exists(projectDir + path)) {
       await copy(projectDir + path, `${dir}/${path}`);
