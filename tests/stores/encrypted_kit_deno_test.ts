@@ -1,6 +1,5 @@
 import type { SharedStore } from "@koa-io/session";
 import { encrypted } from "@koa-io/session/encrypted";
-import type { PostgresPool } from "@koa-io/session/postgres";
 import { RedisStore } from "@koa-io/session/redis";
 import { storeRules, testStore } from "@koa-io/session/testing";
 import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
@@ -8,9 +7,6 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { Address } from "../support/postgres/cluster.ts";
-import { itNeedsPostgres, withPostgres } from "../support/postgres/server.ts";
-import { type Stores, storesAt } from "../support/postgres/stores.ts";
 import { openClient, type OwnedClient } from "../support/redis/clients.ts";
 import {
   itNeedsRedis,
@@ -50,32 +46,6 @@ describe("the conformance kit, on an encrypted store", () => {
         },
       },
     );
-  });
-
-  describe("in PostgreSQL", () => {
-    let address: Address;
-    let stores: Stores;
-    let pools: PostgresPool[];
-    const open = async (n: number) =>
-      encrypted(await stores.open({ pool: pools[n]! }), { keys: [key] });
-    withPostgres((found) => address = found);
-    beforeAll(() => {
-      if (!address) return;
-      stores = storesAt(address);
-      pools = [stores.pool(), stores.pool()];
-    });
-    afterAll(() => stores?.close());
-
-    for (const rule of storeRules(shared, { peer: true })) {
-      itNeedsPostgres(rule.name, async () => {
-        const store = await open(0);
-        try {
-          await rule.run(store, { peer: () => open(1) });
-        } finally {
-          await store.close();
-        }
-      });
-    }
   });
 
   describe("in Redis", () => {
