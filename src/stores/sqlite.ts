@@ -23,6 +23,7 @@ import {
   type Version,
 } from "../api/store.ts";
 import { SqliteFile } from "./sqlite/file.ts";
+import { pause } from "../base/timers.ts";
 import { fromColumn } from "../base/text_column.ts";
 import { SqliteLeases } from "./sqlite/leases.ts";
 import { SqliteLocks } from "./sqlite/locks.ts";
@@ -284,7 +285,7 @@ export class SqliteStore implements SharedStore {
       for (const row of batch) this.#removed(row, "expired");
       cleared += batch.length;
       if (batch.length < CLEANUP_BATCH) return cleared;
-      await new Promise((resolve) => setTimeout(resolve, 1));
+      await pause(1);
     }
   }
 

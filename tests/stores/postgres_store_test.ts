@@ -133,6 +133,7 @@ function records() {
     "are written exactly where transactions are serializable by default",
     async () => {
       const config = {
+        max: 20,
         options: "-c default_transaction_isolation=serializable",
       };
       const strict = await stores.open({ config });
@@ -147,7 +148,7 @@ function records() {
       const of = record({ clientId: newId() });
       const begun = await Promise.all(
         Array.from(
-          { length: 10 },
+          { length: 40 },
           () => strict.begin(newId(), of, { replaces: [] }),
         ),
       );

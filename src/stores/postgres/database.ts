@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { pause } from "../../base/timers.ts";
 import { hasEnded, type PostgresPool } from "./pool.ts";
 import {
   creation,
@@ -18,8 +19,14 @@ import {
 /** Codes of errors after which nothing is written, and a repetition may succeed: serialization failure and deadlock. */
 const REPEATABLE = ["40001", "40P01"];
 
-/** How often a statement is repeated. */
+/** How often a statement is repeated whose connection is lost. */
 const REPETITIONS = 10;
+
+/** How often a statement is repeated that conflicts with other transactions. */
+const CONFLICTS = 20;
+
+/** The longest pause between conflicts, in ms; the first is at most 1 ms, each further one twice as long. */
+const MAX_PAUSE = 64;
 
 /** Every value as the text that PostgreSQL sends, whatever parsers the application has set. */
 const AS_TEXT = { getTypeParser: () => (value: unknown) => value };
@@ -220,9 +227,10 @@ export class Database {
       } catch (error) {
         const { code } = error as { code?: string };
         if (
-          repetition < REPETITIONS && code && REPEATABLE.includes(code)
-        ) continue;
-        throw this.#named(error);
+          repetition === CONFLICTS || !code || !REPEATABLE.includes(code)
+        ) throw this.#named(error);
+        // transactions that are repeated at once meet each other again
+        await pause(Math.random() * Math.min(2 ** repetition, MAX_PAUSE));
       }
     }
   }

@@ -5,6 +5,7 @@
  */
 import { EXPIRED_GRACE, MOVED_FOR } from "../../api/store.ts";
 import { Alarm } from "../../base/expiry_heap.ts";
+import { pause } from "../../base/timers.ts";
 import type { Database } from "./database.ts";
 import { MAX_INTEGER, PRUNE_UNIT } from "./record.ts";
 import type { Statements } from "./statements.ts";
@@ -82,7 +83,7 @@ export class Pruner {
       const deleted = Number(row!.deleted);
       all += deleted;
       if (deleted < BATCH || this.#closed) return all;
-      await new Promise((resolve) => setTimeout(resolve, 1));
+      await pause(1);
     }
   }
 }

@@ -8,6 +8,7 @@ import type { AcquireResult } from "../../api/store.ts";
 import { unref } from "../../base/expiry_heap.ts";
 import { generateUid } from "../../base/ids.ts";
 import { toColumn } from "../../base/text_column.ts";
+import { pause } from "../../base/timers.ts";
 import type { Database, TextRow } from "./database.ts";
 import { Listener } from "./listener.ts";
 import { decode, type Row } from "./record.ts";
@@ -203,7 +204,7 @@ export class Queue {
     for (const waiter of this.#waiters.values()) waiter.stop(closedError());
     const closing = this.#listener?.close();
     // the waiters leave after their rejection
-    await new Promise<void>((resolve) => setTimeout(resolve));
+    await pause(0);
     let timer: ReturnType<typeof setTimeout> | undefined;
     const limit = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, ANSWER_MS);
