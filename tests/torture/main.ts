@@ -4,6 +4,7 @@
  *
  *     deno task torture [--stores=redis,sqlite,postgres] [--seeds=A-B] [--seconds=120]
  *     deno task torture --target=koa-session --stores=redis
+ *     deno task torture --target=express-session --stores=redis
  */
 import { parseArgs } from "node:util";
 import { postgresBin, redisServerPath } from "../support/requires.ts";

@@ -35,6 +35,7 @@ export type StoreName = typeof STORES[number];
 export const TARGETS = {
   "bridge": "./node_program.ts",
   "koa-session": "./koa_session_program.ts",
+  "express-session": "./express_session_program.ts",
 } as const;
 
 /** One of {@linkcode TARGETS}. */
@@ -80,7 +81,7 @@ export async function torture(
     const users = Array.from({ length: USERS }, (_, i) => {
       const jar = new CookieJar();
       const browsers = nodes.map(({ url }) => new Browser(url, jar));
-      const hasSockets = target === "bridge";
+      const hasSockets = target !== "koa-session";
       return new User(
         `u${i}`,
         browsers,
