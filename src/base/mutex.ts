@@ -11,8 +11,8 @@ export class Hold<K> {
   readonly since: number = performance.now();
   /** `"lost"`: overdue, and granted to another. `"revoked"`: the key's object no longer exists. */
   state: "held" | "released" | "lost" | "revoked" = "held";
-  /** Set while the holder writes: a write in flight cannot be cancelled, so the key is not granted to another. */
-  committing = false;
+  /** Until when the key is not granted to another although it is overdue: a write in flight cannot be cancelled. In ms of the monotonic clock. */
+  writingUntil = 0;
   /** Why it was revoked. */
   why: string | undefined;
 
@@ -105,8 +105,8 @@ export class Mutex<K> {
   }
 
   #overdue(queue: Queue<K>): boolean {
-    return !queue.holder.committing &&
-      performance.now() >= queue.holder.since + this.#limit;
+    const { since, writingUntil } = queue.holder;
+    return performance.now() >= Math.max(since + this.#limit, writingUntil);
   }
 
   #wait(queue: Queue<K>): Promise<Hold<K> | undefined> {
@@ -133,10 +133,9 @@ export class Mutex<K> {
 
   #seize(queue: Queue<K>): void {
     const { holder } = queue;
-    if (!queue.waiters?.size || holder.state !== "held" || holder.committing) {
-      return;
-    }
-    queue.holder.state = "lost";
+    const isWriting = performance.now() < holder.writingUntil;
+    if (!queue.waiters?.size || holder.state !== "held" || isWriting) return;
+    holder.state = "lost";
     this.#pass(queue);
   }
 

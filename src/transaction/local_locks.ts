@@ -14,7 +14,7 @@ import {
   type StoredRecord,
   type Version,
 } from "../api/store.ts";
-import { chain, onFailure, withFinally } from "../base/async.ts";
+import { chain, isThenable, onFailure } from "../base/async.ts";
 import { type Hold, Mutex, WaitTimeout } from "../base/mutex.ts";
 import type { RecordStore } from "../stores/record_store.ts";
 import {
@@ -34,6 +34,9 @@ import { TrackedWrites } from "./tracked_writes.ts";
 import type { Undo } from "./undo.ts";
 
 const HELD: HoldState = { status: "held" };
+
+/** How long a write that its caller has given up on keeps others from the session at most, in ms. */
+const LATE_WRITE = 60_000;
 
 /** Locks held in this process. */
 export class LocalLocks implements SessionLocks {
@@ -135,16 +138,45 @@ export class LocalLocks implements SessionLocks {
         this.#mutex.release(hold);
         return undefined;
       }
-      hold.committing = true;
+      hold.writingUntil = Infinity;
       const written = (value: T): Awaitable<T | undefined> =>
         hold.state === "revoked"
           ? this.#undo(hold, ctx).then(() => undefined)
           : value;
-      return withFinally(
-        () => this.#writes.run(hold.key, ctx, operation, write, written),
-        () => this.#mutex.release(hold),
+      let sent: Awaitable<T> | undefined;
+      return onFailure(
+        () =>
+          chain(
+            this.#writes.run(
+              hold.key,
+              ctx,
+              operation,
+              (records) => sent = write(records),
+              written,
+            ),
+            (value) => {
+              this.#mutex.release(hold);
+              return value;
+            },
+          ),
+        () => this.#whenOver(hold, sent, () => this.#mutex.release(hold)),
       );
     });
+  }
+
+  /**
+   * Acts once a write that has failed is over. Its caller stops waiting for it
+   * after `storeTimeout`; where the store cannot refuse it, it may still
+   * overwrite what the next holder has written by then.
+   */
+  #whenOver(
+    hold: Hold<string>,
+    sent: Awaitable<unknown>,
+    act: () => void,
+  ): void {
+    if (!this.#exclusiveWrites || !isThenable(sent)) return act();
+    hold.writingUntil = performance.now() + LATE_WRITE;
+    sent.then(act, act);
   }
 
   #acquire<T>(
@@ -258,16 +290,16 @@ export class LocalLocks implements SessionLocks {
       this.#counts.timeouts++;
       return state;
     }
-    hold.committing = true;
+    hold.writingUntil = Infinity;
     // taken before the move: no other caller has the new id yet
     const next = this.#mutex.acquire(to) as Hold<string>;
-    const release = () => this.#mutex.release(next);
     const moved = (result: MoveResult): MoveOutcome => {
       if (result.status === "done") {
         const stored = { ...record, version: result.version };
         return { status: "done", held: this.#held(next, stored, ctx) };
       }
-      release();
+      this.#mutex.release(next);
+      hold.writingUntil = 0;
       if (result.status === "taken") throw idInUse();
       return { status: result.status === "missing" ? "ended" : "lost" };
     };
@@ -290,7 +322,8 @@ export class LocalLocks implements SessionLocks {
           moved,
         ),
       () => {
-        release();
+        this.#mutex.release(next);
+        this.#whenOver(hold, moving, () => hold.writingUntil = 0);
         // a move that is applied after it has failed: no response has its new id
         Promise.resolve(moving).then((late) => {
           if (late?.status === "done") this.#undoing.start(to, ctx);
@@ -305,23 +338,24 @@ export class LocalLocks implements SessionLocks {
     expected: Version,
     ctx: unknown,
   ): Awaitable<CloseResult> {
-    hold.committing = true;
+    hold.writingUntil = Infinity;
     const written = (version: Version | undefined): Awaitable<CloseResult> => {
       if (hold.state === "revoked") return this.#undo(hold, ctx);
       if (version === undefined) return this.#refused(hold, ctx);
       this.#mutex.release(hold);
       return { status: "done", version };
     };
+    let sent: Awaitable<Version | undefined> | undefined;
     return onFailure(
       () =>
         this.#writes.run(
           hold.key,
           ctx,
           "write",
-          (records) => records.write(hold.key, record, expected, ctx),
+          (records) => sent = records.write(hold.key, record, expected, ctx),
           written,
         ),
-      () => this.#mutex.release(hold),
+      () => this.#whenOver(hold, sent, () => this.#mutex.release(hold)),
     );
   }
 

@@ -175,4 +175,32 @@ describe("a store that fails", () => {
     const socket = await browser().connect();
     assert(socket.connected);
   });
+
+  it("applies a write late, and loses none that was acknowledged after it", async () => {
+    const store = fakeStore();
+    const { socket } = await connectedScenario({ n: 0 }, {
+      store,
+      storeTimeout: TIMEOUT,
+      touchInterval: false,
+    } as TestOptions);
+    const { set } = store;
+    const late = Promise.withResolvers<void>();
+    store.set = async (...args) => {
+      store.set = set;
+      await late.promise;
+      return await set(...args);
+    };
+    const add = () =>
+      socket.withSession(({ session }) => {
+        session.n = session.n as number + 1;
+      });
+    const failed = await assertRejects(add) as { code?: string };
+    assertEquals(failed.code, "SESSION_STORE");
+    const next = add();
+    await pause(5);
+    late.resolve();
+    await next;
+    // the late write counts: it was neither confirmed nor refused
+    assertEquals(store.peek(socket.sessionId!)?.n, 2);
+  });
 });
