@@ -272,7 +272,8 @@ export class SessionLifecycle
   /** The store removed a session without a call of the bridge. */
   removed(sid: string, reason: EndReason, record?: SessionRecord): void {
     const { transactions } = this.#deps;
-    // a termination in progress reports its own end, except that the session had expired
+    // a rotation in progress reports its own end, and so does a termination, except that the session had expired
+    if (transactions.isRotating(sid)) return;
     if (reason !== "expired" && transactions.isEnding(sid)) return;
     transactions.revoke(sid, reason);
     this.ended(sid, record, reason);
