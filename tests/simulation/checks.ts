@@ -275,8 +275,8 @@ function checkHolds(journal: Journal): void {
         `${by} ${token} returned at ${returned}, after ${end.by} had ended its session, and was acknowledged`,
       );
     }
-    // what the root has committed was not passed on: another call may begin with a lease that it has lost
-    const passedOn = attempt.joined && root.outcome !== "ok" &&
+    // only a root that was refused by the store had lost its lease: another call may begin with one that it has lost itself
+    const passedOn = attempt.joined && root.code === "SESSION_TIMEOUT" &&
       journal.attempts.find((other) =>
         other !== root && !other.joined && other.lineage === root.lineage &&
         other.began !== undefined && other.began > root.began! &&
