@@ -24,6 +24,7 @@ import {
   type StoredRecord,
   type Version,
 } from "../api/store.ts";
+import { SessionStoreError } from "../api/errors.ts";
 import { chain, onFailure } from "../base/async.ts";
 import { BoundSessions } from "./basic/bound_sessions.ts";
 import { Retries } from "./basic/retries.ts";
@@ -38,13 +39,14 @@ import type { RecordStore } from "./record_store.ts";
 
 /** What the adapter is constructed with. */
 export interface BasicAdapterOptions {
-  /** Whether the store reports removals, so that a write needs no read before it. */
-  readonly reportsRemovals: boolean;
   /** Whether the store exists only together with a Koa context. */
   readonly needsContext: boolean;
   readonly rolling: boolean;
   readonly maxAge: number | "session";
 }
+
+/** How many reads in a row that all differ make a store unusable. */
+const UNSTABLE_READS = 4;
 
 /** Whether a session still has an expected version. */
 type Currency = "current" | "missing" | "lost";
@@ -62,6 +64,11 @@ export class BasicStoreAdapter implements RecordStore {
   readonly #former = new FormerIds();
   readonly #bound = new BoundSessions();
   readonly #undoing = new Retries();
+  /**
+   * Whether the store has reported a removal, so that a write needs no read
+   * before it. That it has `on` proves nothing: emitters of other events have too.
+   */
+  #hasReported = false;
 
   /** @param pick returns the store for a Koa context */
   constructor(
@@ -256,6 +263,7 @@ export class BasicStoreAdapter implements RecordStore {
 
   /** Records that the store reported a removal. */
   removed(sid: string): void {
+    this.#hasReported = true;
     this.#writes.note(sid);
     this.#bound.remove(sid);
   }
@@ -338,7 +346,7 @@ export class BasicStoreAdapter implements RecordStore {
     const version = String(expected);
     const gap = version.indexOf(" ");
     if (
-      this.#options.reportsRemovals &&
+      this.#hasReported &&
       !this.#writes.since(sid, momentOf(version))
     ) return "current";
     const began = this.#writes.now;
@@ -346,9 +354,28 @@ export class BasicStoreAdapter implements RecordStore {
       if (!isSession(found)) return "missing";
       // the caller may have given up, and another may have written, during a slow read
       if (this.#writes.since(sid, began)) return "lost";
-      return JSON.stringify(found) === version.slice(gap + 1)
-        ? "current"
-        : "lost";
+      if (JSON.stringify(found) === version.slice(gap + 1)) return "current";
+      return this.#checkStable(sid, [found], ctx);
+    });
+  }
+
+  /**
+   * Reads a session until two reads in a row agree: another process has written it.
+   *
+   * @throws {SessionStoreError} when they never do
+   */
+  #checkStable(
+    sid: string,
+    reads: readonly SessionData[],
+    ctx: unknown,
+  ): Awaitable<Currency> {
+    const last = reads.at(-1)!;
+    if (reads.length === UNSTABLE_READS) throw unstable(reads[0]!, last);
+    return chain(this.#get(sid, ctx), (found) => {
+      if (!isSession(found)) return "missing";
+      return JSON.stringify(found) === JSON.stringify(last)
+        ? "lost"
+        : this.#checkStable(sid, [...reads, found], ctx);
     });
   }
 
@@ -357,6 +384,18 @@ export class BasicStoreAdapter implements RecordStore {
       ? { rolling: this.#options.rolling }
       : { ctx, rolling: this.#options.rolling };
   }
+}
+
+/** The error for a store whose objects are others at each read. */
+function unstable(first: SessionData, last: SessionData): SessionStoreError {
+  const keys = Object.keys({ ...first, ...last }).filter((key) =>
+    JSON.stringify(first[key]) !== JSON.stringify(last[key])
+  );
+  return new SessionStoreError(
+    `Cannot use the store as get must return what set was given: received another object at each of ${UNSTABLE_READS} reads, with changes under the keys ${
+      keys.map((key) => JSON.stringify(key)).join(", ")
+    }. Keep times of access beside the session, not in it`,
+  );
 }
 
 /** The time of the write that a version begins with. */

@@ -126,7 +126,6 @@ function openContextStore(
   };
   const records = new BasicStoreAdapter(pick, {
     ...options,
-    reportsRemovals: false,
     needsContext: true,
   });
   const store = ContextStore.prototype as BasicStore;
@@ -139,19 +138,18 @@ function openBasic(
   store: BasicStore,
   listener: StoreListener,
 ): OpenStore {
-  const reportsRemovals = typeof store.on === "function";
+  const hasEvents = typeof store.on === "function";
   const records = new BasicStoreAdapter(() => store, {
     ...options,
-    reportsRemovals,
     needsContext: false,
   });
   const removed = (_store: unknown, sid: string) => {
     records.removed(sid);
     listener.missed(sid);
   };
-  if (reportsRemovals) store.on!("destroy", removed);
+  if (hasEvents) store.on!("destroy", removed);
   const unsubscribe = () => {
-    if (reportsRemovals) store.off?.("destroy", removed);
+    if (hasEvents) store.off?.("destroy", removed);
     records.stop();
   };
   return { records, store, reportsRemovals: false, unsubscribe };

@@ -13,7 +13,6 @@ const adapters: BasicStoreAdapter[] = [];
 
 function adapt(store: FaultyBasicStore | LateStore): BasicStoreAdapter {
   const adapter = new BasicStoreAdapter(() => store, {
-    reportsRemovals: false,
     needsContext: false,
     rolling: false,
     maxAge: 60_000,
@@ -52,6 +51,37 @@ describe("BasicStoreAdapter", () => {
     assertEquals(store.entries.size, 1);
     assertEquals(adapter.byClient("c"), undefined);
     assertEquals(adapter.byUser("ada"), []);
+  });
+
+  it("refuses a store that shows another object at each read", async () => {
+    const store = new FaultyBasicStore();
+    let reads = 0;
+    const get = store.get.bind(store);
+    store.get = async (sid) => {
+      const found = await get(sid);
+      return found && { ...found, lastAccess: ++reads };
+    };
+    const adapter = adapt(store);
+    const { sid } = await begun(adapter);
+    const { version } = (await adapter.read(sid))!;
+    const error = await assertRejects(async () =>
+      await adapter.write(sid, record(), version)
+    ) as { code?: string };
+    assertEquals(error.code, "SESSION_STORE");
+    assertEquals(
+      String(error).match(/under the keys (.+?)\./)?.[1],
+      '"lastAccess"',
+    );
+    assert(reads < 10, `${reads} reads`);
+  });
+
+  it("takes a change by another process for a lost write", async () => {
+    const store = new FaultyBasicStore();
+    const adapter = adapt(store);
+    const { sid } = await begun(adapter);
+    const { version } = (await adapter.read(sid))!;
+    await adapt(store).write(sid, record({ data: '{"n":9}' }), null);
+    assertEquals(await adapter.write(sid, record(), version), undefined);
   });
 
   it("stores every field of a record under _bridge, and reads objects without them", async () => {
