@@ -23,12 +23,17 @@ export async function readConfig(): Promise<Config> {
   };
 }
 
-/** npm package name to version range, for every `npm:` import. */
+/**
+ * The packages from npm, as package.json names them: import name to version
+ * range, or to `npm:package@range` where a package is imported by another name.
+ */
 export function npmPackages(config: Config): Record<string, string> {
   const packages: Record<string, string> = {};
-  for (const specifier of Object.values(config.imports)) {
+  for (const [name, specifier] of Object.entries(config.imports)) {
     const match = specifier.match(/^npm:\/?((?:@[^/]+\/)?[^@/]+)@([^/]+)/);
-    if (match) packages[match[1]!] = match[2]!;
+    if (!match) continue;
+    const [, id, range] = match;
+    packages[name] = name === id ? range! : `npm:${id}@${range}`;
   }
   return packages;
 }

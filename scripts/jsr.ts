@@ -54,8 +54,9 @@ async function offlineMap() {
   const imports: Record<string, string> = {};
   for (const [name, range] of Object.entries(npmPackages(config))) {
     // deno.json covers subpaths, a plain import map does not
-    imports[name] = `npm:${name}@${range}`;
-    imports[`${name}/`] = `npm:/${name}@${range}/`;
+    const id = range.startsWith("npm:") ? range.slice(4) : `${name}@${range}`;
+    imports[name] = `npm:${id}`;
+    imports[`${name}/`] = `npm:/${id}/`;
   }
   for (const [specifier, path] of Object.entries(STAND_INS)) {
     imports[specifier] = projectUrl(path).href;

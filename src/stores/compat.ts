@@ -115,7 +115,7 @@ export function fromExpressStore(store: ExpressStore): BasicStore {
   return adapted;
 }
 
-/** What is used of a Keyv, version 5. */
+/** What is used of a Keyv, version 5 or 6. */
 export interface KeyvLike {
   /** The value, or `undefined`. */
   get(key: string): Promise<unknown>;
@@ -123,17 +123,21 @@ export interface KeyvLike {
   set(key: string, value: string, ttl?: number): Promise<unknown>;
   /** Removes the value. */
   delete(key: string): Promise<unknown>;
-  /** Whether a failing database is an error to the caller. */
+  /** Version 5: whether a failing database is an error to the caller. */
   readonly throwOnErrors?: boolean | undefined;
+  /** Version 6 reports failures by its event `error`. */
+  on?(event: "error", listener: (error: unknown) => void): unknown;
 }
 
 /**
  * Makes a Keyv a store for the bridge, with whatever database it has: Postgres,
  * MongoDB, MySQL, etcd, Redis…
  *
- * It must have been made with `throwOnErrors: true`. Otherwise Keyv reports a
+ * Keyv 5 must have been made with `throwOnErrors: true`. Otherwise it reports a
  * missing session when its database is down, and users are logged out. Some
- * adapters, `@keyv/redis` among them, have their own option of that name.
+ * adapters, `@keyv/redis` among them, have their own option of that name. Keyv
+ * 6 has it no more: there a call rejects if an event `error` is emitted before
+ * it is answered, whichever call caused it.
  *
  * @param keyv an instance; values are JSON text under the session's id, so give it a namespace of its own
  * @returns a store whose methods reject with Keyv's errors
@@ -178,20 +182,41 @@ export function fromKeyv(keyv: KeyvLike): BasicStore {
       "Cannot adapt the Keyv as throwOnErrors must be true: received false",
     );
   }
+  const watched = watchErrors(keyv);
   return {
     async get(sid) {
-      return parsed(await keyv.get(sid));
+      return parsed(await watched(() => keyv.get(sid)));
     },
     async set(sid, session, maxAge) {
-      const stored = await keyv.set(sid, JSON.stringify(session), ttl(maxAge));
+      const text = JSON.stringify(session);
+      const stored = await watched(() => keyv.set(sid, text, ttl(maxAge)));
       if (stored === false) {
         throw new Error("Cannot set the session as Keyv could not store it");
       }
     },
     async destroy(sid) {
-      await keyv.delete(sid);
+      await watched(() => keyv.delete(sid));
     },
   };
+}
+
+/** Makes calls that reject with an error that is emitted before they are answered. */
+function watchErrors(
+  keyv: KeyvLike,
+): <T>(call: () => Promise<T>) => Promise<T> {
+  if (keyv.throwOnErrors || typeof keyv.on !== "function") {
+    return (call) => call();
+  }
+  const waiting = new Set<(error: unknown) => void>();
+  keyv.on("error", (error) => {
+    for (const fail of waiting) fail(error);
+  });
+  return (call) =>
+    new Promise((resolve, reject) => {
+      waiting.add(reject);
+      const answer = async () => await call();
+      answer().then(resolve, reject).finally(() => waiting.delete(reject));
+    });
 }
 
 function ttl(maxAge: number | "session" | undefined): number {
