@@ -28,6 +28,7 @@ export interface RemoteObserver {
     cause: StartCause,
     occasion?: Remote,
   ): void;
+  begun(session: TrackedSession): void;
   changed(sid: string, record: StoredRecord, before: undefined): void;
   rebound(
     from: string,
@@ -86,7 +87,7 @@ export class ClusterSync {
     switch (message.type) {
       case "start":
         return session
-          ? undefined
+          ? this.#lifecycle.begun(session)
           : await this.#discover(message.hash, "created");
       case "change":
         return session
@@ -215,8 +216,11 @@ export class ClusterSync {
 
   async #discover(hash: string, cause: StartCause): Promise<void> {
     const found = await this.#find(hash);
-    if (!found || this.#deps.registry.tracked(found.sid)) return;
-    this.#lifecycle.started(found.sid, found.record, cause, REMOTE);
+    if (!found) return;
+    const session = this.#deps.registry.tracked(found.sid);
+    if (!session) {
+      this.#lifecycle.started(found.sid, found.record, cause, REMOTE);
+    } else if (cause === "created") this.#lifecycle.begun(session);
   }
 
   async #confirmEnd(

@@ -114,6 +114,11 @@ export class SessionLifecycle
     }
   }
 
+  /** Another node has begun a session that a look-up of this one found first. */
+  begun(session: TrackedSession): void {
+    this.#deps.sockets.onBegin(session, undefined);
+  }
+
   /** @param before `undefined` for a write of another node */
   changed(
     sid: string,

@@ -1,12 +1,15 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { afterEach, describe } from "@std/testing/bdd";
-import { type Messenger, MESSENGERS } from "../support/cluster/messengers.ts";
+import { MESSENGERS } from "../support/cluster/messengers.ts";
 import {
   arrive,
   closeNodes,
+  type Nodes,
   type NodesConfig,
   startNodes,
 } from "../support/cluster/nodes.ts";
+import type { Address } from "../support/postgres/cluster.ts";
+import { itNeedsPostgres, withPostgres } from "../support/postgres/server.ts";
 import {
   itNeedsRedis,
   type RedisServer,
@@ -27,15 +30,25 @@ for (const messenger of MESSENGERS) {
   describe(`A cluster over ${messenger}`, () => {
     withRedisServer((started) => server = started);
     afterEach(closeNodes);
-    cases(messenger);
+    cases(
+      itNeedsRedis,
+      (config = {}) => startNodes(server.port, { messenger, ...config }),
+    );
   });
 }
 
-function cases(messenger: Messenger) {
-  const start = (config: NodesConfig = {}) =>
-    startNodes(server.port, { messenger, ...config });
+describe("A cluster over PostgreSQL alone", () => {
+  let address: Address;
+  withPostgres((found) => address = found);
+  afterEach(closeNodes);
+  cases(itNeedsPostgres, (config = {}) => startNodes(address, config));
+});
 
-  itNeedsRedis(
+function cases(
+  it: typeof itNeedsRedis,
+  start: (config?: NodesConfig) => Promise<Nodes>,
+) {
+  it(
     "a socket follows a login that was made on another node",
     async () => {
       const nodes = await start();
@@ -54,7 +67,7 @@ function cases(messenger: Messenger) {
     },
   );
 
-  itNeedsRedis(
+  it(
     "a login and a logout on another node make the client's sockets reconnect, with the option user",
     async () => {
       const nodes = await start({ options: { user: ({ user }) => user } });
@@ -84,7 +97,7 @@ function cases(messenger: Messenger) {
     },
   );
 
-  itNeedsRedis(
+  it(
     "of sessions that a client begins on all nodes at once, one remains",
     async () => {
       const nodes = await start();
@@ -100,7 +113,8 @@ function cases(messenger: Messenger) {
             event.local && event.clientId === clientId
           )
           .map(([, { sessionId }]) => sessionId as string);
-        assertEquals(begun.length, nodes.all.length);
+        // one that comes after what a later request has begun is refused
+        assert(begun.length > 0);
         const { bridge } = nodes.all[0]!;
         const found = await Promise.all(begun.map((sid) => bridge.peek(sid)));
         const alive = begun.filter((_, i) => found[i] !== undefined);
@@ -109,7 +123,7 @@ function cases(messenger: Messenger) {
     },
   );
 
-  itNeedsRedis("a logout on another node ends it, rooms included", async () => {
+  it("a logout on another node ends it, rooms included", async () => {
     const nodes = await start();
     const { at, client, sessionId } = await arrive(nodes);
     const ended = once(client, "session:end");
@@ -126,7 +140,7 @@ function cases(messenger: Messenger) {
     assert(!at[1]!.received(client).some(([event]) => event === "news"));
   });
 
-  itNeedsRedis(
+  it(
     'a logout on another node disconnects with onSessionEnd: "disconnect"',
     async () => {
       const nodes = await start({ options: { onSessionEnd: "disconnect" } });
@@ -137,7 +151,7 @@ function cases(messenger: Messenger) {
     },
   );
 
-  itNeedsRedis(
+  it(
     "a socket follows a session that is regenerated on another node",
     async () => {
       const nodes = await start({ options: byUser });
@@ -172,7 +186,7 @@ function cases(messenger: Messenger) {
     },
   );
 
-  itNeedsRedis(
+  it(
     'a socket is left behind by a regeneration with sockets: "leave"',
     async () => {
       const nodes = await start();
@@ -188,7 +202,7 @@ function cases(messenger: Messenger) {
     },
   );
 
-  itNeedsRedis(
+  it(
     "a session that replaces another moves its client's sockets",
     async () => {
       const nodes = await start({ options: byUser });
@@ -208,7 +222,7 @@ function cases(messenger: Messenger) {
     },
   );
 
-  itNeedsRedis(
+  it(
     "toUser follows a session that changes hands on another node",
     async () => {
       const nodes = await start({ options: byUser });
@@ -229,7 +243,7 @@ function cases(messenger: Messenger) {
     },
   );
 
-  itNeedsRedis("destroyUser ends a user's sessions on every node", async () => {
+  it("destroyUser ends a user's sessions on every node", async () => {
     const nodes = await start({ options: byUser });
     const [one, two, three] = [
       await arrive(nodes, { user: "ada" }),
@@ -250,7 +264,7 @@ function cases(messenger: Messenger) {
     assertEquals((await nodes.all[1]!.bridge.sessionsOf("ada")).length, 1);
   });
 
-  itNeedsRedis(
+  it(
     "each node's events state whether it happened there",
     async () => {
       const nodes = await start();
@@ -301,7 +315,7 @@ function cases(messenger: Messenger) {
     },
   );
 
-  itNeedsRedis(
+  it(
     "two nodes that log a user out and in at once agree in the end",
     async () => {
       const nodes = await start({ options: byUser });

@@ -1,8 +1,7 @@
 /**
  * Several nodes in one process: each a whole server with a store and a
- * messenger on clients of its own, all on one Redis.
+ * messenger on clients of its own, all on one Redis or one PostgreSQL.
  */
-import { RedisStore } from "@koa-io/session/redis";
 import type { ServerOptions } from "socket.io";
 import type { TestSession } from "../app.ts";
 import { BridgeRooms } from "../bridge_rooms.ts";
@@ -10,20 +9,18 @@ import type { Browser } from "../browser.ts";
 import { CookieJar } from "../cookies.ts";
 import { type Parts, routesAndEvents } from "../routes.ts";
 import { type Stand, startServer, type TestOptions } from "../server.ts";
+import type { Address } from "../postgres/cluster.ts";
 import { until } from "../wait.ts";
-import {
-  adapterOf,
-  connectClient,
-  type Messenger,
-  newKeys,
-  type RedisConnection,
-  silenced,
-  warmUp,
-} from "./messengers.ts";
+import { postgresBackend, redisBackend } from "./backends.ts";
+import { type Messenger, silenced, warmUp } from "./messengers.ts";
 
 /** The configuration of the nodes of a test. */
 export interface NodesConfig {
-  /** @default {"redis"} */
+  /**
+   * The messenger in Redis.
+   *
+   * @default {"redis"}
+   */
   readonly messenger?: Messenger;
   /** @default {2} */
   readonly count?: number;
@@ -67,24 +64,24 @@ export async function closeNodes(): Promise<void> {
   await Promise.all([...running].map((nodes) => nodes.close()));
 }
 
-/** Starts nodes on the Redis at this port; {@linkcode closeNodes} closes them. */
+/**
+ * Starts nodes; {@linkcode closeNodes} closes them.
+ *
+ * @param at the port of Redis, or the address of PostgreSQL
+ */
 export async function startNodes(
-  port: number,
+  at: number | Address,
   config: NodesConfig = {},
 ): Promise<Nodes> {
   const { messenger = "redis", count = 2, losesMessages = false } = config;
-  const { prefix, channel } = newKeys();
-  const clients: RedisConnection[] = [];
-  const made: RedisConnection[] = [];
-  const stores: RedisStore[] = [];
+  const backend = typeof at === "number"
+    ? redisBackend(at, messenger)
+    : postgresBackend(at);
+  const { prefix, channel } = backend;
   const all: Node[] = [];
 
   const start = async () => {
-    const client = await connectClient(port, made);
-    clients.push(client);
-    const store = new RedisStore({ client, prefix });
-    stores.push(store);
-    const adapter = await adapterOf(messenger, client, channel);
+    const { store, adapter } = await backend.equip();
     const stand = await startServer(
       { store, ...config.options },
       (parts) => {
@@ -103,16 +100,7 @@ export async function startNodes(
   const close = async () => {
     running.delete(nodes);
     await Promise.all(all.map((node) => node.close()));
-    for (const store of stores) await store.close();
-    // the streams adapter closes its connections at its next read
-    await until(
-      () =>
-        messenger !== "redis-streams" || made.every(({ isOpen }) => !isOpen),
-      "the messenger's connections closed",
-    );
-    for (const client of [...made, ...clients]) {
-      if (client.isOpen) await client.close();
-    }
+    await backend.close();
   };
   const nodes: Nodes = {
     all,
