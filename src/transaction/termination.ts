@@ -81,6 +81,9 @@ export class SessionTermination {
     options: EndOptions,
     moves = 0,
   ): Promise<boolean> {
+    // at the time of the call: during the waits below another call may rotate it
+    const began = Date.now();
+    const wasEnded = this.#store.tombstones.has(sid);
     const rotating = this.#rotating.get(sid);
     if (rotating) {
       await rotating;
@@ -96,7 +99,7 @@ export class SessionTermination {
     terminating.set(sid, new Promise((resolve) => settle = resolve));
     let ended: boolean | "moved" | "missing" = false;
     try {
-      ended = await this.#end(sid, reason, options);
+      ended = await this.#end(sid, reason, options, wasEnded);
     } finally {
       settle(ended === true);
       terminating.delete(sid);
@@ -104,9 +107,7 @@ export class SessionTermination {
     // under an id that the session was found to have moved to, it may have moved on
     if (ended === false && moves > 0 && reason !== "expired") ended = "missing";
     if (typeof ended === "boolean") return ended;
-    const since = ended === "moved" || moves > 0
-      ? 0
-      : Date.now() - UNNOTICED_FOR;
+    const since = ended === "moved" || moves > 0 ? 0 : began - UNNOTICED_FOR;
     const result = await this.#endMoved(sid, reason, options, moves, since);
     if (result !== "unmoved") return result;
     // ended elsewhere, or by a call whose answer was lost
@@ -115,6 +116,7 @@ export class SessionTermination {
   }
 
   /**
+   * @param wasEnded whether this process knew of an end, or a rotation, when it was called
    * @returns `"moved"` when the session was alive before, and another caller
    * removed it; `"missing"` when the store has none, and this node has not
    * learnt of its end
@@ -123,10 +125,10 @@ export class SessionTermination {
     sid: string,
     reason: EndReason,
     options: EndOptions,
+    wasEnded: boolean,
   ): Promise<boolean | "moved" | "missing"> {
     const { ctx, request } = options;
-    const isUnknown = options.record === undefined &&
-      !this.#store.tombstones.has(sid);
+    const isUnknown = options.record === undefined && !wasEnded;
     // a record that was read before the end proves nothing where the store cannot
     const outdated = options.record !== undefined &&
       this.#store.isKnownEnded(sid);
