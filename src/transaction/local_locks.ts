@@ -48,8 +48,10 @@ export class LocalLocks implements SessionLocks {
   readonly #lockTimeout: number;
   readonly #maxWaiting: number;
   readonly #mutex: Mutex<string>;
+  /** Writes that may still land although they have failed. */
+  readonly #late = new Map<Hold<string>, Promise<void>>();
   readonly #operations: HoldOperations = {
-    release: (hold) => this.#mutex.release(hold),
+    release: (hold) => this.#release(hold),
     stateOf: (hold) => this.#stateOf(hold),
     close: (held, next, expected) => this.#closeHeld(held, next, expected),
     move: ({ hold, record, ctx }, to, next, note) =>
@@ -159,24 +161,33 @@ export class LocalLocks implements SessionLocks {
               return value;
             },
           ),
-        () => this.#whenOver(hold, sent, () => this.#mutex.release(hold)),
+        () => {
+          this.#noteLate(hold, sent);
+          this.#release(hold);
+        },
       );
     });
   }
 
   /**
-   * Acts once a write that has failed is over. Its caller stops waiting for it
-   * after `storeTimeout`; where the store cannot refuse it, it may still
-   * overwrite what the next holder has written by then.
+   * Notes that a write has failed for its caller, which stops waiting after
+   * `storeTimeout`. Where the store cannot refuse it, it may still overwrite
+   * what the next holder has written by then: it delays the release.
    */
-  #whenOver(
-    hold: Hold<string>,
-    sent: Awaitable<unknown>,
-    act: () => void,
-  ): void {
-    if (!this.#exclusiveWrites || !isThenable(sent)) return act();
+  #noteLate(hold: Hold<string>, sent: Awaitable<unknown>): void {
+    if (!this.#exclusiveWrites || !isThenable(sent)) return;
     hold.writingUntil = performance.now() + LATE_WRITE;
-    sent.then(act, act);
+    const over = () => {
+      hold.writingUntil = 0;
+      this.#late.delete(hold);
+    };
+    this.#late.set(hold, Promise.resolve(sent).then(over, over));
+  }
+
+  #release(hold: Hold<string>): void {
+    const late = this.#late.get(hold);
+    if (late) late.then(() => this.#mutex.release(hold));
+    else this.#mutex.release(hold);
   }
 
   #acquire<T>(
@@ -323,7 +334,8 @@ export class LocalLocks implements SessionLocks {
         ),
       () => {
         this.#mutex.release(next);
-        this.#whenOver(hold, moving, () => hold.writingUntil = 0);
+        hold.writingUntil = 0;
+        this.#noteLate(hold, moving);
         // a move that is applied after it has failed: no response has its new id
         Promise.resolve(moving).then((late) => {
           if (late?.status === "done") this.#undoing.start(to, ctx);
@@ -355,7 +367,10 @@ export class LocalLocks implements SessionLocks {
           (records) => sent = records.write(hold.key, record, expected, ctx),
           written,
         ),
-      () => this.#whenOver(hold, sent, () => this.#mutex.release(hold)),
+      () => {
+        this.#noteLate(hold, sent);
+        this.#release(hold);
+      },
     );
   }
 
