@@ -207,7 +207,15 @@ export class SessionTermination {
     const termination = this.#store.terminating.get(from);
     const ended = this.#store.isKnownEnded(from);
     let settle!: () => void;
-    const rotating = new Promise<void>((resolve) => settle = resolve);
+    const own = new Promise<void>((resolve) => settle = resolve);
+    // an overdue one may still be in progress
+    const other = this.#rotating.get(from);
+    const rotating = other ? Promise.all([other, own]).then(() => {}) : own;
+    const forget = () => {
+      for (const sid of [from, to]) {
+        if (this.#rotating.get(sid) === rotating) this.#rotating.delete(sid);
+      }
+    };
     // before the move: a synchronous store reports the removal of the old id during it
     this.#rotating.set(from, rotating);
     this.#rotating.set(to, rotating);
@@ -215,8 +223,8 @@ export class SessionTermination {
       const result = await move();
       return await then(result, termination ? await termination : ended);
     } finally {
-      this.#rotating.delete(from);
-      if (this.#rotating.get(to) === rotating) this.#rotating.delete(to);
+      if (other) rotating.then(forget);
+      else forget();
       settle();
     }
   }

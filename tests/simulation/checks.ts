@@ -270,7 +270,7 @@ function checkHolds(journal: Journal): void {
     // a call that was made in its own handler may end the session
     const isOwn = journal.attempts.some((other) =>
       rootOf(other) === root &&
-      ends.some(({ by }) => by === `${other.by} ${other.token}`)
+      journal.ends.some(({ by }) => by === `${other.by} ${other.token}`)
     );
     const [end] = ends;
     if (end && !isOwn) {
