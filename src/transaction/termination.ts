@@ -129,10 +129,14 @@ export class SessionTermination {
   ): Promise<boolean | "moved" | "missing"> {
     const { ctx, request } = options;
     const isUnknown = options.record === undefined && !wasEnded;
+    // what the caller has loaded may have been prolonged since
+    const loaded = options.record && reason !== "expired" &&
+        !isAlive(options.record as StoredRecord)
+      ? undefined
+      : options.record;
     // a record that was read before the end proves nothing where the store cannot
-    const outdated = options.record !== undefined &&
-      this.#store.isKnownEnded(sid);
-    const record = options.record ?? await this.#lookup.find(sid, ctx);
+    const outdated = loaded !== undefined && this.#store.isKnownEnded(sid);
+    const record = loaded ?? await this.#lookup.find(sid, ctx);
     const wasAlive = isAlive(record as StoredRecord | undefined);
     const alive = wasAlive && !outdated;
     const note = reason === "replaced" ? reason : undefined;
