@@ -1,5 +1,5 @@
 /** Checks whether JSR is reachable, and provides replacements if it is not. */
-import { npmPackages, readConfig } from "./config.ts";
+import { type Config, npmPackages, readConfig } from "./config.ts";
 import { projectUrl } from "./project.ts";
 
 const PROBE = "https://jsr.io/@std/assert/meta.json";
@@ -51,15 +51,31 @@ export async function resolutionFlags(dir: string): Promise<string[]> {
 
 async function offlineMap() {
   const config = await readConfig();
+  return importMap(config, npmPackages(config), false);
+}
+
+/**
+ * An import map with these packages from npm, and the rest as deno.json has it.
+ *
+ * @param packages as {@linkcode npmPackages} returns them
+ * @param withJsr whether packages from JSR are taken from there
+ */
+export function importMap(
+  config: Config,
+  packages: Readonly<Record<string, string>>,
+  withJsr: boolean,
+): { imports: Record<string, string> } {
   const imports: Record<string, string> = {};
-  for (const [name, range] of Object.entries(npmPackages(config))) {
+  for (const [name, range] of Object.entries(packages)) {
     // deno.json covers subpaths, a plain import map does not
     const id = range.startsWith("npm:") ? range.slice(4) : `${name}@${range}`;
     imports[name] = `npm:${id}`;
     imports[`${name}/`] = `npm:/${id}/`;
   }
   for (const [specifier, path] of Object.entries(STAND_INS)) {
-    imports[specifier] = projectUrl(path).href;
+    imports[specifier] = withJsr
+      ? config.imports[specifier]!
+      : projectUrl(path).href;
   }
   return { imports };
 }

@@ -9,8 +9,8 @@ const PEERS: Readonly<Record<string, string>> = {
 
 /** Peers of one store only. */
 const OPTIONAL_PEERS: Readonly<Record<string, string>> = {
-  "ioredis": ">=5.0.0",
-  "pg": ">=8.0.0",
+  "ioredis": ">=5.3.0",
+  "pg": ">=8.11.0",
   "redis": ">=4.6.0",
 };
 

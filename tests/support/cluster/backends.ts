@@ -59,7 +59,7 @@ export function redisBackend(port: number, messenger: Messenger): Backend {
         "the messenger's connections closed",
       );
       for (const client of [...made, ...clients]) {
-        if (client.isOpen) await client.close();
+        if (client.isOpen) await client.quit();
       }
     },
   };

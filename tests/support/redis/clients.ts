@@ -37,5 +37,14 @@ export async function openClient(
   });
   client.on("error", () => {});
   await client.connect();
-  return { client, close: () => Promise.resolve(client.destroy()) };
+  return { client, close: () => disconnect(client) };
+}
+
+/** Ends the connections of a client of the package redis, whose version 4 names the method otherwise. */
+export async function disconnect(client: {
+  destroy?(): void;
+  disconnect(): unknown;
+}): Promise<void> {
+  if (client.destroy) client.destroy();
+  else await client.disconnect();
 }
