@@ -19,6 +19,7 @@ export async function buildNpm(): Promise<void> {
     console.log("\nJSR does not answer: deno pack builds npm/ in place of dnt");
     await buildWithDenoPack();
   }
+  await removeMaps();
   await editPackageJson(config);
   for (const name of DOCUMENTS) {
     if (!await exists(projectDir + name)) continue;
@@ -82,6 +83,18 @@ async function buildWithDenoPack(): Promise<void> {
     }
   } finally {
     await Deno.remove(dir, { recursive: true });
+  }
+}
+
+/** Maps lead to sources, which are not in the package. */
+async function removeMaps(): Promise<void> {
+  for (const path of await filesBelow(OUT_DIR)) {
+    if (path.endsWith(".map")) await Deno.remove(path);
+    else if (/\.(?:d\.ts|js)$/.test(path)) {
+      const text = await Deno.readTextFile(path);
+      const kept = text.replace(/\n\/\/# sourceMappingURL=\S+\s*$/, "\n");
+      if (kept !== text) await Deno.writeTextFile(path, kept);
+    }
   }
 }
 

@@ -155,6 +155,7 @@ export function testStore<S extends TestableStore>(
   factory: () => S | Promise<S>,
   options: TestStoreOptions<S> = {},
 ): Promise<void> {
+  // dnt-shim-ignore
   const runner = globalThis as {
     readonly describe?: TestStoreOptions["describe"];
     readonly it?: TestStoreOptions["it"];

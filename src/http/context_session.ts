@@ -8,6 +8,7 @@ import { SessionEndedError } from "../api/errors.ts";
 import type { KoaContext } from "../api/koa.ts";
 import type { SessionData, StoredRecord } from "../api/store.ts";
 import { parseOwned } from "../base/owned_json.ts";
+import { hasOwn } from "../base/own_keys.ts";
 import type { SessionWrite } from "../stores/koa_session_object.ts";
 import { assignDeep, diff, merge } from "../transaction/patch.ts";
 import type { RootScope } from "../transaction/scope.ts";
@@ -162,7 +163,7 @@ function show(
   const held = session.toJSON();
   assignDeep(held, data);
   for (const key of Object.keys(session.toJSON())) {
-    if (!Object.hasOwn(held, key)) Reflect.deleteProperty(session, key);
+    if (!hasOwn(held, key)) Reflect.deleteProperty(session, key);
   }
   Object.assign(session, held);
 }

@@ -7,6 +7,7 @@
  */
 import createSession from "koa-session";
 import type { KoaApplication } from "../api/koa.ts";
+import { hasOwn } from "../base/own_keys.ts";
 
 type Middleware = (ctx: never, next: () => Promise<void>) => Promise<void>;
 
@@ -65,5 +66,5 @@ export function forceCommit(ctx: object): void {
 export function hasForeignKoaSession(
   { context }: Pick<KoaApplication, "context">,
 ): boolean {
-  return Object.hasOwn(context, "sessionOptions") && !contexts.has(context);
+  return hasOwn(context, "sessionOptions") && !contexts.has(context);
 }

@@ -23,6 +23,7 @@ import type { CommitOutcome } from "../transaction/request_commit.ts";
 import { serializeSession } from "../transaction/scope.ts";
 import type { SessionCookies } from "./session_cookies.ts";
 import { isAlive, type SessionData, type StoredRecord } from "../api/store.ts";
+import { hasOwn } from "../base/own_keys.ts";
 import type { Transactions } from "../transaction/transactions.ts";
 import { isLogin, stricter } from "../transaction/user_policy.ts";
 import {
@@ -59,7 +60,7 @@ export class KoaSessionStore {
   async save(ctx: Context, sid: string, data: SessionData): Promise<void> {
     const commit = fromKoaSession(data, ctx);
     // an object that was assigned may bring its own, which makes any names
-    if (ctx.session && Object.hasOwn(ctx.session, "toJSON")) {
+    if (ctx.session && hasOwn(ctx.session, "toJSON")) {
       serializeSession(JSON.parse(commit.data));
     }
     await serialized(

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { hasOwn } from "../base/own_keys.ts";
 import type { IncomingMessage } from "node:http";
 import type { Server, Socket } from "socket.io";
 
@@ -114,7 +115,7 @@ export function openingRequest(
 ): IncomingMessage | undefined {
   const { clients } = engine as EngineInternals;
   const sid = (req as EngineRequest)._query?.sid;
-  return sid && Object.hasOwn(clients, sid) ? clients[sid]!.request : undefined;
+  return sid && hasOwn(clients, sid) ? clients[sid]!.request : undefined;
 }
 
 /**

@@ -97,12 +97,12 @@ export class Reconnects {
     const delay = GUEST_TIMES[guests.times];
     if (delay === undefined) return;
     guests.sockets.add(socket);
-    const { sockets } = guests;
-    guests.timer ??= this.#after(delay, () => {
-      const due = [...sockets].filter(isGuest);
-      sockets.clear();
-      guests.timer = undefined;
-      guests.times++;
+    const own = guests;
+    own.timer ??= this.#after(delay, () => {
+      const due = [...own.sockets].filter(isGuest);
+      own.sockets.clear();
+      own.timer = undefined;
+      own.times++;
       if (due.length === 0) return;
       hasSession().then((alive) => {
         if (alive && !this.#stopped) this.close(due.filter(isGuest));

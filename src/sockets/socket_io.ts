@@ -9,6 +9,7 @@
  */
 import type { Namespace, Server, Socket } from "socket.io";
 import { override } from "../base/override.ts";
+import { hasOwn } from "../base/own_keys.ts";
 import { isClusterAdapter } from "./adapter.ts";
 
 /** A middleware of a namespace: public as the argument of `use`, without a name. */
@@ -137,7 +138,7 @@ export function eventHook(listener: (socket: Socket) => void): EventHook {
     add(socket) {
       const { onevent } = socket as unknown as Receiving;
       if (onevent === shared) return;
-      if (!Object.hasOwn(socket, "onevent")) set(socket, shared);
+      if (!hasOwn(socket, "onevent")) set(socket, shared);
       // a middleware of the application has replaced it
       else {
         set(socket, (packet: unknown) => {

@@ -9,6 +9,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Conflict } from "../api/events.ts";
 import type { SessionData } from "../api/store.ts";
 import { isOwned, isStoredAs, own } from "../base/owned_json.ts";
+import { hasOwn } from "../base/own_keys.ts";
 
 /** The top-level keys that a writer changed; `undefined` means deleted. */
 export type Patch = ReadonlyMap<string, unknown>;
@@ -24,7 +25,7 @@ export interface Merged {
 }
 
 function valueOf(data: SessionData, key: string): unknown {
-  return Object.hasOwn(data, key) ? data[key] : undefined;
+  return hasOwn(data, key) ? data[key] : undefined;
 }
 
 /** The patch that turns `base` into `mine`. */
@@ -36,7 +37,7 @@ export function diff(base: SessionData, mine: SessionData): Patch {
     }
   }
   for (const key of Object.keys(base)) {
-    if (!Object.hasOwn(mine, key)) patch.set(key, undefined);
+    if (!hasOwn(mine, key)) patch.set(key, undefined);
   }
   return patch;
 }
@@ -82,12 +83,10 @@ export function merge(
 export function assignDeep(target: object, value: object): void {
   if (Array.isArray(target)) target.length = (value as unknown[]).length;
   for (const key of Object.keys(target)) {
-    if (!Object.hasOwn(value, key)) Reflect.deleteProperty(target, key);
+    if (!hasOwn(value, key)) Reflect.deleteProperty(target, key);
   }
   for (const [key, next] of Object.entries(value)) {
-    const held = Object.hasOwn(target, key)
-      ? Reflect.get(target, key)
-      : undefined;
+    const held = hasOwn(target, key) ? Reflect.get(target, key) : undefined;
     assign(target, key, held, next);
   }
 }

@@ -8,6 +8,7 @@ import { applyPatch } from "./patch.ts";
 import type { SessionData } from "../api/store.ts";
 import type { HeldSession } from "./session_lock.ts";
 import type { SessionView } from "../api/session_view.ts";
+import { hasOwn } from "../base/own_keys.ts";
 
 /** One call: the outermost one, or a nested one. */
 export class TransactionScope {
@@ -202,7 +203,7 @@ export function serializeSession(session: unknown, before?: string): string {
 export function assertNames(session: object, before?: string): void {
   for (const key of Object.keys(session)) {
     if (key[0] !== "_" && !RESERVED.has(key)) continue;
-    if (before !== undefined && Object.hasOwn(JSON.parse(before), key)) {
+    if (before !== undefined && hasOwn(JSON.parse(before), key)) {
       continue;
     }
     throw new TypeError(

@@ -22,7 +22,7 @@ import {
 import { chain } from "../../base/async.ts";
 import { declareReports, reportsOf } from "../../base/store_reports.ts";
 import type { StoreKey } from "./keys.ts";
-import { all, SealedSessions } from "./sealed_sessions.ts";
+import { all, isDefined, SealedSessions } from "./sealed_sessions.ts";
 import { Sealing } from "./sealing.ts";
 
 /** Limit of begins in place of sessions that end, or do not decrypt. */
@@ -247,7 +247,7 @@ export class EncryptedProcessStore implements AtomicStore {
       (lists) => all(lists.flat().map((id) => this.sessions.sidOf(id))),
     );
     return chain(sids, (found) => [
-      ...new Set(found.filter((sid) => sid !== undefined)),
+      ...new Set(found.filter(isDefined)),
     ]);
   }
 

@@ -140,8 +140,7 @@ export class SealedSessions {
     );
     return chain(ids, (found) =>
       all(
-        found.filter((id) => id !== undefined)
-          .map((id) => this.rekeyStored(id)),
+        found.filter(isDefined).map((id) => this.rekeyStored(id)),
       ));
   }
 }
@@ -149,4 +148,9 @@ export class SealedSessions {
 /** As `Promise.all`, synchronous where all values are there. */
 export function all<T>(values: readonly Awaitable<T>[]): Awaitable<T[]> {
   return values.some(isThenable) ? Promise.all(values) : values as T[];
+}
+
+/** Whether a value is there; a predicate for `filter`. */
+export function isDefined<T>(value: T | undefined): value is T {
+  return value !== undefined;
 }

@@ -90,13 +90,17 @@ export class Listener {
     await this.#drop(Infinity);
   }
 
-  #open(): void {
-    let client: PostgresClient | undefined;
+  #newClient(): PostgresClient | undefined {
     try {
-      client = newClient(this.#pool);
+      return newClient(this.#pool);
     } catch {
       // as if there were no class of clients
+      return undefined;
     }
+  }
+
+  #open(): void {
+    const client = this.#newClient();
     if (!client) {
       this.#nextTry = Infinity;
       return;
