@@ -2,6 +2,8 @@
  * Builds npm/ with dnt. dnt is on JSR; if JSR is not reachable, `deno pack` is
  * used instead. Both results can be packed and published with npm.
  */
+import { cp } from "node:fs/promises";
+import { extract } from "tar";
 import { type Config, npmPackages, readConfig } from "./config.ts";
 import { jsrAnswers } from "./jsr.ts";
 import { packageFields, publishedPackage } from "./package_json.ts";
@@ -74,9 +76,9 @@ async function buildWithDenoPack(): Promise<void> {
       "-o",
       tarball,
     ]);
-    await must("tar", ["-xzf", tarball, "-C", dir]);
+    await extract({ file: tarball, cwd: dir });
     await Deno.remove(OUT_DIR, { recursive: true }).catch(() => {});
-    await must("cp", ["-r", `${dir}/package`, OUT_DIR]);
+    await cp(`${dir}/package`, OUT_DIR, { recursive: true });
     // deno pack includes modules that no export reaches, uncompiled
     for (const path of await filesBelow(OUT_DIR)) {
       if (/(?<!\.d)\.ts$/.test(path)) await Deno.remove(path);

@@ -25,7 +25,7 @@ export async function nodeSuite(dir: string): Promise<Tally> {
   add(total, await consumerCompiles(dir));
   add(total, await runNode("node", project.dir, project.tests));
   if (atHand === NEWEST_NODE) return total;
-  const newest = await newestNode(`${dir}/newest_node`);
+  const newest = await installedNode(`${dir}/newest_node`, NEWEST_NODE);
   add(
     total,
     newest
@@ -39,7 +39,8 @@ export async function nodeSuite(dir: string): Promise<Tally> {
   return total;
 }
 
-async function runNode(
+/** Runs tests of a project on a Node. */
+export async function runNode(
   node: string,
   dir: string,
   tests: readonly string[],
@@ -90,7 +91,11 @@ async function consumerCompiles(dir: string): Promise<Tally> {
   return { ...emptyTally(), [ok ? "passed" : "failed"]: 1 };
 }
 
-async function newestNode(dir: string): Promise<string | undefined> {
+/** Installs a Node from npm into `dir`; its path, or `undefined` where npm has none for this machine. */
+export async function installedNode(
+  dir: string,
+  major: number,
+): Promise<string | undefined> {
   const { os, arch } = Deno.build;
   const platform = os === "windows" ? "win" : os;
   const name = `node-${platform}-${arch === "aarch64" ? "arm64" : "x64"}`;
@@ -101,10 +106,10 @@ async function newestNode(dir: string): Promise<string | undefined> {
     "--no-audit",
     "--no-fund",
     "--loglevel=error",
-    `${name}@${NEWEST_NODE}`,
+    `${name}@${major}`,
   ], { cwd: dir });
   const binary = `${dir}/node_modules/${name}/bin/node`;
-  return await nodeMajor(binary) === NEWEST_NODE ? binary : undefined;
+  return await nodeMajor(binary) === major ? binary : undefined;
 }
 
 function skipped(reason: string): Tally {

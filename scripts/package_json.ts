@@ -14,12 +14,23 @@ const OPTIONAL_PEERS: Readonly<Record<string, string>> = {
   "redis": ">=4.6.0",
 };
 
+/** The repository, on GitHub. */
+export const REPOSITORY = "koa-io/session";
+
+const HOME = `https://github.com/${REPOSITORY}`;
+
 /** The fields of package.json that are set here. */
 export function packageFields({ name, version, license }: Config) {
   return {
     name,
     version,
     license,
+    author: "koa-io contributors",
+    homepage: `${HOME}#readme`,
+    repository: { type: "git", url: `git+${HOME}.git` },
+    bugs: { url: `${HOME}/issues` },
+    sideEffects: false,
+    publishConfig: { access: "public", provenance: true },
     description:
       "One session over HTTP and WebSocket: bridges koa-session and Socket.IO",
     keywords: ["koa", "koa-session", "session", "socket.io", "websocket"],
@@ -41,7 +52,9 @@ export function publishedPackage(
     type: "module",
     main: exports["."]?.default,
     types: exports["."]?.types,
-    exports,
+    // "moduleResolution": "node10" knows no exports
+    typesVersions: { "*": typesOf(exports) },
+    exports: { ...exports, "./package.json": "./package.json" },
     // peers are imported as types only, but both builders add every import to
     // the dependencies
     dependencies: { "koa-session": npmPackages(config)["koa-session"] },
@@ -50,6 +63,16 @@ export function publishedPackage(
       Object.keys(OPTIONAL_PEERS).map((name) => [name, { optional: true }]),
     ),
   };
+}
+
+/** Subpath to declarations, as `typesVersions` has them. */
+function typesOf(
+  exports: Readonly<Record<string, { readonly types: string }>>,
+): Record<string, string[]> {
+  return Object.fromEntries(
+    Object.entries(exports).filter(([subpath]) => subpath !== ".")
+      .map(([subpath, { types }]) => [subpath.slice(2), [types]]),
+  );
 }
 
 // dnt and `deno pack` write different conditions for the same two files

@@ -2,6 +2,7 @@
 import { buildNpm } from "./build_npm.ts";
 import { denoSuite } from "./deno_suite.ts";
 import { resolutionFlags } from "./jsr.ts";
+import { packageChecks } from "./package_checks.ts";
 import { nodeSuite } from "./node_suite.ts";
 import { add, emptyTally, summary, type Tally } from "./tally.ts";
 
@@ -24,8 +25,10 @@ Deno.exit(total.failed > 0 ? 1 : 0);
 async function npmSuite(dir: string): Promise<Tally> {
   try {
     await buildNpm();
+    const tally = await packageChecks();
     await Deno.mkdir(dir);
-    return await nodeSuite(dir);
+    add(tally, await nodeSuite(dir));
+    return tally;
   } catch (error) {
     console.error(error);
     return { ...emptyTally(), failed: 1 };

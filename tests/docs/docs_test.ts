@@ -32,6 +32,10 @@ import {
 import { Tab } from "../support/tabs.ts";
 import { once, until } from "../support/wait.ts";
 
+/** A link to a file of the repository, as npm and JSR need it. */
+const OWN_LINK =
+  /https:\/\/(?:github\.com\/koa-io\/session\/blob|raw\.githubusercontent\.com\/koa-io\/session)\/main\/([^\s)"#]+)/g;
+
 const browsers: Browser[] = [];
 
 function browserAt(url: string): Browser {
@@ -352,7 +356,7 @@ describe("the documents", () => {
   }
 
   it("have no block in a language that is not known here", () => {
-    const known = ["ts", "js", "sh", "html", "nginx", "sql"];
+    const known = ["ts", "js", "sh", "html", "nginx", "sql", "mermaid"];
     const unknown = blocks.filter(({ language }) => !known.includes(language));
     assertEquals(unknown.map(({ place }) => place), []);
   });
@@ -370,6 +374,10 @@ describe("the documents", () => {
       const links = readDocument(path).matchAll(/\]\(([^)#:]+)(#[^)]*)?\)/g);
       for (const [, link] of links) {
         assert(readDocument(folder + link).length > 0, `${path}: ${link}`);
+      }
+      const ownLinks = readDocument(path).matchAll(OWN_LINK);
+      for (const [, link] of ownLinks) {
+        assert(readDocument(link!).length > 0, `${path}: ${link}`);
       }
     }
   });
