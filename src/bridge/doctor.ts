@@ -30,9 +30,25 @@ export interface SetupReport {
   readonly recovery: boolean;
   readonly ran: boolean;
   readonly missed: boolean;
+  /** How many requests came, and how many ended without an error of the bridge. */
+  readonly requests: { readonly begun: number; readonly done: number };
+  /** `app.keys`. */
+  readonly keys: unknown;
   readonly corsCredentials: boolean;
   readonly users: Pick<UserFacts, "passport" | "restless">;
 }
+
+/** The shortest key that counts as strong, in characters: 32 random bytes are 43 in base64. */
+const MIN_KEY = 32;
+
+/** The shortest name of a cookie that is likely to be an application's own, in characters. */
+const MIN_NAME = 4;
+
+/** How long a session may live without use, in ms. */
+const LONG_LIFE = 30 * 24 * 60 * 60 * 1_000;
+
+/** How many requests prove something. */
+const MIN_REQUESTS = 3;
 
 type Check = (report: SetupReport) => Finding | undefined;
 
@@ -159,6 +175,82 @@ const CHECKS: readonly Check[] = [
       fix: unknown.flatMap(({ name, meant }) =>
         meant === undefined ? [] : `${JSON.stringify(name)} may be ${meant}.`
       ).join(" ") || "Nothing, if these are attributes of cookies.",
+      standard: undefined,
+    }),
+  ({ keys, randomKeys }) =>
+    when(
+      !randomKeys && Array.isArray(keys) &&
+        keys.some((key) => typeof key === "string" && key.length < MIN_KEY),
+      {
+        code: "weak-keys",
+        severity: "warning",
+        message:
+          `A key that cookies are signed with has fewer than ${MIN_KEY} characters: who guesses it makes cookies of any session id.`,
+        fix: "Use keys of 32 random bytes: openssl rand -base64 32.",
+        standard: "ASVS 5.0 V11.2.3",
+      },
+    ),
+  ({ options }) =>
+    when(options.native.secure !== true, {
+      code: "not-secure",
+      severity: "info",
+      message: "The cookies are sent over plain HTTP too.",
+      fix: "Set secure: true where the server is reached over TLS.",
+      standard: "ASVS 5.0 V3.3.1",
+    }),
+  ({ options }) =>
+    when(options.native.sameSite === undefined, {
+      code: "no-same-site",
+      severity: "info",
+      message:
+        "The cookies have no SameSite: browsers differ in which requests of other sites carry them.",
+      fix: 'Set sameSite: "lax", or "strict".',
+      standard: "ASVS 5.0 V3.3.2",
+    }),
+  ({ options: { native } }) => {
+    const name = String(native.key);
+    const prefixed = name.startsWith("__Host-");
+    return when(native.secure === true && !native.domain && !prefixed, {
+      code: "no-host-prefix",
+      severity: "info",
+      message:
+        "The name of the session cookie has no prefix: another host of the domain may set it.",
+      fix: `Set key: "__Host-${name}".`,
+      standard: "ASVS 5.0 V3.3.3",
+    });
+  },
+  ({ options: { native, randomKey } }) =>
+    when(!randomKey && String(native.key).length < MIN_NAME, {
+      code: "short-cookie-name",
+      severity: "info",
+      message:
+        `The name of the session cookie has fewer than ${MIN_NAME} characters: another application on the same host may use it too.`,
+      fix: "Set key to a name with that of the application in it.",
+      standard: undefined,
+    }),
+  ({ options: { native: { maxAge } } }) =>
+    when(typeof maxAge === "number" && maxAge > LONG_LIFE, {
+      code: "long-life",
+      severity: "warning",
+      message: "A session lives for more than 30 days without any use.",
+      fix: "Set a shorter maxAge, and rolling: true.",
+      standard: "ASVS 5.0 V7.3.1",
+    }),
+  ({ options }) =>
+    when(options.absoluteMaxAge === undefined, {
+      code: "no-absolute-max-age",
+      severity: "info",
+      message: "A session that is used lives for ever.",
+      fix: "Set absoluteMaxAge.",
+      standard: "ASVS 5.0 V7.3.2",
+    }),
+  ({ requests: { begun, done } }) =>
+    when(begun >= MIN_REQUESTS && done === 0, {
+      code: "every-request-fails",
+      severity: "error",
+      message: `Each of ${begun} requests ended with an error of the bridge.`,
+      fix:
+        "Listen to the events error of the application and of the bridge: they say which.",
       standard: undefined,
     }),
   ({ ran, missed }) =>

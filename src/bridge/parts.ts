@@ -47,6 +47,7 @@ export class BridgeParts {
   readonly transactions: Transactions;
   readonly http: HttpMiddleware;
   readonly extension: SocketExtension;
+  readonly #app: KoaApplication;
   readonly #io: Server;
   readonly #options: ResolvedOptions;
   readonly #orderCheck: OrderCheck;
@@ -69,6 +70,7 @@ export class BridgeParts {
     emit: Emit,
     report: (error: unknown) => void,
   ) {
+    this.#app = app;
     this.#io = io;
     this.#options = options;
     const failed = (error: unknown) => {
@@ -174,6 +176,8 @@ export class BridgeParts {
       manyNodes: hasClusterAdapter(this.#io),
       recovery: hasConnectionRecovery(this.#io),
       ran: this.http.ran,
+      requests: this.http.requests,
+      keys: this.#app.keys,
       missed: this.#orderCheck.missed,
       corsCredentials: allowsCorsCredentials(this.#io),
       users: this.#userFacts,

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Server } from "socket.io";
-import { refuse } from "../base/arguments.ts";
+import { describeValue, refuse } from "../base/arguments.ts";
 import { generateUid } from "../base/ids.ts";
 import type { KoaApplication } from "../api/koa.ts";
 import type { ResolvedOptions, UnknownOption } from "../api/options.ts";
@@ -110,6 +110,7 @@ export function ensureAppKeys(
   const given = !former &&
     (Array.isArray(app.keys) ? app.keys.length > 0 : app.keys);
   if (given) {
+    assertKeys(app.keys);
     if (!appKeys) return false;
     throw new TypeError(
       "Cannot bridge sessions as the option appKeys must be left out where app.keys are set: received both",
@@ -124,6 +125,29 @@ export function ensureAppKeys(
     );
   }
   return true;
+}
+
+/**
+ * Checks the keys of an application: strings or bytes, or an object that signs.
+ *
+ * @throws {TypeError} for keys that cannot sign
+ */
+function assertKeys(keys: unknown): void {
+  const signs = typeof (keys as { sign?: unknown }).sign === "function";
+  if (signs) return;
+  const isKey = (key: unknown) =>
+    typeof key === "string" && key.length > 0 ||
+    key instanceof Uint8Array && key.length > 0;
+  if (Array.isArray(keys) && keys.every(isKey)) return;
+  throw new TypeError(
+    `Cannot sign cookies as app.keys must be an array of strings that are not empty, or a Keygrip: received ${
+      Array.isArray(keys)
+        ? `an array with ${
+          describeValue(keys.find((key) => !isKey(key)))
+        } in it`
+        : typeof keys
+    }`,
+  );
 }
 
 /** Warns of unknown options whose name is close to a known one: as attributes of a cookie they have no effect. */

@@ -11,11 +11,11 @@ import { parseOwned } from "../base/owned_json.ts";
 import { hasOwn } from "../base/own_keys.ts";
 import type { SessionWrite } from "../stores/koa_session_object.ts";
 import { assignDeep, diff, merge } from "../transaction/patch.ts";
-import type { RootScope } from "../transaction/scope.ts";
+import { assertName, type RootScope } from "../transaction/scope.ts";
 import type { SocketRotation } from "../transaction/session_observer.ts";
 import type { TransactionCaller } from "../transaction/session_calls.ts";
 import type { Transactions } from "../transaction/transactions.ts";
-import { forceCommit } from "./installation.ts";
+import { forceCommit, heldSession } from "./installation.ts";
 import {
   type Context,
   isLive,
@@ -183,4 +183,29 @@ export function syncLife(
   }
   const life = { maxAge: browser ? undefined : record.maxAge };
   Object.assign(ctx.sessionOptions, life);
+}
+
+/** What koa-session 6 and 7 keep in the object beside the data. */
+const OWN_MEMBERS = new Set([
+  "isNew",
+  "_requireSave",
+  "_expire",
+  "_maxAge",
+  "_session",
+  "_sessCtx",
+  "_ctx",
+  "_externalKey",
+]);
+
+/**
+ * Checks the names that a request has set on `ctx.session`.
+ *
+ * @throws {TypeError} for a name that koa-session reserves
+ */
+export function assertSessionNames(ctx: object, before?: string): void {
+  const held = heldSession(ctx);
+  if (!held) return;
+  for (const key of Object.keys(held)) {
+    if (!OWN_MEMBERS.has(key)) assertName(key, before);
+  }
 }

@@ -62,6 +62,12 @@ export function forceCommit(ctx: object): void {
   if (state) state.prevHash = NO_HASH;
 }
 
+/** The object that `ctx.session` is, if the request has used it. */
+export function heldSession(ctx: object): object | undefined {
+  const state = contextSession && Reflect.get(ctx, contextSession);
+  return state?.session || undefined;
+}
+
 /** Whether an application has a koa-session that no bridge installed. */
 export function hasForeignKoaSession(
   { context }: Pick<KoaApplication, "context">,

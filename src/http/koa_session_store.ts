@@ -20,6 +20,8 @@ import {
   STATE,
 } from "./request_state.ts";
 import type { CommitOutcome } from "../transaction/request_commit.ts";
+import { assertSessionNames } from "./context_session.ts";
+import { warnOfLost } from "../transaction/lost_values.ts";
 import { serializeSession } from "../transaction/scope.ts";
 import type { SessionCookies } from "./session_cookies.ts";
 import { isAlive, type SessionData, type StoredRecord } from "../api/store.ts";
@@ -59,6 +61,9 @@ export class KoaSessionStore {
   /** Stores the object that koa-session saves. */
   async save(ctx: Context, sid: string, data: SessionData): Promise<void> {
     const commit = fromKoaSession(data, ctx);
+    const before = ctx[STATE]!.record?.data;
+    assertSessionNames(ctx, before);
+    if (commit.data !== before) warnOfLost(data);
     // an object that was assigned may bring its own, which makes any names
     if (ctx.session && hasOwn(ctx.session, "toJSON")) {
       serializeSession(JSON.parse(commit.data));

@@ -17,7 +17,11 @@ import { CLIENT_ID_LENGTH } from "../transaction/session_creation.ts";
 import { type SessionCall, sessionCall } from "../transaction/session_call.ts";
 import type { SocketRotation } from "../transaction/session_observer.ts";
 import type { Transactions } from "../transaction/transactions.ts";
-import { requestChanges, sessionIdOf } from "./context_session.ts";
+import {
+  assertSessionNames,
+  requestChanges,
+  sessionIdOf,
+} from "./context_session.ts";
 import { useInPlace } from "./installation.ts";
 import { type KoaSession, koaSessionMiddleware } from "./koa_session.ts";
 import { KoaSessionStore } from "./koa_session_store.ts";
@@ -39,6 +43,8 @@ type Next = () => Promise<void>;
 export class HttpMiddleware {
   /** Whether a request has passed. */
   ran = false;
+  /** How many requests came, and how many of them ended without an error of the bridge. */
+  readonly requests = { begun: 0, done: 0 };
   readonly #options: ResolvedOptions;
   readonly #transactions: Transactions;
   readonly #bindings: ClientBindings;
@@ -136,6 +142,7 @@ export class HttpMiddleware {
   ): Promise<void> {
     this.ran = true;
     if (this.#closed || ctx[STATE]) return await next();
+    this.requests.begun++;
     this.#cookies.attach(ctx);
     const received = this.#ids.ofRequest(ctx);
     const state = ctx[STATE] = new RequestState(ctx, received, this.#host);
@@ -155,12 +162,14 @@ export class HttpMiddleware {
       await koaSession(ctx, async () => {
         try {
           await next();
+          assertSessionNames(ctx, state.record?.data);
         } catch (error) {
           failure = { error };
         } finally {
           state.handled = true;
         }
       });
+      this.requests.done++;
     } catch (error) {
       if (!failure) throw error;
       // the response is the handler's own error; this one goes to the app

@@ -9,6 +9,7 @@ import type { SessionData } from "../api/store.ts";
 import type { HeldSession } from "./session_lock.ts";
 import type { SessionView } from "../api/session_view.ts";
 import { hasOwn } from "../base/own_keys.ts";
+import { warnOfLost } from "./lost_values.ts";
 
 /** One call: the outermost one, or a nested one. */
 export class TransactionScope {
@@ -186,6 +187,7 @@ export function serializeSession(session: unknown, before?: string): string {
   }
   // the names that are stored are those of its toJSON
   const { toJSON } = session as { toJSON?: unknown };
+  if (typeof toJSON !== "function") warnOfLost(session);
   assertNames(
     typeof toJSON === "function" ? JSON.parse(text) : session,
     before,
@@ -201,17 +203,18 @@ export function serializeSession(session: unknown, before?: string): string {
  * @throws {TypeError} for a name that koa-session reserves
  */
 export function assertNames(session: object, before?: string): void {
-  for (const key of Object.keys(session)) {
-    if (key[0] !== "_" && !RESERVED.has(key)) continue;
-    if (before !== undefined && hasOwn(JSON.parse(before), key)) {
-      continue;
-    }
-    throw new TypeError(
-      `Cannot write the session as koa-session keeps the name ${
-        JSON.stringify(key)
-      } to itself: choose another`,
-    );
-  }
+  for (const key of Object.keys(session)) assertName(key, before);
+}
+
+/** Checks one name. See {@linkcode assertNames}. */
+export function assertName(key: string, before?: string): void {
+  if (key[0] !== "_" && !RESERVED.has(key)) return;
+  if (before !== undefined && hasOwn(JSON.parse(before), key)) return;
+  throw new TypeError(
+    `Cannot write the session as koa-session keeps the name ${
+      JSON.stringify(key)
+    } to itself: choose another`,
+  );
 }
 
 /** Merges the changes of a nested call into the call that it joined. */

@@ -21,6 +21,12 @@ import { deferred } from "../support/wait.ts";
 
 /** Options that the doctor finds nothing in. */
 const CORRECT: TestOptions = {
+  // requests are not secure here: no cookie of it is sent
+  secure: true,
+  sameSite: "lax",
+  key: "__Host-test",
+  maxAge: 8 * 60 * 60_000,
+  absoluteMaxAge: 7 * 24 * 60 * 60_000,
   user: (session: TestSession) => session.user,
   onSessionEnd: "disconnect",
 };
@@ -75,6 +81,16 @@ describe("bridge.doctor()", () => {
       genid: () => String(Math.floor(Math.random() * 1e9)),
     }],
     ["without-user", "user is not set", {}],
+    ["not-secure", "cookies go over plain HTTP", {}],
+    ["no-same-site", "SameSite is left to the browser", {}],
+    ["no-host-prefix", "the cookie may come from another host", {
+      secure: true,
+    }],
+    ["short-cookie-name", "the cookie has a short name", { key: "sid" }],
+    ["long-life", "sessions live for months", {
+      maxAge: 31 * 24 * 60 * 60_000,
+    }],
+    ["no-absolute-max-age", "sessions live for ever", {}],
     ["unknown-options", "an option is known to nothing", {
       resave: false,
     }],

@@ -6,7 +6,7 @@ import { Cookie, CookieJar as ToughJar } from "tough-cookie";
 const ORIGIN = "http://127.0.0.1/";
 
 /** The key that signs cookies, unless a test sets another. */
-export const SIGNING_KEY = "a key of the tests";
+export const SIGNING_KEY = "a key of the tests, long enough to be a strong one";
 
 /** The session cookie's name, unless a test sets another. */
 export const KEY = "test.sid";

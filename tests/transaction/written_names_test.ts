@@ -1,4 +1,5 @@
 /** What a handler leaves as its session: its toJSON and a schema make the names that are stored. */
+import type { AtomicStore, BasicStore } from "@koa-io/session";
 import { assertEquals, assertMatch } from "@std/assert";
 import { describe } from "@std/testing/bdd";
 import { codeOf } from "../support/errors.ts";
@@ -29,6 +30,22 @@ const renaming = (name: string) => ({
       },
   },
 });
+
+/** Stores what koa-session alone would have stored. */
+async function storeAs(
+  store: BasicStore | AtomicStore,
+  sid: string,
+  data: Record<string, unknown>,
+): Promise<void> {
+  if (!("scope" in store)) {
+    const stored = (await store.get(sid))!;
+    await store.set(sid, { ...stored, ...data }, 60_000);
+    return;
+  }
+  const { version, ...record } = (await store.read(sid))!;
+  const changed = { ...record, data: JSON.stringify(data) };
+  await store.write(sid, changed, version);
+}
 
 onEachStore((kind) => {
   describe("a session whose toJSON makes", () => {
@@ -97,12 +114,9 @@ onEachStore((kind) => {
     async () => {
       const store = await kind.open();
       const scenario = await startScenario({ store });
-      const { bridge, peek, route } = scenario;
-      const { browser, sessionId } = await scenario.visit();
-      route("/push", (ctx) => {
-        ctx.session!.commit = "message";
-      });
-      await browser.get("/push");
+      const { bridge, peek } = scenario;
+      const { sessionId } = await scenario.visit();
+      await storeAs(store, sessionId, { n: 0, commit: "message" });
       await bridge.withSession(sessionId, async ({ session }) => {
         session!.n = 1;
         await bridge.withSession(sessionId, ({ session }) => {
@@ -118,6 +132,25 @@ onEachStore((kind) => {
       assertEquals(await peek(sessionId), expected);
     },
   );
+
+  for (const name of ["_private", "save", "commit", "manuallyCommit"]) {
+    kind.it(
+      `the name ${name} is refused over HTTP, before anything is stored`,
+      async () => {
+        const scenario = await startScenario({ store: await kind.open() });
+        const { peek, route, errors } = scenario;
+        const { browser, sessionId } = await scenario.visit();
+        route("/set", (ctx) => {
+          ctx.session!.n = 5;
+          (ctx.session as unknown as Record<string, unknown>)[name] = "mine";
+          ctx.body = "";
+        });
+        assertEquals((await browser.get("/set")).status, 500);
+        assertMatch(String(errors.at(-1)), /keeps the name/);
+        assertEquals(await peek(sessionId), { n: 0 });
+      },
+    );
+  }
 
   for (const name of ["_private", "regenerate", "maxAge"]) {
     kind.it(
