@@ -105,7 +105,7 @@ async function testWith(
       "--no-lock",
       "--import-map",
       path,
-      `--ignore=${ignored.join(",")}`,
+      ...ignored.length > 0 ? [`--ignore=${ignored.join(",")}`] : [],
       ...tests,
     ], { env: { DENO_JOBS: String(FILES_AT_ONCE) } });
   } finally {
