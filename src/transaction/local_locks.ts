@@ -14,8 +14,9 @@ import {
   type StoredRecord,
   type Version,
 } from "../api/store.ts";
-import { chain, isThenable, onFailure } from "../base/async.ts";
+import { chain, isThenable, onFailure, waitAtMost } from "../base/async.ts";
 import { type Hold, Mutex, WaitTimeout } from "../base/mutex.ts";
+import { TtlMap } from "../base/ttl_map.ts";
 import type { RecordStore } from "../stores/record_store.ts";
 import {
   type CloseResult,
@@ -30,13 +31,22 @@ import {
 } from "./session_lock.ts";
 import { type HoldOperations, LocalHold } from "./local_hold.ts";
 import type { StoreAccess } from "./store_access.ts";
+import { MAX_TOMBSTONES } from "./tombstones.ts";
 import { TrackedWrites } from "./tracked_writes.ts";
 import type { Undo } from "./undo.ts";
 
 const HELD: HoldState = { status: "held" };
 
-/** How long a write that its caller has given up on keeps others from the session at most, in ms. */
-const LATE_WRITE = 60_000;
+/** A write whose caller has given up. */
+interface LateWrite {
+  readonly hold: Hold<string>;
+  /** Resolves once the store has answered it. */
+  readonly over: Promise<void>;
+  /** Until when it is waited for, ms since the epoch. */
+  readonly until: number;
+  /** Whether its caller has released the hold. */
+  isReleased: boolean;
+}
 
 /** Locks held in this process. */
 export class LocalLocks implements SessionLocks {
@@ -47,9 +57,10 @@ export class LocalLocks implements SessionLocks {
   readonly #counts: LockCounts;
   readonly #lockTimeout: number;
   readonly #maxWaiting: number;
+  readonly #storeTimeout: number;
   readonly #mutex: Mutex<string>;
-  /** Writes that may still land although they have failed. */
-  readonly #late = new Map<Hold<string>, Promise<void>>();
+  /** By session: writes that may still land although they have failed. */
+  readonly #late = new TtlMap<LateWrite>(({ until }) => until, MAX_TOMBSTONES);
   readonly #operations: HoldOperations = {
     release: (hold) => this.#release(hold),
     stateOf: (hold) => this.#stateOf(hold),
@@ -63,7 +74,7 @@ export class LocalLocks implements SessionLocks {
     store: StoreAccess,
     undo: Undo,
     exclusiveWrites: boolean,
-    { lockTimeout, maxWaiting }: LockLimits,
+    { lockTimeout, maxWaiting, storeTimeout }: LockLimits,
     counts: LockCounts,
   ) {
     this.#store = store;
@@ -73,6 +84,7 @@ export class LocalLocks implements SessionLocks {
     this.#counts = counts;
     this.#lockTimeout = lockTimeout;
     this.#maxWaiting = maxWaiting;
+    this.#storeTimeout = storeTimeout;
     this.#mutex = new Mutex(lockTimeout);
   }
 
@@ -172,28 +184,52 @@ export class LocalLocks implements SessionLocks {
   /**
    * Notes that a write has failed for its caller, which stops waiting after
    * `storeTimeout`. Where the store cannot refuse it, it may still overwrite
-   * what the next holder has written by then: it delays the release.
+   * what the next holder has written by then: for another `storeTimeout` the
+   * session is kept from others, unless the write is answered before.
    */
   #noteLate(hold: Hold<string>, sent: Awaitable<unknown>): void {
     if (!this.#exclusiveWrites || !isThenable(sent)) return;
-    hold.writingUntil = performance.now() + LATE_WRITE;
+    hold.writingUntil = performance.now() + this.#storeTimeout;
     const over = () => {
       hold.writingUntil = 0;
-      this.#late.delete(hold);
+      if (this.#late.get(hold.key) === late) this.#late.delete(hold.key);
     };
-    this.#late.set(hold, Promise.resolve(sent).then(over, over));
+    const late = {
+      hold,
+      until: Date.now() + this.#storeTimeout,
+      isReleased: false,
+      over: Promise.resolve(sent).then(over, over),
+    };
+    this.#late.set(hold.key, late);
   }
 
   #release(hold: Hold<string>): void {
-    const late = this.#late.get(hold);
-    if (late) late.then(() => this.#mutex.release(hold));
-    else this.#mutex.release(hold);
+    const late = this.#late.get(hold.key);
+    if (late?.hold !== hold) return this.#mutex.release(hold);
+    late.isReleased = true;
+    late.over.then(() => this.#mutex.release(hold));
+  }
+
+  /** Waits for a late write, but no longer than it is waited for. */
+  async #acquireAfter<T>(
+    late: LateWrite,
+    sid: string,
+    run: (hold: Hold<string>, waited: boolean) => Awaitable<T>,
+  ): Promise<T> {
+    await waitAtMost(late.over, Math.max(late.until - Date.now(), 0));
+    if (this.#late.get(sid) === late) {
+      this.#late.delete(sid);
+      if (late.isReleased) this.#mutex.release(late.hold);
+    }
+    return await this.#acquire(sid, run);
   }
 
   #acquire<T>(
     sid: string,
     run: (hold: Hold<string>, waited: boolean) => Awaitable<T>,
   ): Awaitable<T> {
+    const late = this.#late.get(sid);
+    if (late) return this.#acquireAfter(late, sid, run);
     if (this.#mutex.waiting(sid) >= this.#maxWaiting) {
       this.#counts.timeouts++;
       throw new SessionTimeoutError("queue", this.#maxWaiting);

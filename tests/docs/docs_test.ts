@@ -32,10 +32,6 @@ import {
 import { Tab } from "../support/tabs.ts";
 import { once, until } from "../support/wait.ts";
 
-/** A link to a file of the repository, as npm and JSR need it. */
-const OWN_LINK =
-  /https:\/\/(?:github\.com\/koa-io\/session\/blob|raw\.githubusercontent\.com\/koa-io\/session)\/main\/([^\s)"#]+)/g;
-
 const browsers: Browser[] = [];
 
 function browserAt(url: string): Browser {
@@ -359,27 +355,6 @@ describe("the documents", () => {
     const known = ["ts", "js", "sh", "html", "nginx", "sql", "mermaid"];
     const unknown = blocks.filter(({ language }) => !known.includes(language));
     assertEquals(unknown.map(({ place }) => place), []);
-  });
-
-  it("lead to files that are there", () => {
-    const paths = [
-      ...documents,
-      "ARCHITECTURE.md",
-      "CHANGELOG.md",
-      "CONTRIBUTING.md",
-      "SECURITY.md",
-    ];
-    for (const path of paths) {
-      const folder = path.replace(/[^/]*$/, "");
-      const links = readDocument(path).matchAll(/\]\(([^)#:]+)(#[^)]*)?\)/g);
-      for (const [, link] of links) {
-        assert(readDocument(folder + link).length > 0, `${path}: ${link}`);
-      }
-      const ownLinks = readDocument(path).matchAll(OWN_LINK);
-      for (const [, link] of ownLinks) {
-        assert(readDocument(link!).length > 0, `${path}: ${link}`);
-      }
-    }
   });
 });
 

@@ -139,16 +139,17 @@ function records() {
       const strict = await stores.open({ config });
       const sid = newId();
       await strict.write(sid, record(), null);
-      await Promise.all(Array.from({ length: 30 }, async (_, i) => {
-        const got = granted(await strict.acquire(sid, `t${i}`, HOLD, HOLD));
+      await Promise.all(Array.from({ length: 15 }, async (_, i) => {
+        const wait = 6 * HOLD;
+        const got = granted(await strict.acquire(sid, `t${i}`, wait, wait));
         const data = `{"n":${count(got) + 1}}`;
         await strict.commit(sid, `t${i}`, record({ data }));
       }));
-      assertEquals(count((await store.read(sid))!), 30);
+      assertEquals(count((await store.read(sid))!), 15);
       const of = record({ clientId: newId() });
       const begun = await Promise.all(
         Array.from(
-          { length: 40 },
+          { length: 20 },
           () => strict.begin(newId(), of, { replaces: [] }),
         ),
       );

@@ -9,7 +9,7 @@
  * - `ignore`: `deno test --doc` skips it, as it would serve for ever.
  * - none of these: the block runs alone and ends.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 
 /** One fenced block. */
 export interface Block {
@@ -89,4 +89,9 @@ export function filesOf(blocks: readonly Block[]): Record<string, string> {
     }
   }
   return files;
+}
+
+/** Whether there is a file or a folder, by its path from the root. */
+export function isThere(path: string): boolean {
+  return existsSync(new URL(path, ROOT));
 }
