@@ -37,3 +37,31 @@ export function npmPackages(config: Config): Record<string, string> {
   }
   return packages;
 }
+
+/** The same packages, each in the version that deno.lock has. */
+export async function lockedPackages(
+  config: Config,
+): Promise<Record<string, string>> {
+  const text = await Deno.readTextFile(fromFileUrl(projectUrl("deno.lock")));
+  const { specifiers } = JSON.parse(text) as {
+    specifiers: Record<string, string>;
+  };
+  const locked: Record<string, string> = {};
+  for (const [name, range] of Object.entries(npmPackages(config))) {
+    const [, id = name, wanted = range] =
+      range.match(/^npm:((?:@[^/]+\/)?[^@]+)@(.+)/) ?? [];
+    const versions = Object.entries(specifiers)
+      .filter(([specifier]) => specifier.startsWith(`npm:${id}@`))
+      .map(([, version]) => version.replace(/_.*/, ""));
+    const version = versions.find((version) =>
+      majorOf(version) === majorOf(wanted)
+    );
+    const exact = version ?? wanted;
+    locked[name] = id === name ? exact : `npm:${id}@${exact}`;
+  }
+  return locked;
+}
+
+function majorOf(range: string): string | undefined {
+  return range.match(/\d+/)?.[0];
+}

@@ -1,6 +1,6 @@
 /** An npm project with the installed package and the tests compiled for Node. */
 import ts from "typescript";
-import { npmPackages, readConfig } from "./config.ts";
+import { lockedPackages, readConfig } from "./config.ts";
 import { exists, filesBelow, must, outputOf, projectDir } from "./project.ts";
 
 /** Tests that do not run on Node: they need Deno or the sources. */
@@ -11,6 +11,9 @@ const DENO_ONLY = [
   /browser_test\.ts$/,
   /_deno_test\.ts$/,
 ];
+
+/** Packages that the scripts use, and no test. */
+const OF_SCRIPTS = ["@arethetypeswrong/cli", "publint", "tar"];
 
 export interface NodeProject {
   readonly dir: string;
@@ -27,8 +30,11 @@ export async function nodeProject(dir: string): Promise<NodeProject> {
   const tarball = [...Deno.readDirSync(dir)].find(({ name }) =>
     name.endsWith(".tgz")
   );
+  const packages = Object.entries(await lockedPackages(config));
   const dependencies = {
-    ...npmPackages(config),
+    ...Object.fromEntries(
+      packages.filter(([name]) => !OF_SCRIPTS.includes(name)),
+    ),
     "@types/node": "^20.0.0",
     [config.name]: `file:${tarball!.name}`,
   };

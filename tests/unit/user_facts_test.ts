@@ -22,6 +22,8 @@ function diagnosed(
     ran: true,
     missed: false,
     corsCredentials: false,
+    requests: { begun: 1, done: 1 },
+    keys: undefined,
     users,
   }).map(({ code }) => code);
 }
