@@ -21,7 +21,7 @@ export async function buildNpm(): Promise<void> {
     console.log("\nJSR does not answer: deno pack builds npm/ in place of dnt");
     await buildWithDenoPack();
   }
-  await removeMaps();
+  await editFiles();
   await editPackageJson(config);
   for (const name of DOCUMENTS) {
     if (!await exists(projectDir + name)) continue;
@@ -88,14 +88,23 @@ async function buildWithDenoPack(): Promise<void> {
   }
 }
 
-/** Maps lead to sources, which are not in the package. */
-async function removeMaps(): Promise<void> {
+/**
+ * Edits the compiled files: maps lead to sources that are not in the package,
+ * and a default import of types needs `esModuleInterop` in the project of the
+ * user.
+ */
+async function editFiles(): Promise<void> {
   for (const path of await filesBelow(OUT_DIR)) {
     if (path.endsWith(".map")) await Deno.remove(path);
     else if (/\.(?:d\.ts|js)$/.test(path)) {
       const text = await Deno.readTextFile(path);
-      const kept = text.replace(/\n\/\/# sourceMappingURL=\S+\s*$/, "\n");
-      if (kept !== text) await Deno.writeTextFile(path, kept);
+      const edited = text
+        .replace(/\n\/\/# sourceMappingURL=\S+\s*$/, "\n")
+        .replace(
+          /\bimport type (\w+) from "socket\.io";/g,
+          'import type * as $1 from "socket.io";',
+        );
+      if (edited !== text) await Deno.writeTextFile(path, edited);
     }
   }
 }

@@ -64,7 +64,10 @@ export async function runNode(
   return tally;
 }
 
-/** Compiles a program that imports every export, with tsc and without `skipLibCheck`. */
+/** How consumers may resolve modules: by `exports`, and before there were any. */
+const RESOLUTIONS = [["nodenext", "nodenext"], ["es2022", "node10"]] as const;
+
+/** Compiles a program that imports every export, with tsc and without `skipLibCheck` and `esModuleInterop`. */
 async function consumerCompiles(dir: string): Promise<Tally> {
   const { name, exports } = await readConfig();
   const lines = Object.keys(exports).map((subpath, i) =>
@@ -73,22 +76,29 @@ async function consumerCompiles(dir: string): Promise<Tally> {
   await Deno.mkdir(`${dir}/consumer`);
   await Deno.writeTextFile(`${dir}/consumer/main.ts`, lines.join("\n"));
   console.log("\nA TypeScript consumer without skipLibCheck");
-  const ok = await run("node", [
-    "node_modules/typescript/bin/tsc",
-    "--noEmit",
-    "--strict",
-    "--exactOptionalPropertyTypes",
-    "--skipLibCheck",
-    "false",
-    "--target",
-    "es2022",
-    "--lib",
-    "es2023,dom",
-    "--module",
-    "nodenext",
-    "consumer/main.ts",
-  ], { cwd: dir });
-  return { ...emptyTally(), [ok ? "passed" : "failed"]: 1 };
+  const total = emptyTally();
+  for (const [module, resolution] of RESOLUTIONS) {
+    const ok = await run("node", [
+      "node_modules/typescript/bin/tsc",
+      "--noEmit",
+      "--strict",
+      "--exactOptionalPropertyTypes",
+      "--skipLibCheck",
+      "false",
+      ...resolution === "node10" ? ["--esModuleInterop", "false"] : [],
+      "--target",
+      "es2022",
+      "--lib",
+      "es2023,dom,esnext.disposable",
+      "--module",
+      module,
+      "--moduleResolution",
+      resolution,
+      "consumer/main.ts",
+    ], { cwd: dir });
+    add(total, { ...emptyTally(), [ok ? "passed" : "failed"]: 1 });
+  }
+  return total;
 }
 
 /** Installs a Node from npm into `dir`; its path, or `undefined` where npm has none for this machine. */

@@ -48,6 +48,8 @@ const NEEDS_NEWER: readonly string[] = [
   "tests/lifecycle/cluster_workers_test.ts",
   "tests/sockets/origin_engines_test.ts",
   "tests/stores/packages_test.ts",
+  "tests/stores/redis_cluster_test.ts",
+  "tests/stores/redis_grants_test.ts",
 ];
 
 /** The tests that use the peers. */

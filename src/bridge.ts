@@ -46,7 +46,8 @@ import { refresh } from "./http/refresh.ts";
 
 /** A Socket.IO operator that emits to rooms. */
 export type Rooms = SocketIO.BroadcastOperator<
-  SocketIO.DefaultEventsMap,
+  // its DefaultEventsMap, which Socket.IO exports since 4.8 only
+  SocketIO.Server extends SocketIO.Server<infer Events> ? Events : never,
   unknown
 >;
 
