@@ -229,8 +229,10 @@ describe("the demo", () => {
           await tab.press(/socket\.withSession$/);
           await tab.shows("#count", "1");
           // the browser reports the connections that failed in between
+          // the attempts to connect while the demo was gone
           tab.errors.length = 0;
         } finally {
+          await tab.page.close();
           assertEquals(await again.end(), 0);
         }
       }),

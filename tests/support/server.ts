@@ -78,6 +78,21 @@ export async function closeServers(): Promise<void> {
   await Promise.all([...open].map((stand) => stand.close()));
 }
 
+/** The connections of an engine, by their ids. */
+type Clients = Record<
+  string,
+  { transport: { discard(): void; close(): void } }
+>;
+
+/** Ends connections that engine.io keeps until a client polls again, which it does not where a test has ended. */
+function discardClients({ engine }: Server): void {
+  const clients = engine && Reflect.get(engine, "clients") as Clients;
+  for (const { transport } of Object.values(clients ?? {})) {
+    transport.discard();
+    transport.close();
+  }
+}
+
 /**
  * Starts a server on 127.0.0.1; {@linkcode closeServers} closes it.
  *
@@ -124,6 +139,7 @@ export async function startServer(
       else resolve();
     });
     await io.close();
+    discardClients(io);
     http.closeAllConnections();
     await closed;
     // the aborted polls end in timers of 0 ms, without an event

@@ -12,7 +12,13 @@ function diagnosed(
   given: Record<string, unknown>,
   users: SetupReport["users"],
 ): string[] {
-  const options = resolveOptions({ key: "sid", ...given });
+  const options = resolveOptions({
+    key: "__Host-sid",
+    secure: true,
+    sameSite: "lax",
+    absoluteMaxAge: 86_400_000,
+    ...given,
+  });
   return diagnose({
     options,
     randomKeys: false,
