@@ -14,9 +14,8 @@ import {
   type StoredRecord,
   type Version,
 } from "../api/store.ts";
-import { chain, isThenable, onFailure, waitAtMost } from "../base/async.ts";
+import { chain, onFailure } from "../base/async.ts";
 import { type Hold, Mutex, WaitTimeout } from "../base/mutex.ts";
-import { TtlMap } from "../base/ttl_map.ts";
 import type { RecordStore } from "../stores/record_store.ts";
 import {
   type CloseResult,
@@ -29,24 +28,13 @@ import {
   type OpenResult,
   type SessionLocks,
 } from "./session_lock.ts";
+import { LateWrites } from "./late_writes.ts";
 import { type HoldOperations, LocalHold } from "./local_hold.ts";
 import type { StoreAccess } from "./store_access.ts";
-import { MAX_TOMBSTONES } from "./tombstones.ts";
 import { TrackedWrites } from "./tracked_writes.ts";
 import type { Undo } from "./undo.ts";
 
 const HELD: HoldState = { status: "held" };
-
-/** A write whose caller has given up. */
-interface LateWrite {
-  readonly hold: Hold<string>;
-  /** Resolves once the store has answered it. */
-  readonly over: Promise<void>;
-  /** Until when it is waited for, ms since the epoch. */
-  readonly until: number;
-  /** Whether its caller has released the hold. */
-  isReleased: boolean;
-}
 
 /** Locks held in this process. */
 export class LocalLocks implements SessionLocks {
@@ -57,12 +45,10 @@ export class LocalLocks implements SessionLocks {
   readonly #counts: LockCounts;
   readonly #lockTimeout: number;
   readonly #maxWaiting: number;
-  readonly #storeTimeout: number;
   readonly #mutex: Mutex<string>;
-  /** By session: writes that may still land although they have failed. */
-  readonly #late = new TtlMap<LateWrite>(({ until }) => until, MAX_TOMBSTONES);
+  readonly #late: LateWrites;
   readonly #operations: HoldOperations = {
-    release: (hold) => this.#release(hold),
+    release: (hold) => this.#late.release(hold),
     stateOf: (hold) => this.#stateOf(hold),
     close: (held, next, expected) => this.#closeHeld(held, next, expected),
     move: ({ hold, record, ctx }, to, next, note) =>
@@ -84,8 +70,8 @@ export class LocalLocks implements SessionLocks {
     this.#counts = counts;
     this.#lockTimeout = lockTimeout;
     this.#maxWaiting = maxWaiting;
-    this.#storeTimeout = storeTimeout;
     this.#mutex = new Mutex(lockTimeout);
+    this.#late = new LateWrites(this.#mutex, storeTimeout);
   }
 
   open(sid: string, ctx: unknown): Awaitable<OpenResult> {
@@ -175,61 +161,23 @@ export class LocalLocks implements SessionLocks {
           ),
         () => {
           this.#noteLate(hold, sent);
-          this.#release(hold);
+          this.#late.release(hold);
         },
       );
     });
   }
 
-  /**
-   * Notes that a write has failed for its caller, which stops waiting after
-   * `storeTimeout`. Where the store cannot refuse it, it may still overwrite
-   * what the next holder has written by then: for another `storeTimeout` the
-   * session is kept from others, unless the write is answered before.
-   */
   #noteLate(hold: Hold<string>, sent: Awaitable<unknown>): void {
-    if (!this.#exclusiveWrites || !isThenable(sent)) return;
-    hold.writingUntil = performance.now() + this.#storeTimeout;
-    const over = () => {
-      hold.writingUntil = 0;
-      if (this.#late.get(hold.key) === late) this.#late.delete(hold.key);
-    };
-    const late = {
-      hold,
-      until: Date.now() + this.#storeTimeout,
-      isReleased: false,
-      over: Promise.resolve(sent).then(over, over),
-    };
-    this.#late.set(hold.key, late);
-  }
-
-  #release(hold: Hold<string>): void {
-    const late = this.#late.get(hold.key);
-    if (late?.hold !== hold) return this.#mutex.release(hold);
-    late.isReleased = true;
-    late.over.then(() => this.#mutex.release(hold));
-  }
-
-  /** Waits for a late write, but no longer than it is waited for. */
-  async #acquireAfter<T>(
-    late: LateWrite,
-    sid: string,
-    run: (hold: Hold<string>, waited: boolean) => Awaitable<T>,
-  ): Promise<T> {
-    await waitAtMost(late.over, Math.max(late.until - Date.now(), 0));
-    if (this.#late.get(sid) === late) {
-      this.#late.delete(sid);
-      if (late.isReleased) this.#mutex.release(late.hold);
-    }
-    return await this.#acquire(sid, run);
+    // another store refuses it once the session has another version
+    if (this.#exclusiveWrites) this.#late.note(hold, sent);
   }
 
   #acquire<T>(
     sid: string,
     run: (hold: Hold<string>, waited: boolean) => Awaitable<T>,
   ): Awaitable<T> {
-    const late = this.#late.get(sid);
-    if (late) return this.#acquireAfter(late, sid, run);
+    const free = this.#late.before(sid);
+    if (free) return free.then(() => this.#acquire(sid, run));
     if (this.#mutex.waiting(sid) >= this.#maxWaiting) {
       this.#counts.timeouts++;
       throw new SessionTimeoutError("queue", this.#maxWaiting);
@@ -405,7 +353,7 @@ export class LocalLocks implements SessionLocks {
         ),
       () => {
         this.#noteLate(hold, sent);
-        this.#release(hold);
+        this.#late.release(hold);
       },
     );
   }
