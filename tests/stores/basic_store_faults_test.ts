@@ -21,7 +21,7 @@ import {
   type Fault,
   STORE_FAILURE,
 } from "../support/stores/fake_store.ts";
-import { pause } from "../support/wait.ts";
+import { deferred, pause } from "../support/wait.ts";
 
 const TIMEOUT = 80;
 
@@ -184,7 +184,7 @@ describe("a store that fails", () => {
       touchInterval: false,
     } as TestOptions);
     const { set } = store;
-    const late = Promise.withResolvers<void>();
+    const late = deferred();
     store.set = async (...args) => {
       store.set = set;
       await late.promise;
