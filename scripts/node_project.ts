@@ -12,8 +12,8 @@ const DENO_ONLY = [
   /_deno_test\.ts$/,
 ];
 
-/** Packages that the scripts use, and no test. */
-const OF_SCRIPTS = ["@arethetypeswrong/cli", "publint", "tar"];
+/** Packages that no test on Node uses; the types of Koa do not compile beside those of express. */
+const NOT_ON_NODE = ["@arethetypeswrong/cli", "express", "publint", "tar"];
 
 export interface NodeProject {
   readonly dir: string;
@@ -33,7 +33,7 @@ export async function nodeProject(dir: string): Promise<NodeProject> {
   const packages = Object.entries(await lockedPackages(config));
   const dependencies = {
     ...Object.fromEntries(
-      packages.filter(([name]) => !OF_SCRIPTS.includes(name)),
+      packages.filter(([name]) => !NOT_ON_NODE.includes(name)),
     ),
     "@types/node": "^20.0.0",
     [config.name]: `file:${tarball!.name}`,

@@ -37,7 +37,7 @@ export async function filesBelow(dir: string): Promise<string[]> {
 export const FILES_AT_ONCE = 3;
 
 /** Time limit for a program, which is then ended; in milliseconds. */
-const TIMEOUT = 480_000;
+const TIMEOUT = 900_000;
 
 export interface RunOptions {
   readonly cwd?: string;

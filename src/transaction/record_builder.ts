@@ -191,7 +191,8 @@ export class RecordBuilder {
     return {
       ...record,
       user,
-      authenticatedAt: Date.now(),
+      // the time of this write: one clock is read once
+      authenticatedAt: record.lastUsed,
       handle: generateUid(HANDLE_LENGTH),
       meta: user !== undefined && request ? request.meta() : record.meta,
     };
