@@ -129,7 +129,8 @@ export class Queue {
         toColumn(sid),
         toColumn(token),
         Math.max(holdMs, 1),
-        mayQueue ? this.#entryOf(number) : "",
+        // once queued it keeps its place: the last time, too, it comes before those after it
+        mayQueue || birth !== undefined ? this.#entryOf(number) : "",
         birth ?? null,
       ]);
     const request = birth === undefined && !this.#hasOthers(waiter)
