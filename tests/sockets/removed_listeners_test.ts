@@ -63,7 +63,7 @@ describe("an application that calls", () => {
 
   for (const name of ["offAny", "removeAllListeners"] as const) {
     it(`socket.${name}() keeps its sockets' activity`, async () => {
-      const options = { maxAge: 400, touchInterval: 20 };
+      const options = { maxAge: 1_000, touchInterval: 20 };
       const { ada, io } = await visited(options, (io) => {
         io.on("connection", (socket) => {
           socket.onAny(() => {});
@@ -72,7 +72,7 @@ describe("an application that calls", () => {
       });
       const client = await ada.connect();
       const socket = serverSocketOf(io, client);
-      for (let i = 0; i < 16; i++) {
+      for (let i = 0; i < 24; i++) {
         client.emit("anything");
         await pause(50);
       }
