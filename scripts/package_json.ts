@@ -15,7 +15,7 @@ const OPTIONAL_PEERS: Readonly<Record<string, string>> = {
 };
 
 /** The repository, on GitHub. */
-export const REPOSITORY = "koa-io/session";
+const REPOSITORY = "koa-io/session";
 
 const HOME = `https://github.com/${REPOSITORY}`;
 

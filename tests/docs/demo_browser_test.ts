@@ -229,10 +229,8 @@ describe("the demo", () => {
           await tab.press(/socket\.withSession$/);
           await tab.shows("#count", "1");
           // the browser reports the connections that failed in between
-          // the attempts to connect while the demo was gone
           tab.errors.length = 0;
         } finally {
-          await tab.page.close();
           assertEquals(await again.end(), 0);
         }
       }),
@@ -259,6 +257,7 @@ describe("the demo", () => {
           await tab.shows("#count", "3");
           tab.errors.length = 0;
         } finally {
+          await tab.page.close();
           assertEquals(await again.end(), 0);
         }
       }, file);

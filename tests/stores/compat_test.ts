@@ -148,6 +148,18 @@ describe("fromExpressStore", () => {
   });
 });
 
+/** Each of the three operations rejects with the error of the database. */
+async function assertFails(sessions: BasicStore): Promise<void> {
+  const calls = [
+    () => sessions.get("sid"),
+    () => sessions.set("sid", {}, MINUTE),
+    () => sessions.destroy("sid"),
+  ];
+  for (const call of calls) {
+    await assertRejects(async () => await call(), Error, "ECONNREFUSED");
+  }
+}
+
 describe("fromKeyv", () => {
   void testStore("Keyv 6 in memory", () => fromKeyv(new Keyv6()), {
     describe,
@@ -179,14 +191,7 @@ describe("fromKeyv", () => {
     });
     keyv.on("error", () => {});
     const sessions = fromKeyv(keyv);
-    const calls = [
-      () => sessions.get("sid"),
-      () => sessions.set("sid", {}, MINUTE),
-      () => sessions.destroy("sid"),
-    ];
-    for (const call of calls) {
-      await assertRejects(async () => await call(), Error, "ECONNREFUSED");
-    }
+    await assertFails(sessions);
   });
 
   it("rejects when Keyv 6 reports an error", async () => {
@@ -199,15 +204,8 @@ describe("fromKeyv", () => {
     const seen: unknown[] = [];
     keyv.on("error", (error) => seen.push(error));
     const sessions = fromKeyv(keyv);
-    const calls = [
-      () => sessions.get("sid"),
-      () => sessions.set("sid", {}, MINUTE),
-      () => sessions.destroy("sid"),
-    ];
-    for (const call of calls) {
-      await assertRejects(async () => await call(), Error, "ECONNREFUSED");
-    }
-    assertEquals(seen.length, calls.length);
+    await assertFails(sessions);
+    assertEquals(seen.length, 3);
   });
 
   it("rejects when set resolves to false", async () => {
