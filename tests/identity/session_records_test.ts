@@ -87,14 +87,20 @@ onEachStore(({ it, open }) => {
         await browser.get("/session");
         return (await sessionOf(scenario)).lastUsed!;
       };
-      let used = first.lastUsed!;
-      while (Date.now() < first.lastUsed! + touchInterval - 50) {
-        used = await reads();
-      }
-      assertStrictEquals(used, first.lastUsed);
-      await until(async () => await reads() > used, "the use");
+      // a read may take longer than the interval on a busy machine: what is
+      // promised is the distance of the notes
+      const notes = [first.lastUsed!];
+      let noted = 0;
+      await until(async () => {
+        const used = await reads();
+        if (used === notes.at(-1)) noted++;
+        else notes.push(used);
+        return notes.length === 3;
+      }, "the uses");
+      assertGreater(noted, 0);
+      assertGreaterOrEqual(notes[1]!, notes[0]! + touchInterval);
+      assertGreaterOrEqual(notes[2]!, notes[1]! + touchInterval);
       const later = await sessionOf(scenario);
-      assertGreaterOrEqual(later.lastUsed!, used + touchInterval);
       assertStrictEquals(later.expires, first.expires);
       assertStrictEquals(later.authenticatedAt, first.authenticatedAt);
     });
