@@ -1,5 +1,8 @@
 /** A bar with links to the processes. */
-import type { Routed } from "../demo/routes.ts";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { allowPage, PAGE } from "../demo/page.ts";
+import type { App } from "../demo/routes.ts";
 
 /**
  * Adds links to all processes to the demo's page. Browsers send a cookie to all
@@ -8,21 +11,23 @@ import type { Routed } from "../demo/routes.ts";
  * @param name describes this process
  */
 export function linkProcesses(
-  app: Routed,
+  app: App,
   ports: readonly string[],
   own: string,
   name: string,
 ): void {
   app.use(async (ctx, next) => {
-    await next();
-    if (ctx.path !== "/" || typeof ctx.body !== "string") return;
+    if (ctx.path !== "/") return await next();
     const links = ports.map((port, i) => {
       const current = port === own ? ` aria-current="page"` : "";
       const text = current ? `<b>${i + 1}: ${name}</b>` : `${i + 1}`;
       const href = `http://${ctx.hostname}:${port}/`;
       return `<a class="pill" href="${escape(href)}"${current}>${text}</a>`;
     });
-    ctx.body = ctx.body.replace(
+    const page = await readFile(join(PAGE, "index.html"), "utf8");
+    allowPage(ctx.res);
+    ctx.type = "html";
+    ctx.body = page.replace(
       "</header>",
       `<nav id="processes" aria-label="Processes">${
         links.join("\n")

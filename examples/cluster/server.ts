@@ -6,13 +6,13 @@ import Koa from "koa";
 import { createAdapter } from "@socket.io/redis-streams-adapter";
 import { createClient } from "redis";
 import { Server } from "socket.io";
-import { bridgeSession, type SessionContext } from "@koa-io/session";
+import { bridgeSession } from "@koa-io/session";
 import { RedisStore } from "@koa-io/session/redis";
 import { guardRequests } from "../demo/guard.ts";
-import { serveApi } from "../demo/routes.ts";
+import { servePage } from "../demo/page.ts";
+import { type App, serveApi } from "../demo/routes.ts";
 import type { DemoSession } from "../demo/session.ts";
 import { answerSockets } from "../demo/sockets.ts";
-import { servePage } from "../demo/static.ts";
 import { linkProcesses } from "./links.ts";
 
 const { PORTS = "3000", OWN_PORT = "3000", REDIS_PORT = "6379", APP_KEY } =
@@ -28,7 +28,7 @@ const client = createClient({ url: `redis://127.0.0.1:${REDIS_PORT}` });
 client.on("error", (error) => console.error(`redis: ${error.message}`));
 await client.connect();
 
-const app = new Koa<Koa.DefaultState, SessionContext<DemoSession>>();
+const app: App = new Koa();
 const io = new Server({
   adapter: createAdapter(client, {
     streamName: "demo:stream",
@@ -54,7 +54,7 @@ bridge.on("sessionConflict", ({ sessionId, keys, resolution }) => {
 guardRequests(app);
 serveApi(app, bridge);
 linkProcesses(app, PORTS.split(","), OWN_PORT, name);
-servePage(app);
+app.use(servePage());
 answerSockets(io, bridge);
 
 const server = createServer(app.callback());

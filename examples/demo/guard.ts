@@ -1,10 +1,9 @@
 /** Middleware before the routes: JSON errors, and no writes from foreign pages. */
-import type { Context, Next } from "./routes.ts";
+import type { App, Context } from "./routes.ts";
 
-/** The headers of every response. */
+/** The headers of every response; page.ts adds those of the page. */
 const HEADERS = {
-  "content-security-policy":
-    "default-src 'self'; connect-src 'self' ws: wss:; frame-ancestors 'self'; base-uri 'none'; form-action 'self'",
+  "content-security-policy": "default-src 'none'",
   "x-content-type-options": "nosniff",
   "referrer-policy": "no-referrer",
   "cache-control": "no-cache",
@@ -13,12 +12,6 @@ const HEADERS = {
 /** Codes of errors after the client closed the connection; not reported. */
 const CLIENT_CLOSED = new Set(["ECONNRESET", "EPIPE", "ECANCELED"]);
 
-/** The members of the application that the guard uses. */
-interface Guarded {
-  use(middleware: (ctx: Context, next: Next) => Promise<void>): unknown;
-  on(event: "error", listener: (error: HttpError) => void): unknown;
-}
-
 type HttpError = Error & {
   readonly status?: number;
   readonly expose?: boolean;
@@ -26,8 +19,8 @@ type HttpError = Error & {
 };
 
 /** Sets headers, refuses writes from foreign pages, and answers errors as JSON. */
-export function guardRequests(app: Guarded): void {
-  app.on("error", (error) => {
+export function guardRequests(app: App): void {
+  app.on("error", (error: HttpError) => {
     if (error.code && CLIENT_CLOSED.has(error.code)) return;
     console.error(error);
   });
@@ -36,9 +29,7 @@ export function guardRequests(app: Guarded): void {
     try {
       if (isForeignWrite(ctx)) ctx.throw(403, "Only the demo's own page may");
       await next();
-      if (ctx.status === 404 && ctx.body === undefined) {
-        ctx.throw(404, "There is nothing here");
-      }
+      if (ctx.status >= 400 && !ctx.body) ctx.throw(ctx.status);
     } catch (error) {
       answer(ctx, error as HttpError);
     }

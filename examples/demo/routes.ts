@@ -1,58 +1,47 @@
 /** The HTTP routes: login, logout, devices, and counting over HTTP. */
+import { bodyParser } from "@koa/bodyparser";
+import Router from "@koa/router";
 // @ts-types="@types/koa"
 import type Koa from "koa";
 import type { SessionBridge, SessionContext } from "@koa-io/session";
-import { readJson } from "./body.ts";
 import {
   type CounterEvent,
   type DemoSession,
   type Device,
   type Me,
+  pauseOf,
   shorten,
   tabName,
 } from "./session.ts";
 
+export type App = Koa<Koa.DefaultState, SessionContext<DemoSession>>;
 export type Context = Koa.ParameterizedContext<
   Koa.DefaultState,
   SessionContext<DemoSession>
 >;
-export type Next = () => Promise<void>;
-
-/** The members of the application that the routes use. */
-export interface Routed {
-  use(middleware: (ctx: Context, next: Next) => Promise<void>): unknown;
-}
 
 type Bridge = SessionBridge<DemoSession>;
-type Route = (ctx: Context, bridge: Bridge) => void | Promise<void>;
 
 const LONGEST_NAME = 24;
 
-const routes = new Map<string, Route>([
-  ["GET /api/me", showMe],
-  ["POST /api/login", logIn],
-  ["POST /api/logout", logOut],
-  ["POST /api/logout/everywhere", logOutEverywhere],
-  ["GET /api/devices", listDevices],
-  ["POST /api/devices/end", endDevice],
-  ["POST /api/devices/end-others", endOtherDevices],
-  ["POST /api/regenerate", regenerate],
-  ["POST /api/count/session", countInSession],
-  ["POST /api/count/transaction", countInTransaction],
-]);
-
 /** Adds the routes below `/api/`. */
-export function serveApi(app: Routed, bridge: Bridge): void {
-  app.use(async (ctx, next) => {
-    const route = routes.get(`${ctx.method} ${ctx.path}`);
-    if (route) return await route(ctx, bridge);
-    const allowed = ["GET", "POST"].filter((method) =>
-      routes.has(`${method} ${ctx.path}`)
-    );
-    if (allowed.length === 0) return await next();
-    ctx.set("allow", allowed.join(", "));
-    ctx.throw(405, `Only ${allowed.join(" and ")} will do here`);
+export function serveApi(app: App, bridge: Bridge): void {
+  const router = new Router<Koa.DefaultState, SessionContext<DemoSession>>({
+    prefix: "/api",
   });
+  const body = bodyParser({ enableTypes: ["json"], jsonLimit: "1kb" });
+  router.get("/me", showMe);
+  router.post("/login", body, logIn);
+  router.post("/logout", logOut);
+  router.post("/logout/everywhere", (ctx) => logOutEverywhere(ctx, bridge));
+  router.get("/devices", (ctx) => listDevices(ctx, bridge));
+  router.post("/devices/end", body, (ctx) => endDevice(ctx, bridge));
+  router.post("/devices/end-others", (ctx) => endOtherDevices(ctx, bridge));
+  router.post("/regenerate", regenerate);
+  router.post("/count/session", (ctx) => countInSession(ctx, bridge));
+  router.post("/count/transaction", (ctx) => countInTransaction(ctx, bridge));
+  app.use(router.routes());
+  app.use(router.allowedMethods());
 }
 
 /** Reports to every socket of a user that the list of devices changed. */
@@ -69,8 +58,8 @@ function showMe(ctx: Context): void {
   } satisfies Me;
 }
 
-async function logIn(ctx: Context): Promise<void> {
-  const user = userName(ctx, await readJson(ctx));
+function logIn(ctx: Context): void {
+  const user = userName(ctx);
   // the session belongs to another user then: the bridge gives it a new id, and
   // makes the open tabs reconnect with it
   ctx.session = { user, count: 0 };
@@ -100,13 +89,14 @@ async function listDevices(ctx: Context, bridge: Bridge): Promise<void> {
     handle,
     current,
     browser: String(meta?.browser ?? ""),
+    host: String(meta?.host ?? ""),
     lastUsed,
   }));
 }
 
 async function endDevice(ctx: Context, bridge: Bridge): Promise<void> {
   const user = needUser(ctx);
-  const { handle } = (await readJson(ctx) ?? {}) as { handle?: unknown };
+  const { handle } = bodyOf(ctx);
   if (typeof handle !== "string") ctx.throw(400, "A handle is missing");
   // what is no session of this user is ignored
   const ended = await bridge.destroyUser(user, { only: handle });
@@ -127,11 +117,13 @@ async function regenerate(ctx: Context): Promise<void> {
   ctx.body = { sessionId: shorten(ctx.sessionId) };
 }
 
-/** Plain koa-session: two concurrent requests would both read the same value. */
-function countInSession(ctx: Context, bridge: Bridge): void {
+/** Plain koa-session: what is read before the pause is written after the handler. */
+async function countInSession(ctx: Context, bridge: Bridge): Promise<void> {
   needUser(ctx);
   const session = ctx.session!;
-  const value = session.count = (session.count ?? 0) + 1;
+  const value = (session.count ?? 0) + 1;
+  await pauseOf(ctx.query.pause);
+  session.count = value;
   ctx.body = { value };
   afterwards(ctx, () => sendCount(ctx, bridge, value, "ctx.session"));
 }
@@ -139,9 +131,11 @@ function countInSession(ctx: Context, bridge: Bridge): void {
 /** A transaction: no concurrent increment is lost. */
 async function countInTransaction(ctx: Context, bridge: Bridge): Promise<void> {
   needUser(ctx);
-  const value = await ctx.withSession(({ session }) =>
-    session.count = (session.count ?? 0) + 1
-  );
+  const value = await ctx.withSession(async ({ session }) => {
+    const next = (session.count ?? 0) + 1;
+    await pauseOf(ctx.query.pause);
+    return session.count = next;
+  });
   ctx.body = { value };
   sendCount(ctx, bridge, value, "ctx.withSession");
 }
@@ -169,11 +163,16 @@ function needUser(ctx: Context): string {
   return ctx.session?.user ?? ctx.throw(401, "Log in first");
 }
 
-function userName(ctx: Context, body: unknown): string {
-  const { name } = (body ?? {}) as { name?: unknown };
+function userName(ctx: Context): string {
+  const { name } = bodyOf(ctx);
   const user = typeof name === "string" ? name.trim() : "";
   if (user === "" || user.length > LONGEST_NAME || /\p{C}/u.test(user)) {
     ctx.throw(400, `A name has 1 to ${LONGEST_NAME} printable characters`);
   }
   return user;
+}
+
+/** The JSON of the request, as `@koa/bodyparser` read it; empty without one. */
+function bodyOf(ctx: Context): Readonly<Record<string, unknown>> {
+  return (ctx.request as { body?: Record<string, unknown> }).body ?? {};
 }

@@ -5,13 +5,13 @@ import type { AddressInfo } from "node:net";
 // @ts-types="@types/koa"
 import Koa from "koa";
 import { Server } from "socket.io";
-import { bridgeSession, type SessionContext } from "@koa-io/session";
+import { bridgeSession } from "@koa-io/session";
 import { openDurable } from "./durable.ts";
 import { guardRequests } from "./guard.ts";
-import { reportDevices, serveApi } from "./routes.ts";
+import { servePage } from "./page.ts";
+import { type App, reportDevices, serveApi } from "./routes.ts";
 import type { DemoSession } from "./session.ts";
 import { answerSockets } from "./sockets.ts";
-import { servePage } from "./static.ts";
 
 /** A running demo. */
 export interface Demo {
@@ -35,7 +35,7 @@ export async function startDemo(
   { port, host, file }: DemoOptions,
 ): Promise<Demo> {
   const durable = file ? await openDurable(file) : undefined;
-  const app = new Koa<Koa.DefaultState, SessionContext<DemoSession>>();
+  const app: App = new Koa();
   const io = new Server();
   const bridge = bridgeSession<DemoSession>(app, io, {
     store: durable?.store,
@@ -45,7 +45,10 @@ export async function startDemo(
     sameSite: "lax",
     // a login, a logout: new ids, and the sockets come back with the new cookies
     user: (session) => session.user,
-    meta: (ctx) => ({ browser: ctx.get("user-agent").slice(0, 200) }),
+    meta: (ctx) => ({
+      browser: ctx.get("user-agent").slice(0, 200),
+      host: ctx.hostname.slice(0, 100),
+    }),
   });
   bridge.on("error", (error) => console.error(error));
   bridge.on("sessionConflict", ({ sessionId, keys, resolution }) => {
@@ -57,7 +60,7 @@ export async function startDemo(
 
   guardRequests(app);
   serveApi(app, bridge);
-  servePage(app);
+  app.use(servePage());
   answerSockets(io, bridge);
 
   // app.callback() copies the middleware: the bridge and the routes come before it

@@ -22,6 +22,8 @@ export interface Device {
   readonly current: boolean;
   /** Its User-Agent at the login. */
   readonly browser: string;
+  /** The host at which it logged in. */
+  readonly host: string;
   /** ms since the epoch. */
   readonly lastUsed: number | undefined;
 }
@@ -32,6 +34,14 @@ export interface CounterEvent {
   readonly via: "ctx.session" | "ctx.withSession" | "socket.withSession";
   /** The name of the tab that counted. */
   readonly tab: string | undefined;
+}
+
+const LONGEST_PAUSE = 50;
+
+/** Waits as long as a client asked for, as a query to a database would take; at most 50 ms. */
+export async function pauseOf(ms: unknown): Promise<void> {
+  const pause = Math.min(Number(ms) || 0, LONGEST_PAUSE);
+  if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
 }
 
 /**

@@ -5,11 +5,13 @@ import {
   type CounterEvent,
   type DemoSession,
   type Me,
+  pauseOf,
   shorten,
   tabName,
 } from "./session.ts";
 
 type Bridge = SessionBridge<DemoSession>;
+type Ack = (answer: Record<string, unknown>) => void;
 type DemoSocket = SessionSocket<DemoSession>;
 
 /** Answers the events `me` and `count`, each with an acknowledgement. */
@@ -17,7 +19,7 @@ export function answerSockets(io: Server, bridge: Bridge): void {
   io.on("connection", (raw) => {
     const socket = raw as DemoSocket;
     answer(socket, "me", () => me(socket));
-    answer(socket, "count", (tab) => count(socket, bridge, tab));
+    answer(socket, "count", (tab, pause) => count(socket, bridge, tab, pause));
   });
 }
 
@@ -39,11 +41,14 @@ async function count(
   socket: DemoSocket,
   bridge: Bridge,
   tab: unknown,
+  pause: unknown,
 ): Promise<number> {
-  const { sessionId, value } = await socket.withSession((sessionCtx) => {
+  const { sessionId, value } = await socket.withSession(async (sessionCtx) => {
     const { session } = sessionCtx;
-    session.count = (session.count ?? 0) + 1;
-    return { sessionId: sessionCtx.sessionId, value: session.count };
+    const next = (session.count ?? 0) + 1;
+    await pauseOf(pause);
+    session.count = next;
+    return { sessionId: sessionCtx.sessionId, value: next };
   });
   const event: CounterEvent = {
     value,
@@ -58,13 +63,13 @@ async function count(
 function answer(
   socket: DemoSocket,
   event: string,
-  handler: (argument: unknown) => Promise<unknown>,
+  handler: (...args: unknown[]) => Promise<unknown>,
 ): void {
   socket.on(event, async (...args: unknown[]) => {
     const ack = args.at(-1);
-    const reply = typeof ack === "function" ? ack : () => {};
+    const reply = typeof ack === "function" ? args.pop() as Ack : () => {};
     try {
-      reply({ value: await handler(args[0]) });
+      reply({ value: await handler(...args) });
     } catch (error) {
       const { message, code } = error as Error & { code?: string };
       // an error without a code is not from the bridge: its text is not sent

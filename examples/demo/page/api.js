@@ -17,6 +17,9 @@ export class Api {
   });
   #tab;
   #plot;
+  /** Counts that have begun, and those that are under way. */
+  #begun = 0;
+  #running = 0;
 
   constructor(tab, plot) {
     this.#tab = tab;
@@ -39,24 +42,35 @@ export class Api {
   }
 
   /** Emits an event with an acknowledgement. */
-  async ask(event, argument) {
+  async ask(event, ...args) {
     const { value, error } = await this.socket.timeout(PATIENCE)
-      .emitWithAck(event, argument);
+      .emitWithAck(event, ...args);
     if (error) throw new Error(error);
     return value;
   }
 
-  /** Adds one to the counter: `"session"` and `"transaction"` go over HTTP, `"socket"` over the socket. */
-  async count(way) {
+  /**
+   * Adds one to the counter: `"session"` and `"transaction"` go over HTTP, `"socket"` over the socket.
+   * The latency is shown if no other count was under way: beside others it is that of a queue.
+   *
+   * @param pause how long the handler waits before it writes, ms
+   */
+  async count(way, pause = 0) {
+    const own = ++this.#begun;
+    const alone = this.#running++ === 0 && pause === 0;
     const start = performance.now();
-    const value = way === "socket"
-      ? await this.ask("count", this.#tab)
-      : (await this.post(`count/${way}`)).value;
-    this.#plot.add(
-      way === "socket" ? "socket" : "http",
-      performance.now() - start,
-    );
-    return value;
+    try {
+      const value = way === "socket"
+        ? await this.ask("count", this.#tab, pause)
+        : (await this.post(`count/${way}?pause=${pause}`)).value;
+      if (alone && own === this.#begun) {
+        const side = way === "socket" ? "socket" : "http";
+        this.#plot.add(side, performance.now() - start);
+      }
+      return value;
+    } finally {
+      this.#running--;
+    }
   }
 
   async #fetch(path, options) {

@@ -1,7 +1,7 @@
 /** The main module: receives events of the server and passes them to the other modules. */
 import { Api } from "./api.js";
 import { Devices } from "./devices.js";
-import { hammer } from "./hammer.js";
+import { hammer, measure, ten } from "./hammer.js";
 import { Plot } from "./plot.js";
 import { setUpTheme } from "./theme.js";
 import { Timeline } from "./timeline.js";
@@ -39,6 +39,8 @@ async function refresh(tries = 30) {
 }
 
 let renewed = false;
+/** Whether the server closes the socket so that it comes back with new cookies. */
+let reconnects = false;
 socket.on("connect", async () => {
   view.connected(true);
   timeline.add("connect", "the socket is open");
@@ -55,13 +57,15 @@ socket.on("connect", async () => {
 });
 socket.on("disconnect", (reason) => {
   view.connected(false);
-  timeline.add("disconnect", reason, "bad");
+  if (reconnects) timeline.add("disconnect", "to come back with new cookies");
+  else timeline.add("disconnect", reason, "bad");
+  reconnects = false;
 });
 socket.on("connect_error", ({ message }) => view.connected(false, message));
 
 socket.on("session:start", () => {
   timeline.add("session:start", "this socket is in a session");
-  view.forgetCount();
+  forgetCounts();
   refresh();
 });
 socket.on("session:none", () => view.newSession());
@@ -72,18 +76,26 @@ socket.on("session:end", ({ reason }) => {
 });
 socket.on("session:rotated", ({ sockets }) => {
   timeline.add("session:rotated", `a new id, the sockets ${sockets}`);
-  view.forgetCount();
+  forgetCounts();
   // a socket that reconnects looks up the user then
-  if (sockets !== "reconnect") refresh();
+  reconnects = sockets === "reconnect";
+  if (!reconnects) refresh();
 });
 socket.on("counter", (event) => {
   timeline.count(event);
   view.count(event.value);
 });
-socket.on("conflict", ({ keys, resolution }) => {
-  timeline.add("conflict", `${keys.join(", ")}: ${resolution} wins`, "bad");
+socket.on("conflict", () => {
+  // the count may have become lower: the last write has won
+  forgetCounts();
+  refresh();
 });
 socket.on("devices", () => refresh());
+
+function forgetCounts() {
+  view.forgetCount();
+  timeline.forgetCounts();
+}
 
 async function endDevice(handle) {
   try {
@@ -120,6 +132,12 @@ onClick("#everywhere", () => api.post("logout/everywhere"));
 onClick("#end-others", () => api.post("devices/end-others"));
 onClick("#regenerate", () => api.post("regenerate"));
 onClick("[data-way]", ({ dataset }) => api.count(dataset.way));
+onClick("[data-ten]", async ({ dataset }) => {
+  await ten(api, view, dataset.ten);
+  view.forgetCount();
+  await refresh();
+});
+onClick("#measure", () => measure(api));
 onClick("#hammer", () => view.hammering(() => hammer(api, view)));
 onClick("#clear", () => timeline.clear());
 

@@ -24,10 +24,10 @@ export class Devices {
     );
   }
 
-  #row({ handle, current, browser, lastUsed }) {
+  #row({ handle, current, browser, host, lastUsed }) {
     const row = document.createElement("li");
     const label = document.createElement("span");
-    label.textContent = nameOf(browser);
+    label.textContent = `${nameOf(browser)} at ${host}`;
     const use = document.createElement("small");
     use.textContent = current
       ? "this device"

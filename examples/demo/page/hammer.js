@@ -1,8 +1,35 @@
-/** 100 increments over HTTP and 100 over the socket, all at once. */
+/** Many counts: ten of one kind at once, 200 transactions at once, or one after another. */
 
 const EACH = 100;
+const TEN = 10;
+const MEASURED = 20;
 
-export async function hammer(api, view) {
+/** As long as a query to a database takes: what runs at once overlaps, ms. */
+const PAUSE = 20;
+
+/** Ten counts of one kind at once; shows how many of them the session kept. */
+export async function ten(api, view, way) {
+  const before = (await api.ask("me")).count;
+  const answers = await Promise.allSettled(
+    Array.from({ length: TEN }, () => api.count(way, PAUSE)),
+  );
+  const failed = answers.filter(({ status }) => status === "rejected").length;
+  const counted = (await api.ask("me")).count - before;
+  view.tenCounted(way, { sent: TEN, counted, failed });
+}
+
+/** Counts by one kind after the other, for the plot. */
+export async function measure(api) {
+  for (let i = 0; i < MEASURED; i++) {
+    await api.count("transaction");
+    await api.count("socket");
+  }
+}
+
+/** 100 transactions over HTTP and 100 over the socket, all at once. */ export async function hammer(
+  api,
+  view,
+) {
   const before = (await api.ask("me")).count;
   const done = { transaction: 0, socket: 0 };
   const one = async (way) => {

@@ -8,6 +8,9 @@ export class Timeline {
   #list = document.querySelector("#timeline");
   #tab;
   #burst;
+  /** The counts that were heard since the session began, or got a new id. */
+  #heard = new Set();
+  #lost;
 
   constructor(tab) {
     this.#tab = tab;
@@ -16,11 +19,14 @@ export class Timeline {
   /** Adds a row. */
   add(name, text, kind = "") {
     this.#burst = undefined;
+    this.#lost = undefined;
     this.#row(name, kind).textContent = text;
   }
 
   /** Adds a count; consecutive counts share one row with a sum. */
   count({ value, via, tab }) {
+    if (this.#heard.has(value)) this.#lose();
+    this.#heard.add(value);
     const now = performance.now();
     const from = tab === this.#tab ? "this tab" : `tab ${tab ?? "?"}`;
     let burst = this.#burst;
@@ -34,13 +40,39 @@ export class Timeline {
     burst.value = Math.max(burst.value ?? 0, value);
     const { http, socket } = burst;
     if (http && socket) burst.cell.parentElement.className = "both";
+    const ways = [
+      http && `${http} over HTTP`,
+      socket && `${socket} over the socket`,
+    ];
     burst.cell.textContent = http + socket === 1
       ? `${value} by ${via}, ${from}`
-      : `${burst.value} after ${http} over HTTP and ${socket} over the socket, ${from}`;
+      : `${burst.value} after ${ways.filter(Boolean).join(" and ")}, ${from}`;
+  }
+
+  /** The next count may be one that was heard. */
+  forgetCounts() {
+    this.#heard.clear();
+  }
+
+  /** Two counts had the same number: one increment is lost. Explains it, once for those that follow. */
+  #lose() {
+    const now = performance.now();
+    let lost = this.#lost;
+    if (!lost || now - lost.last > TOGETHER) {
+      lost = { count: 0, cell: this.#row("conflict", "bad") };
+      this.#lost = lost;
+    }
+    lost.last = now;
+    const increments = ++lost.count === 1
+      ? "1 increment is lost"
+      : `${lost.count} increments are lost`;
+    lost.cell.textContent =
+      `${increments}: requests that ran at once read the same count from ctx.session, and the last write won. ctx.withSession takes turns.`;
   }
 
   clear() {
     this.#burst = undefined;
+    this.#lost = undefined;
     this.#list.replaceChildren();
   }
 

@@ -17,6 +17,7 @@ export class View {
     $("#tab").textContent = tab;
     const search = new URLSearchParams(location.search);
     document.documentElement.toggleAttribute("data-pane", search.has("pane"));
+    $("#host").textContent = location.host;
     this.#render();
   }
 
@@ -79,6 +80,15 @@ export class View {
     }
   }
 
+  /** Shows how many of the counts that were sent at once are in the session. */
+  tenCounted(way, { sent, counted, failed }) {
+    const output = $(`[data-result=${way}]`);
+    output.dataset.state = counted >= sent ? "good" : "bad";
+    output.textContent = `${sent} sent, ${counted} counted${
+      failed ? `, ${failed} failed` : ""
+    }.`;
+  }
+
   progress(way, share) {
     const bar = way === "socket" ? "#socket-bar" : "#http-bar";
     $(bar).style.setProperty("--done", `${100 * share}%`);
@@ -103,12 +113,19 @@ export class View {
   #render() {
     const guest = this.#user === undefined;
     const focused = document.activeElement;
-    $("#login").hidden = !guest;
+    $("#guest").hidden = !guest;
+    $("#hint").hidden = !guest;
     $("#account").hidden = guest;
     $("#user").textContent = this.#user ?? "";
     if (guest) this.#devices.show([]);
-    if (guest) $("#count").textContent = "–";
-    for (const button of document.querySelectorAll("[data-way]")) {
+    if (guest) {
+      $("#count").textContent = "–";
+      for (const output of document.querySelectorAll("[data-result]")) {
+        output.textContent = "";
+      }
+    }
+    const counting = "[data-way], [data-ten], #measure";
+    for (const button of document.querySelectorAll(counting)) {
       button.disabled = guest;
     }
     $("#hammer").disabled = guest || this.#busy;
