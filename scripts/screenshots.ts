@@ -2,7 +2,7 @@
  * Takes the pictures of the demo in docs/img/ with Chromium:
  * `deno run -A scripts/screenshots.ts`. `CHROMIUM_PATH` is the path of Chromium.
  */
-import { type BrowserContext, chromium, type Page } from "playwright-core";
+import { chromium, type Page } from "playwright-core";
 import { startDemo } from "../examples/demo/server.ts";
 import { exists, projectDir } from "./project.ts";
 
@@ -41,8 +41,8 @@ const shots: readonly Shot[] = [
     ...desktop,
     name: "demo-panes",
     path: "/panes",
-    width: 1160,
-    height: 1180,
+    width: 1280,
+    height: 860,
     colorScheme: "light",
     fullPage: false,
   },
@@ -78,7 +78,7 @@ async function take(shot: Shot): Promise<void> {
   });
   const page = await context.newPage();
   await page.goto(demo.url + shot.path);
-  await play(context, page);
+  await play(page);
   const path = `docs/img/${shot.name}.png`;
   await page.screenshot({
     path: projectDir + path,
@@ -91,29 +91,30 @@ async function take(shot: Shot): Promise<void> {
 }
 
 /** Uses the demo, so that the pictures have content. */
-async function play(context: BrowserContext, page: Page): Promise<void> {
-  const [pane = page.mainFrame()] = page.frames().slice(1);
-  await pane.locator("[data-state=on]").first().waitFor();
-  await pane.getByLabel("Your name").fill("Ada");
-  await pane.getByRole("button", { name: "Log in" }).click();
-  const session = pane.locator("[data-way=session]:enabled");
-  await session.click();
-  const other = await context.newPage();
-  await other.goto(new URL(page.url()).origin);
-  await other.locator("[data-way=socket]:enabled").click();
-  await other.locator("[data-way=transaction]").click();
-  await page.bringToFront();
-  await pane.getByRole("button", { name: "New session id" }).click();
-  for (let i = 0; i < 12; i++) {
-    await session.click();
-    await pane.locator("[data-way=socket]").click();
+async function play(page: Page): Promise<void> {
+  await page.locator("iframe, [data-state=on]").first().waitFor();
+  const panes = page.frames().slice(1);
+  for (const [i, user] of ["Ada", "Grace"].entries()) {
+    const pane = panes.length === 0 ? page.mainFrame() : panes[i]!;
+    if (i > 0 && panes.length === 0) break;
+    await pane.getByLabel("Your name").fill(user);
+    await pane.getByRole("button", { name: "Log in" }).click();
+    await pane.locator("[data-way=session]:enabled").click();
+    for (const way of ["session", "transaction", "socket"]) {
+      await pane.locator(`[data-ten=${way}]`).click();
+      // a result is not shown in a pane
+      await pane.locator(`[data-result=${way}][data-state]`).waitFor({
+        state: "attached",
+      });
+    }
+    if (panes.length > 0) continue;
+    await pane.getByRole("button", { name: "Measure" }).click();
+    await pane.locator("#plot circle").nth(39).waitFor();
+    await pane.getByRole("button", { name: "Hammer" }).click();
+    await pane.locator("#result[data-state=good]").waitFor();
   }
-  await pane.getByRole("button", { name: "Hammer" }).click();
-  await pane.locator("#result[data-state=good]").waitFor();
   await page.mouse.move(0, 0);
-  await pane.locator("#hammer:enabled").evaluate((button) =>
-    (button as unknown as { blur(): void }).blur()
-  );
+  await page.evaluate("document.activeElement?.blur()");
 }
 
 async function chromiumPath(): Promise<string> {
