@@ -18,9 +18,12 @@ const OLDEST_NODE = 20;
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const SOURCES = ["mod.ts", "src", "examples"];
 const PACKAGES = [
+  "@koa/bodyparser",
+  "@koa/router",
   "@socket.io/redis-streams-adapter",
   "koa",
   "koa-session",
+  "koa-static",
   "redis",
   "socket.io",
 ];

@@ -14,7 +14,7 @@ import {
   startRedis,
   withRedisServer,
 } from "../support/redis/server.ts";
-import { once, pause, until } from "../support/wait.ts";
+import { once, pause, until, WAIT_LIMIT } from "../support/wait.ts";
 
 /** Leaves what clients send unanswered for a moment, then drops their connections. */
 const DROP = "DEBUG SLEEP 0.3\r\n" +
@@ -70,11 +70,15 @@ describe("A cluster whose messenger drops its connections", () => {
         }
         // messages reach the nodes again
         const { a, client } = await visit("eve");
-        await until(async () => {
-          await a.post("/news?user=eve");
-          return once(client, "news", { timeout: 100 })
-            .then(() => true, () => false);
-        }, "news");
+        await until(
+          async () => {
+            await a.post("/news?user=eve");
+            return once(client, "news", { timeout: 100 })
+              .then(() => true, () => false);
+          },
+          "news",
+          3 * WAIT_LIMIT,
+        );
         for (const { lines, child } of nodes) {
           assertEquals(lines.filter(({ type }) => type === "unhandled"), []);
           assertEquals(child.exitCode, null);
