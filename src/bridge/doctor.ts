@@ -35,6 +35,8 @@ export interface SetupReport {
   /** `app.keys`. */
   readonly keys: unknown;
   readonly corsCredentials: boolean;
+  /** Whether a koa-session was put into the application after the bridge. */
+  readonly secondKoaSession: boolean;
   readonly users: Pick<UserFacts, "passport" | "restless">;
 }
 
@@ -243,6 +245,15 @@ const CHECKS: readonly Check[] = [
       message: "A session that is used lives for ever.",
       fix: "Set absoluteMaxAge.",
       standard: "ASVS 5.0 V7.3.2",
+    }),
+  ({ secondKoaSession }) =>
+    when(secondKoaSession, {
+      code: "second-koa-session",
+      severity: "error",
+      message:
+        "koa-session was added to the application after the bridge: ctx.session may be its own, which no socket sees.",
+      fix: "Remove it, and give its options to bridgeSession.",
+      standard: undefined,
     }),
   ({ requests: { begun, done } }) =>
     when(begun >= MIN_REQUESTS && done === 0, {

@@ -179,6 +179,7 @@ export class BridgeParts {
       requests: this.http.requests,
       keys: this.#app.keys,
       missed: this.#orderCheck.missed,
+      secondKoaSession: this.http.hasSecondKoaSession,
       corsCredentials: allowsCorsCredentials(this.#io),
       users: this.#userFacts,
     };

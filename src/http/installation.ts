@@ -14,8 +14,8 @@ type Middleware = (ctx: never, next: () => Promise<void>) => Promise<void>;
 /** The place of bridges in each application. */
 const places = new WeakMap<object, { current: Middleware }>();
 
-/** The contexts whose koa-session is a bridge's. */
-const contexts = new WeakSet<object>();
+/** The contexts whose koa-session is a bridge's, with what tells it from another one. */
+const installed = new WeakMap<object, PropertyDescriptor["get"]>();
 
 /** Adds a middleware, in the place of the closed bridge's where there is one. */
 export function useInPlace(app: KoaApplication, middleware: Middleware): void {
@@ -46,7 +46,7 @@ export function installKoaSession<M>(
     const member = Reflect.get(members, key) as PropertyDescriptor;
     Object.defineProperty(context, key, { ...member, configurable: true });
   }
-  contexts.add(context);
+  installed.set(context, descriptorOf(context)?.get);
   return middleware as M;
 }
 
@@ -68,9 +68,32 @@ export function heldSession(ctx: object): object | undefined {
   return state?.session || undefined;
 }
 
+/**
+ * Whether a koa-session was put into an application after its bridge: one of
+ * another copy of the package takes `ctx.session` over, and one of the same
+ * copy has no effect but a second commit.
+ */
+export function hasSecondKoaSession(
+  { context, middleware }: KoaApplication & { readonly middleware?: unknown },
+): boolean {
+  const { get } = descriptorOf(context) ?? {};
+  if (get !== undefined && get !== installed.get(context)) return true;
+  return Array.isArray(middleware) && middleware.some(isKoaSession);
+}
+
+/** koa-session's middleware has its name, and nothing else that tells it from others but its text. */
+function isKoaSession(middleware: unknown): boolean {
+  return typeof middleware === "function" && middleware.name === "session" &&
+    String(middleware).includes("autoCommit");
+}
+
+function descriptorOf(context: object): PropertyDescriptor | undefined {
+  return Object.getOwnPropertyDescriptor(context, "sessionOptions");
+}
+
 /** Whether an application has a koa-session that no bridge installed. */
 export function hasForeignKoaSession(
   { context }: Pick<KoaApplication, "context">,
 ): boolean {
-  return hasOwn(context, "sessionOptions") && !contexts.has(context);
+  return hasOwn(context, "sessionOptions") && !installed.has(context);
 }

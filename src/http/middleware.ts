@@ -13,6 +13,7 @@ import type {
   ClientBindings,
 } from "../identity/client_binding.ts";
 import type { IncomingIds } from "../identity/incoming_ids.ts";
+import { LateChanges } from "../transaction/late_changes.ts";
 import { CLIENT_ID_LENGTH } from "../transaction/session_creation.ts";
 import { type SessionCall, sessionCall } from "../transaction/session_call.ts";
 import type { SocketRotation } from "../transaction/session_observer.ts";
@@ -22,7 +23,11 @@ import {
   requestChanges,
   sessionIdOf,
 } from "./context_session.ts";
-import { useInPlace } from "./installation.ts";
+import {
+  hasSecondKoaSession,
+  heldSession,
+  useInPlace,
+} from "./installation.ts";
 import { type KoaSession, koaSessionMiddleware } from "./koa_session.ts";
 import { KoaSessionStore } from "./koa_session_store.ts";
 import {
@@ -39,6 +44,9 @@ import { metaOf } from "./session_meta.ts";
 
 type Next = () => Promise<void>;
 
+const SECOND_KOA_SESSION =
+  "[koa-io-session] koa-session was added to the application after bridgeSession(app, io): ctx.session may be its own, which no socket sees, and its options have no effect on the bridge's. Remove it, and give its options to bridgeSession.";
+
 /** The Koa half of the bridge. */
 export class HttpMiddleware {
   /** Whether a request has passed. */
@@ -53,6 +61,12 @@ export class HttpMiddleware {
   readonly #host: RequestHost;
   readonly #failed: (error: unknown) => void;
   readonly #notesUse: boolean;
+  readonly #commitsAtEnd: boolean;
+  readonly #app: KoaApplication;
+  readonly #lateChanges = new LateChanges(
+    "its request had ended",
+    "Await what changes it, or change it with bridge.withSession(sessionId, handler).",
+  );
   #closed = false;
 
   constructor(
@@ -63,12 +77,14 @@ export class HttpMiddleware {
     ids: IncomingIds,
     failed: (error: unknown) => void,
   ) {
+    this.#app = app;
     this.#options = options;
     this.#transactions = transactions;
     this.#bindings = bindings;
     this.#ids = ids;
     this.#failed = failed;
     this.#notesUse = options.user !== undefined;
+    this.#commitsAtEnd = options.native.autoCommit !== false;
     const cookies = this.#cookies = new SessionCookies(options, ids);
     this.#host = {
       genid: options.genid,
@@ -95,9 +111,15 @@ export class HttpMiddleware {
     if (state) this.#cookies.sendClient(ctx as Context, state.clientId);
   }
 
+  /** Whether a koa-session was put into the application after the bridge. */
+  get hasSecondKoaSession(): boolean {
+    return hasSecondKoaSession(this.#app);
+  }
+
   /** Lets later requests pass untouched. */
   close(): void {
     this.#closed = true;
+    this.#lateChanges.check();
   }
 
   #extend(context: object): void {
@@ -140,7 +162,10 @@ export class HttpMiddleware {
     next: Next,
     koaSession: KoaSession,
   ): Promise<void> {
-    this.ran = true;
+    if (!this.ran) {
+      this.ran = true;
+      if (this.hasSecondKoaSession) console.warn(SECOND_KOA_SESSION);
+    }
     if (this.#closed || ctx[STATE]) return await next();
     this.requests.begun++;
     this.#cookies.attach(ctx);
@@ -177,6 +202,8 @@ export class HttpMiddleware {
     } finally {
       if (state.pending || state.regenerations > 0) await settlePending(state);
       state.end();
+      const session = heldSession(ctx);
+      if (session && this.#commitsAtEnd) this.#lateChanges.offer(session);
     }
     if (failure) throw failure.error;
   }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { LateChanges } from "./late_changes.ts";
 import type { SessionLookup } from "./lookup.ts";
 import type { SessionOpener } from "./opener.ts";
 import type { RecordBuilder, RecordOptions } from "./record_builder.ts";
@@ -33,4 +34,6 @@ export interface TransactionDeps {
   /** Present with the option `schema`. */
   readonly guard: SchemaGuard | undefined;
   readonly observer: SessionObserver;
+  /** Finds changes that handlers leave behind. */
+  readonly lateChanges: LateChanges;
 }

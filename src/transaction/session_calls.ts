@@ -184,6 +184,9 @@ export class SessionCalls {
     call: SessionCall,
     caller: TransactionCaller,
   ): Awaitable<unknown> {
+    const { result: session } = scope;
+    // a caller may change what its handler returned
+    if (session && session !== result) this.#deps.lateChanges.offer(session);
     const committing = this.#commits.commit(scope, caller);
     if (!committing) return result;
     const committed = () => result;

@@ -17,6 +17,7 @@ import { COMMIT } from "../base/tracing.ts";
 import type { SessionWrite } from "../stores/koa_session_object.ts";
 import type { RecordStore } from "../stores/record_store.ts";
 import type { TransactionDeps, TransactionOptions } from "./deps.ts";
+import { LateChanges } from "./late_changes.ts";
 import { LeaseLocks } from "./lease_locks.ts";
 import { LocalLocks } from "./local_locks.ts";
 import { SessionLookup } from "./lookup.ts";
@@ -62,6 +63,10 @@ export class Transactions {
   readonly #requests: RequestCommits;
   readonly #rotation: SessionRotation;
   readonly #calls: SessionCalls;
+  readonly #lateChanges = new LateChanges(
+    "a handler of withSession had returned",
+    "Change it inside the handler, and await there what takes time.",
+  );
 
   constructor(
     records: RecordStore,
@@ -92,6 +97,7 @@ export class Transactions {
       undo,
       guard,
       observer,
+      lateChanges: this.#lateChanges,
     };
     this.lookup = lookup;
     this.records = deps.records;
@@ -153,6 +159,7 @@ export class Transactions {
   /** Stops what runs in the background. */
   close(): void {
     this.#undo.close();
+    this.#lateChanges.check();
   }
 
   /** Ids of recently terminated sessions. */

@@ -4,16 +4,18 @@ import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
 // @ts-types="@types/koa"
 import Koa from "koa";
+import koaSession from "koa-session";
 import { Server } from "socket.io";
 import { warningsOf } from "../support/console.ts";
 import { routesAndEvents } from "../support/routes.ts";
-import { startScenario } from "../support/scenario.ts";
+import { type Scenario, startScenario } from "../support/scenario.ts";
 import {
   closeServers,
   startServer,
   type TestOptions,
 } from "../support/server.ts";
 import { fakeStore } from "../support/stores/fake_store.ts";
+import { pause } from "../support/wait.ts";
 
 describe("app.keys", () => {
   const refused: Record<string, unknown> = {
@@ -64,6 +66,100 @@ describe("a value that JSON does not keep", () => {
     );
     assertMatch(String(warnings[1]), /an instance of Map under the key "seen"/);
   });
+});
+
+describe("a change of a session that is not stored", () => {
+  afterEach(closeServers);
+
+  /** What is printed while `late` changes what a visit left, and others follow. */
+  async function told(
+    visit: (scenario: Scenario, change: (session: object) => void) => unknown,
+  ): Promise<string[]> {
+    return await warningsOf(async () => {
+      const scenario = await startScenario({});
+      await visit(scenario, (session) => {
+        setTimeout(() => Object.assign(session, { [`late${++keys}`]: 1 }), 1);
+      });
+      await pause(150);
+      await scenario.bridge.close();
+    });
+  }
+  let keys = 0;
+
+  it("after the handler of withSession is warned of, with its key", async () => {
+    const warnings = await told(async ({ visit, bridge }, change) => {
+      const { sessionId } = await visit();
+      await bridge.withSession(sessionId, ({ session }) => {
+        change(session!);
+      });
+    });
+    assertEquals(warnings.length, 1, warnings.join("\n"));
+    assertMatch(
+      warnings[0]!,
+      /under the key "late\d+" after a handler of withSession had returned/,
+    );
+  });
+
+  it("after the request is warned of, with its key", async () => {
+    const warnings = await told(async ({ route, browser }, change) => {
+      route("/late", (ctx) => {
+        ctx.session!.n = 1;
+        change(ctx.session!);
+        ctx.body = "";
+      });
+      await browser().get("/late");
+    });
+    assertEquals(warnings.length, 1, warnings.join("\n"));
+    assertMatch(
+      warnings[0]!,
+      /under the key "late\d+" after its request had ended/,
+    );
+  });
+
+  it("is none where a handler returns it, nor where nothing changes", async () => {
+    const warnings = await told(async ({ visit, bridge }, change) => {
+      const { sessionId } = await visit();
+      const own = await bridge.withSession(
+        sessionId,
+        ({ session }) => session!,
+      );
+      change(own);
+    });
+    assertEquals(warnings, []);
+  });
+});
+
+describe("a koa-session that is added after the bridge", () => {
+  const options = { key: "sid" };
+  /** koa-session in another copy: its symbols are others. */
+  const copy = async () =>
+    (await import(`${import.meta.resolve("koa-session")}?copy`)).default;
+  const copies = {
+    "of the same copy": () => Promise.resolve(koaSession),
+    "of another copy": copy,
+  };
+
+  for (const [name, load] of Object.entries(copies)) {
+    it(`is warned of once, and found by doctor(), ${name}`, async () => {
+      const session = await load();
+      let codes: string[] = [];
+      const warnings = await warningsOf(async () => {
+        const { browser, bridge } = await startServer({}, ({ app }) => {
+          app.use(session({ ...options }, app as never) as never);
+          app.use((ctx) => {
+            ctx.body = "";
+          });
+        });
+        await browser().get("/");
+        await browser().get("/");
+        codes = bridge.doctor().map(({ code }) => code);
+      });
+      assertEquals(warnings.length, 1, warnings.join("\n"));
+      assertMatch(warnings[0]!, /koa-session was added .* after/);
+      assert(codes.includes("second-koa-session"), codes.join());
+      await closeServers();
+    });
+  }
 });
 
 describe("bridge.doctor()", () => {
