@@ -7,8 +7,6 @@ import {
   assert,
   assertEquals,
   assertFalse,
-  assertGreaterOrEqual,
-  assertLessOrEqual,
   assertMatch,
   assertNotEquals,
 } from "@std/assert";
@@ -22,7 +20,8 @@ import {
   type TestOptions,
 } from "../support/server.ts";
 import { fakeStore, type Stored } from "../support/stores/fake_store.ts";
-import { pause, until } from "../support/wait.ts";
+import { untilRenewed } from "../support/renewal.ts";
+import { pause } from "../support/wait.ts";
 
 /** The names of the cookies that koa-session itself set. */
 function sessionCookies(answer: Answer): string[] {
@@ -306,24 +305,12 @@ for (const [kind, options] of Object.entries(kinds)) {
       const maxAge = 800;
       const ada = await serve(setOrShow, { renew: true, maxAge });
       assertEquals(sessionCookies(await ada.get("/")), []);
-      await until(async () => {
-        const before = Date.now();
-        await ada.get("/set");
-        const stored = Date.now();
-        while (true) {
-          const asked = Date.now();
-          const answer = await ada.get("/");
-          // answered too late, on a busy machine: the session may be over
-          if (Date.now() >= before + maxAge) return false;
-          assertEquals(answer.json, { foo: "bar" });
-          if (sessionCookies(answer).length === 2) {
-            assertGreaterOrEqual(Date.now(), before + maxAge / 2);
-            return true;
-          }
-          assertLessOrEqual(asked, stored + maxAge / 2);
-          await pause(20);
-        }
-      }, "a renewal");
+      await untilRenewed({
+        store: () => ada.get("/set"),
+        read: () => ada.get("/"),
+        maxAge,
+        check: ({ json }) => assertEquals(json, { foo: "bar" }),
+      });
     });
 
     it("read before the bridge's middleware is empty and forgotten", async () => {
