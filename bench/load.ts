@@ -6,10 +6,13 @@ import {
   type Done,
   handshakeClients,
   httpClients,
+  loginClients,
   pace,
   saturate,
   socketClients,
+  told,
 } from "./load/run.ts";
+import { WINDOW } from "./plan.ts";
 import { percentile } from "./statistics.ts";
 
 /** Number of concurrent logins or connects. */
@@ -26,6 +29,8 @@ export interface Work {
   readonly port: number;
   /** Requests for this path. */
   readonly path?: string;
+  /** Whether each answer brings new cookies, with which the client goes on. */
+  readonly renews?: boolean;
   /** This event on the open sockets. */
   readonly event?: string;
   /** Maximum number of concurrent clients; default: all. */
@@ -43,8 +48,12 @@ export interface Latency {
   readonly p99: number;
 }
 
-function operations({ port, path, event, clients, among, window }: Work) {
+function operations(work: Work) {
+  const { port, path, event, clients, among, window } = work;
   const cookies = (cookiesOf.get(port) ?? []).slice(0, among ?? clients);
+  if (path !== undefined && work.renews) {
+    return loginClients(port, path, cookies);
+  }
   if (path !== undefined) {
     return httpClients(port, path, cookies, clients ?? cookies.length);
   }
@@ -125,6 +134,26 @@ const commands = {
     const latencies = await pace(clients, work.rate, work.ms);
     close();
     return { p50: percentile(latencies, 50), p99: percentile(latencies, 99) };
+  },
+  /** Load at a constant rate by the last socket, while the first one keeps `flood` events open. */
+  async beside(
+    work: Work & { rate: number; flood: number },
+  ): Promise<Latency> {
+    const { port, event, rate, ms } = work;
+    const sockets = socketsOf.get(port)!;
+    const flood = saturate(
+      socketClients([sockets[0]!], event!, work.flood),
+      ms,
+    );
+    const clients = socketClients([sockets.at(-1)!], event!, WINDOW);
+    const latencies = await pace(clients, rate, ms);
+    await flood;
+    return { p50: percentile(latencies, 50), p99: percentile(latencies, 99) };
+  },
+  /** Ends the session of the first client; the time until all open sockets know, in ms. */
+  async end({ port }: { port: number }): Promise<number> {
+    const [cookie] = cookiesOf.get(port)!;
+    return await told(port, "/logout", cookie!, socketsOf.get(port)!);
   },
 };
 

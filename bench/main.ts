@@ -2,11 +2,12 @@
  * `deno task bench`: the cost of the bridge compared with other packages, or
  * with itself at another commit.
  *
- *     deno task bench [--quick] [--runtime=node,deno] [--node=/path/to/node]
- *                     [--only=throughput,memory,growth,cleanup,stores]
+ *     deno task bench [--quick] [--runtime=node,node@24,deno] [--node=/path/to/node]
+ *                     [--only=throughput,crowd,memory,growth,cleanup,stores]
  *     deno task bench --against=REV [--quick] [--runtime=…] [--node=…]
  */
 import { parseArgs } from "node:util";
+import { installedNode, NEWEST_NODE, nodeIn } from "../scripts/node_suite.ts";
 import { exists, must, outputOf, projectDir } from "../scripts/project.ts";
 import { resolve } from "node:path";
 import { measureAll, type Part, PARTS, pinning } from "./measure.ts";
@@ -103,9 +104,12 @@ async function hasNode(): Promise<boolean> {
   return await outputOf(options.node, ["--version"]) !== undefined;
 }
 
-/** By default both runtimes; one for a quick run. */
+/** By default the Node at hand, the newest one and Deno; one for a quick run. */
 async function runtimes(): Promise<string[]> {
   if (options.runtime) return options.runtime.split(",");
+  if (!options.quick && !options.against) {
+    return ["node", `node@${NEWEST_NODE}`, "deno"];
+  }
   if (!options.quick) return ["node", "deno"];
   return [await hasNode() ? "node" : "deno"];
 }
@@ -117,6 +121,12 @@ async function runtimeOf(
 ): Promise<Runtime | undefined> {
   await Deno.mkdir(dir, { recursive: true });
   if (name === "deno") return await denoRuntime(source, dir);
+  const [, version] = name.match(/^node@(\d+)$/) ?? [];
+  if (version) {
+    const home = `${dir}/${name}`;
+    if (!await exists(home)) await installedNode(home, Number(version));
+    return await nodeRuntime(nodeIn(home), source, dir);
+  }
   if (!await hasNode()) {
     console.log("There is no Node here, so it is not measured");
     return undefined;

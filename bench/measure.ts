@@ -5,13 +5,14 @@ import { Child, type Runtime } from "./child.ts";
 import type { CleanupCommands } from "./cleanup.ts";
 import type { Plan } from "./plan.ts";
 import type { Figure, Results } from "./results.ts";
-import { growth, memory, throughput } from "./scenarios.ts";
+import { crowd, growth, memory, throughput } from "./scenarios.ts";
 import { type Cores, type Entrant, Stand } from "./stand.ts";
 import type { StoreCommands } from "./stores.ts";
 
 /** The parts of a run. */
 export const PARTS = [
   "throughput",
+  "crowd",
   "memory",
   "growth",
   "cleanup",
@@ -43,6 +44,12 @@ export async function measureAll(run: Run): Promise<Results> {
       await using stand = new Stand(load, cores);
       for (const entrant of entrants) await stand.start(entrant);
       return await throughput(stand, entrants, plan);
+    },
+    async crowd() {
+      await using stand = new Stand(load, cores);
+      const own = { name: "ours", target: "oursWithUser", runtime } as const;
+      const others = entrants.filter(({ name }) => name !== "ours");
+      return await crowd(stand, [...others, own], plan);
     },
     async memory() {
       await using stand = new Stand(load, cores);

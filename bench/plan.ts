@@ -16,6 +16,8 @@ export interface Plan {
   readonly memory: { readonly sessions: number; readonly sockets: number };
   /** Number of sessions in the store at the clean-up. */
   readonly cleanup: number;
+  /** Number of sockets of one session that are told of its end. */
+  readonly told: number;
   /** Duration of the measurement of each store, in ms. */
   readonly storeMs: number;
   /** Numbers of other sessions and sockets in the growth measurement. */
@@ -34,6 +36,7 @@ export const FULL: Plan = {
   manyClients: 4_000,
   memory: { sessions: 20_000, sockets: 2_000 },
   cleanup: 1_000_000,
+  told: 1_000,
   storeMs: 1_500,
   growth: {
     sessions: [1_000, 10_000, 100_000, 1_000_000],
@@ -50,6 +53,7 @@ export const QUICK: Plan = {
   manyClients: 2_000,
   memory: { sessions: 2_000, sockets: 200 },
   cleanup: 100_000,
+  told: 200,
   storeMs: 200,
   growth: { sessions: [1_000, 10_000], sockets: [100, 500] },
 };
@@ -62,6 +66,9 @@ export const SOCKETS = 50;
 
 /** Number of open events per socket. */
 export const WINDOW = 8;
+
+/** Number of open events of the client that floods. */
+export const FLOOD = 64;
 
 /** The sizes of a comparison of two states. */
 export type PairPlan = Pick<Plan, "rounds" | "warmMs" | "turnMs">;

@@ -1,8 +1,9 @@
 /** The measurements under load: throughput, latency, memory, growth. */
 import type { Work } from "./load.ts";
-import { HTTP_CLIENTS, type Plan, SOCKETS, WINDOW } from "./plan.ts";
+import { FLOOD, HTTP_CLIENTS, type Plan, SOCKETS, WINDOW } from "./plan.ts";
 import type { Figure } from "./results.ts";
 import type { Entrant, Stand } from "./stand.ts";
+import { median } from "./statistics.ts";
 
 /** The work of a scenario. */
 export type Load = Omit<Work, "port" | "ms">;
@@ -157,6 +158,65 @@ export async function memory(
       figures.push({ scenario: "memory per idle socket", target, value, unit });
     }
     await stand.end(target);
+  }
+  return figures;
+}
+
+/** Logins of another user each time, the end of a session with many sockets, and a client that floods. */
+export async function crowd(
+  stand: Stand,
+  entrants: readonly Entrant[],
+  plan: Plan,
+): Promise<Figure[]> {
+  const figures: Figure[] = [];
+  for (const entrant of entrants) await stand.start(entrant);
+  const names = entrants.map(({ name }) => name);
+  const login = async (name: string) => {
+    const { port } = stand.servers.get(name)!;
+    await stand.load.call("login", { port, count: HTTP_CLIENTS });
+    return port;
+  };
+  for (const name of names) await login(name);
+  const work = { path: "/switch", renews: true, clients: HTTP_CLIENTS };
+  for (const [target, cost] of await stand.compare(names, work, plan)) {
+    const { cpu: value, rate } = cost;
+    const scenario = "HTTP, login of another user";
+    figures.push({ scenario, target, value, unit: "µs", rate });
+  }
+  for (const target of names) {
+    if (target === "koa-session") continue;
+    const port = await login(target);
+    await stand.load.call("open", { port, count: 2, sessions: 2 });
+    const { p50, p99 } = await stand.load.call("beside", {
+      port,
+      event: "increment",
+      rate: 200,
+      flood: FLOOD,
+      ms: plan.paceMs,
+    });
+    await stand.load.call("shut", { port });
+    const scenario = `socket, increment, 200/s, beside ${FLOOD} open ones`;
+    const common = { target, unit: "ms" };
+    figures.push(
+      { ...common, scenario: `${scenario}, p50`, value: p50 },
+      { ...common, scenario: `${scenario}, p99`, value: p99 },
+    );
+  }
+  const count = plan.told;
+  const scenario = `${count} sockets told of an end, the last`;
+  // express-session tells no socket
+  const telling = names.filter((name) => /bare|ours/.test(name));
+  const times = new Map<string, number[]>(telling.map((name) => [name, []]));
+  for (let round = 0; round < plan.rounds; round++) {
+    for (const target of telling) {
+      const port = await login(target);
+      await stand.load.call("open", { port, count, sessions: 1 });
+      times.get(target)!.push(await stand.load.call("end", { port }));
+      await stand.load.call("shut", { port });
+    }
+  }
+  for (const [target, all] of times) {
+    figures.push({ scenario, target, value: median(all), unit: "ms" });
   }
   return figures;
 }

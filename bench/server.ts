@@ -6,9 +6,15 @@ import { serveCommands } from "./control.ts";
 import { bare } from "./targets/bare.ts";
 import { expressSession } from "./targets/express_session.ts";
 import { koaSession } from "./targets/koa_session.ts";
-import { ours } from "./targets/ours.ts";
+import { ours, oursWithUser } from "./targets/ours.ts";
 
-const targets = { bare, koaSession, expressSession, ours } as const;
+const targets = {
+  bare,
+  koaSession,
+  expressSession,
+  ours,
+  oursWithUser,
+} as const;
 
 /** The name of a target. */
 export type TargetName = keyof typeof targets;

@@ -12,7 +12,8 @@ export async function writeResults(
   const dir = `${projectDir}bench/results`;
   await Deno.mkdir(dir, { recursive: true });
   for (const results of all) {
-    const runtime = results.runtime.split(" ")[0]!.toLowerCase();
+    // as in "node20" and "deno2"
+    const [runtime] = results.runtime.toLowerCase().replace(" ", "").split(".");
     await Deno.writeTextFile(
       `${dir}/${name}_${runtime}.json`,
       JSON.stringify(results, null, 2) + "\n",

@@ -5,7 +5,7 @@ import { exists, FILES_AT_ONCE, run } from "./project.ts";
 import { add, emptyTally, type Tally, tallyOfTap } from "./tally.ts";
 
 /** The newest supported Node; tested in addition to the installed one. */
-const NEWEST_NODE = 24;
+export const NEWEST_NODE = 24;
 
 /** Time limit for a test; in milliseconds. */
 const TEST_TIMEOUT = 90_000;
@@ -106,9 +106,6 @@ export async function installedNode(
   dir: string,
   major: number,
 ): Promise<string | undefined> {
-  const { os, arch } = Deno.build;
-  const platform = os === "windows" ? "win" : os;
-  const name = `node-${platform}-${arch === "aarch64" ? "arm64" : "x64"}`;
   await Deno.mkdir(dir);
   await Deno.writeTextFile(`${dir}/package.json`, `{"private":true}`);
   await run("npm", [
@@ -116,10 +113,21 @@ export async function installedNode(
     "--no-audit",
     "--no-fund",
     "--loglevel=error",
-    `${name}@${major}`,
+    `${nodePackage()}@${major}`,
   ], { cwd: dir });
-  const binary = `${dir}/node_modules/${name}/bin/node`;
+  const binary = nodeIn(dir);
   return await nodeMajor(binary) === major ? binary : undefined;
+}
+
+/** The path of the Node that was installed into `dir`. */
+export function nodeIn(dir: string): string {
+  return `${dir}/node_modules/${nodePackage()}/bin/node`;
+}
+
+function nodePackage(): string {
+  const { os, arch } = Deno.build;
+  const platform = os === "windows" ? "win" : os;
+  return `node-${platform}-${arch === "aarch64" ? "arm64" : "x64"}`;
 }
 
 function skipped(reason: string): Tally {

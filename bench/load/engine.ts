@@ -43,6 +43,8 @@ export class EngineSocket {
   #failed!: (error: Error) => void;
   /** Is called with the id of each acknowledged event. */
   acknowledged: (id: number) => void = () => {};
+  /** Is called at each event of the server. */
+  emitted: () => void = () => {};
 
   /** Connects to the default namespace. */
   static open(port: number, cookie: string): Promise<EngineSocket> {
@@ -115,7 +117,7 @@ export class EngineSocket {
     this.#rest = data.subarray(at);
   }
 
-  /** `0` open, `2` ping, `40` connected, `44` refused, `43<id>[…]` acknowledged. */
+  /** `0` open, `2` ping, `40` connected, `44` refused, `42[…]` an event, `43<id>[…]` acknowledged. */
   #packet(data: Buffer, start: number, end: number): void {
     const [type, kind] = [data[start]! - 48, data[start + 1]! - 48];
     if (type === 0) this.send(CONNECT);
@@ -123,6 +125,8 @@ export class EngineSocket {
     else if (type === 4 && kind === 0) this.#opened(this);
     else if (type === 4 && kind === 4) {
       this.#failed(new Error(data.toString("utf8", start, end)));
+    } else if (type === 4 && kind === 2) {
+      this.emitted();
     } else if (type === 4 && kind === 3) {
       let id = 0;
       for (let at = start + 2; data[at] !== 0x5b && at < end; at++) {

@@ -88,6 +88,11 @@ function bodyLength(text: string, end: number): number {
 export class CookieJar {
   readonly #pairs = new Map<string, string>();
 
+  /** @param header the value of a Cookie header */
+  constructor(header = "") {
+    if (header) this.keep(header.split("; "));
+  }
+
   keep(cookies: readonly string[]): void {
     for (const pair of cookies) this.#pairs.set(pair.split("=")[0]!, pair);
   }

@@ -2,7 +2,7 @@
 import type { Buffer } from "node:buffer";
 import { type EngineSocket, events } from "./engine.ts";
 import { EngineSocket as Socket } from "./engine.ts";
-import { HttpConnection, request, statusOf } from "./http.ts";
+import { CookieJar, HttpConnection, request, statusOf } from "./http.ts";
 
 /** The number of operations, and their time in ms. */
 export interface Done {
@@ -104,6 +104,48 @@ export function httpClients(
   });
   const close = () => connections.forEach((connection) => connection.close());
   return { clients, close };
+}
+
+/** Logins, each of another user: each client goes on with the cookies that it was given. */
+export function loginClients(
+  port: number,
+  path: string,
+  cookies: readonly string[],
+): { clients: Operation[]; close(): void } {
+  const connections = cookies.map(() => new HttpConnection(port));
+  const clients = connections.map((connection, i): Operation => {
+    const jar = new CookieJar(cookies[i]);
+    return async (done) => {
+      const answer = await connection.get(path, String(jar));
+      if (answer.status !== 200) throw new Error(`${path} ${answer.status}`);
+      jar.keep(answer.cookies);
+      done();
+    };
+  });
+  const close = () => connections.forEach((connection) => connection.close());
+  return { clients, close };
+}
+
+/**
+ * Requests `path` once, with the cookies of a client.
+ *
+ * @returns how long it took until each of the sockets had an event, in ms
+ */
+export async function told(
+  port: number,
+  path: string,
+  cookie: string,
+  sockets: readonly EngineSocket[],
+): Promise<number> {
+  const heard = sockets.map((socket) =>
+    new Promise<void>((resolve) => socket.emitted = resolve)
+  );
+  const connection = new HttpConnection(port);
+  const since = performance.now();
+  await connection.get(path, cookie);
+  await Promise.all(heard);
+  connection.close();
+  return performance.now() - since;
 }
 
 /** Events of open sockets, `window` open events on each. */

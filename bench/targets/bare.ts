@@ -2,7 +2,7 @@
 // @ts-types="@types/koa"
 import Koa from "koa";
 import { Server } from "socket.io";
-import type { Ack, Target } from "./target.ts";
+import { type Ack, END, type Target } from "./target.ts";
 
 /** Cookies of the same size as those of the other targets; they are ignored. */
 const COOKIES = ["sid", "sid.cid"].flatMap((name) => [
@@ -14,7 +14,10 @@ export function bare(): Target {
   const app = new Koa();
   let count = 1;
   app.use((ctx) => {
-    if (ctx.path === "/login") ctx.set("Set-Cookie", COOKIES);
+    if (ctx.path === "/login" || ctx.path === "/switch") {
+      ctx.set("Set-Cookie", COOKIES);
+    }
+    if (ctx.path === "/logout") io.emit(END, {});
     if (ctx.path === "/change") count++;
     ctx.body = ctx.path === "/untouched" ? "untouched" : String(count);
   });

@@ -5,7 +5,14 @@ import express from "npm:express@^5.1.0";
 // @ts-types="npm:@types/express-session@^1.18.0"
 import session from "npm:express-session@^1.18.0";
 import { Server } from "socket.io";
-import { type Ack, type Data, fresh, KEYS, type Target } from "./target.ts";
+import {
+  type Ack,
+  type Data,
+  fresh,
+  KEYS,
+  nextUser,
+  type Target,
+} from "./target.ts";
 
 type Session = session.Session & Data;
 
@@ -24,6 +31,14 @@ export function expressSession(): Target {
     const session = req.session as Session;
     if (req.path === "/login") Object.assign(session, fresh());
     if (req.path === "/change") session.count++;
+    if (req.path === "/switch") {
+      req.session.regenerate((error: unknown) => {
+        if (error) throw error;
+        Object.assign(req.session, { ...fresh(), user: nextUser() });
+        res.type("text").send("1");
+      });
+      return;
+    }
     res.type("text").send(String(session.count));
   });
   const io = new Server();

@@ -2,7 +2,7 @@
 // @ts-types="@types/koa"
 import Koa from "koa";
 import createSession from "koa-session";
-import { fresh, KEYS, type Target } from "./target.ts";
+import { fresh, KEYS, nextUser, type Target } from "./target.ts";
 
 export function koaSession(): Target {
   const app = new Koa();
@@ -20,13 +20,17 @@ export function koaSession(): Target {
     },
   };
   app.use(createSession({ key: "sid", store } as never, app as never));
-  app.use((ctx) => {
+  app.use(async (ctx) => {
     if (ctx.path === "/untouched") {
       ctx.body = "untouched";
       return;
     }
     if (ctx.path === "/login") Object.assign(ctx.session!, fresh());
     if (ctx.path === "/change") ctx.session!.count++;
+    if (ctx.path === "/switch") {
+      await ctx.session!.regenerate();
+      Object.assign(ctx.session!, { ...fresh(), user: nextUser() });
+    }
     ctx.body = String(ctx.session!.count);
   });
   const fill = (count: number) => {

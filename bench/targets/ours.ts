@@ -1,5 +1,6 @@
 /** This package, with its default store. */
 import {
+  type BridgeOptions,
   bridgeSession,
   generateUid,
   type SessionContext,
@@ -9,13 +10,32 @@ import {
 // @ts-types="@types/koa"
 import Koa from "koa";
 import { Server } from "socket.io";
-import { type Ack, type Data, fresh, KEYS, type Target } from "./target.ts";
+import {
+  type Ack,
+  type Data,
+  fresh,
+  KEYS,
+  nextUser,
+  type Target,
+} from "./target.ts";
 
 export function ours(): Target {
+  return target({});
+}
+
+/** With `user`: a login gives the session a new id, and its sockets reconnect. */
+export function oursWithUser(): Target {
+  return target({ user: (session) => session.user });
+}
+
+function target(options: BridgeOptions<Data>): Target {
   const app = new Koa<Koa.DefaultState, SessionContext<Data>>();
   app.keys = KEYS;
   const io = new Server();
-  const { store } = bridgeSession<Data>(app, io, { key: "sid" });
+  const { store } = bridgeSession<Data>(app, io, {
+    key: "sid",
+    ...options,
+  });
   app.use((ctx) => {
     if (ctx.path === "/untouched") {
       ctx.body = "untouched";
@@ -23,6 +43,14 @@ export function ours(): Target {
     }
     if (ctx.path === "/login") Object.assign(ctx.session!, fresh());
     if (ctx.path === "/change") ctx.session!.count++;
+    if (ctx.path === "/switch") {
+      Object.assign(ctx.session!, { ...fresh(), user: nextUser() });
+    }
+    if (ctx.path === "/logout") {
+      ctx.session = null;
+      ctx.body = "";
+      return;
+    }
     ctx.body = String(ctx.session!.count);
   });
   io.on("connection", (raw) => {

@@ -4,7 +4,7 @@ import type { Server } from "socket.io";
 
 /** One implementation of sessions. */
 export interface Target {
-  /** Answers `/read`, `/change`, `/untouched` and `/login`. */
+  /** Answers `/read`, `/change`, `/untouched`, `/login`, `/switch` (a login of another user) and `/logout`. */
   readonly listener: RequestListener;
   /** Answers `echo`, `read` and `increment`; `undefined` for targets without sockets. */
   readonly io: Server | undefined;
@@ -24,6 +24,15 @@ export interface Data {
 export function fresh(): Data {
   return { user: "ada", count: 1 };
 }
+
+/** The event by which `/logout` tells the sockets. */
+export const END = "session:end";
+
+/** The user of the next login: another one each time. */
+export function nextUser(): string {
+  return `user-${users++ % 1_000}`;
+}
+let users = 0;
 
 /** Reports the result of an event. */
 export type Ack = (value: unknown) => void;
