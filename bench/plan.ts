@@ -54,7 +54,7 @@ export const QUICK: Plan = {
   memory: { sessions: 2_000, sockets: 200 },
   cleanup: 100_000,
   told: 200,
-  storeMs: 200,
+  storeMs: 120,
   growth: { sessions: [1_000, 10_000], sockets: [100, 500] },
 };
 
