@@ -4,7 +4,7 @@
  *
  *     deno task bench [--quick] [--runtime=node,node@24,deno] [--node=/path/to/node]
  *                     [--only=throughput,crowd,memory,growth,cleanup,stores]
- *     deno task bench --against=REV [--quick] [--runtime=…] [--node=…]
+ *     deno task bench --against=REV [--scenario=HTTP] [--quick] [--runtime=…] [--node=…]
  */
 import { parseArgs } from "node:util";
 import { installedNode, NEWEST_NODE, nodeIn } from "../scripts/node_suite.ts";
@@ -26,6 +26,7 @@ const { values: options } = parseArgs({
     node: { type: "string", default: "node" },
     only: { type: "string", default: PARTS.join(",") },
     against: { type: "string" },
+    scenario: { type: "string", default: "" },
   },
 });
 
@@ -73,6 +74,7 @@ async function measure(): Promise<void> {
 async function compare(rev: string): Promise<number> {
   const isDirectory = await exists(`${rev}/mod.ts`);
   const other = isDirectory ? resolve(rev) : `${dir}/before_sources`;
+  const only = options.scenario;
   const git = (...args: string[]) =>
     must("git", ["worktree", ...args], { cwd: projectDir });
   if (!isDirectory) await git("add", "--detach", other, rev);
@@ -85,7 +87,7 @@ async function compare(rev: string): Promise<number> {
       const load = await runtimeOf("node", projectDir, `${dir}/now`) ?? now;
       const plan = options.quick ? QUICK_PAIRS : PAIRS;
       const cores = await pinning();
-      const measured = await pairs({ before, now, load, cores, plan });
+      const measured = await pairs({ before, now, load, cores, plan, only });
       console.log(`\n${now.name} ${now.version}\n\n${pairTable(measured)}`);
       slower += measured.filter((pair) => verdict(pair) === "slower").length;
     }

@@ -23,6 +23,8 @@ export interface PairedRun {
   readonly load: Runtime;
   readonly cores: Cores;
   readonly plan: PairPlan;
+  /** Measures the scenarios whose names contain this text only. */
+  readonly only: string;
 }
 
 /** Ratios within this distance of 1 count as equal. */
@@ -35,6 +37,7 @@ const TOLERANCE = 0.03;
 export async function pairs(run: PairedRun): Promise<Pair[]> {
   const measured: Pair[] = [];
   for (const [scenario, load] of Object.entries(PAIRED)) {
+    if (!scenario.includes(run.only)) continue;
     measured.push(await pair(run, scenario, load));
   }
   return measured;
