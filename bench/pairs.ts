@@ -12,7 +12,7 @@ export interface Pair {
   readonly before: number;
   /** CPU time per operation, in µs. */
   readonly now: number;
-  /** The median of `now ÷ before` over all pairs of turns, with its 95 % confidence interval. */
+  /** The median of `now ÷ before` over the couples of servers, with its 95 % confidence interval. */
   readonly ratio: Interval;
 }
 
@@ -31,23 +31,40 @@ export interface PairedRun {
 const TOLERANCE = 0.03;
 
 /**
- * Measures each scenario on fresh servers. The two turns of a pair follow each
- * other directly, in alternating order: what slows the machine down slows both.
+ * Measures each scenario on several couples of fresh servers, as one process of
+ * the same code may be some percent slower than another for all of its life.
+ * The two turns of a pair follow each other directly, in alternating order:
+ * what slows the machine down slows both.
  */
 export async function pairs(run: PairedRun): Promise<Pair[]> {
   const measured: Pair[] = [];
   for (const [scenario, load] of Object.entries(PAIRED)) {
     if (!scenario.includes(run.only)) continue;
-    measured.push(await pair(run, scenario, load));
+    const couples: Couple[] = [];
+    for (let i = 0; i < run.plan.couples; i++) {
+      couples.push(await couple(run, load));
+    }
+    measured.push({
+      scenario,
+      before: median(couples.map(({ before }) => before)),
+      now: median(couples.map(({ now }) => now)),
+      ratio: medianInterval(couples.map(({ ratio }) => ratio)),
+    });
   }
   return measured;
 }
 
-async function pair(
+/** The medians of a couple of servers. */
+interface Couple {
+  readonly before: number;
+  readonly now: number;
+  readonly ratio: number;
+}
+
+async function couple(
   { before, now, load: loadRuntime, cores, plan }: PairedRun,
-  scenario: string,
   load: Load,
-): Promise<Pair> {
+): Promise<Couple> {
   await using stand = new Stand(loadRuntime, cores);
   const servers: [Measured, Measured] = [
     await stand.start({ name: "before", target: "ours", runtime: before }),
@@ -78,10 +95,9 @@ async function pair(
   }
   const [first, second] = costs;
   return {
-    scenario,
     before: median(first),
     now: median(second),
-    ratio: medianInterval(second.map((cost, i) => cost / first[i]!)),
+    ratio: median(second.map((cost, i) => cost / first[i]!)),
   };
 }
 
