@@ -1,4 +1,4 @@
-import { describe } from "@std/testing/bdd";
+import { afterAll, describe } from "@std/testing/bdd";
 import {
   assert,
   assertEquals,
@@ -9,7 +9,13 @@ import {
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CHROMIUM, Demo, type Tab, withDemo } from "../support/docs/demo.ts";
+import {
+  CHROMIUM,
+  closeChromium,
+  Demo,
+  type Tab,
+  withDemo,
+} from "../support/docs/demo.ts";
 import { itNeeds } from "../support/requires.ts";
 import { until } from "../support/wait.ts";
 
@@ -18,6 +24,8 @@ function needsChromium(name: string, body: () => Promise<void>): void {
 }
 
 describe("the demo", () => {
+  afterAll(closeChromium);
+
   needsChromium(
     "shows a login, and a count over either way, in both tabs",
     () =>

@@ -4,7 +4,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { type BrowserContext, chromium, type Page } from "playwright-core";
+import {
+  type Browser,
+  type BrowserContext,
+  chromium,
+  type Page,
+} from "playwright-core";
 import { chromiumPath } from "../requires.ts";
 import { settles, until, WAIT_LIMIT } from "../wait.ts";
 
@@ -137,7 +142,24 @@ export class Tab {
   }
 }
 
-/** Serves the demo, and opens it in a Chromium. */
+let launched: Promise<Browser> | undefined;
+
+/** The Chromium of all tests of a file. */
+function launch(): Promise<Browser> {
+  return launched ??= chromium.launch({
+    executablePath: CHROMIUM!,
+    args: FLAGS,
+  });
+}
+
+/** Ends the Chromium, after the last test. */
+export async function closeChromium(): Promise<void> {
+  const browser = await launched;
+  launched = undefined;
+  await browser?.close();
+}
+
+/** Serves the demo, and opens it in browsers with cookies of their own. */
 export async function withDemo(
   body: (
     parts: {
@@ -151,25 +173,28 @@ export async function withDemo(
   const demo = await Demo.start(0, file);
   const tabs: Tab[] = [];
   try {
-    const browser = await chromium.launch({
-      executablePath: CHROMIUM!,
-      args: FLAGS,
-    });
-    try {
-      const openIn = async (context: BrowserContext) => {
-        const tab = await Tab.open(context, demo.url);
-        tabs.push(tab);
-        return tab;
-      };
+    const browser = await launch();
+    const contexts: BrowserContext[] = [];
+    const anew = async () => {
       const context = await browser.newContext();
+      contexts.push(context);
+      return context;
+    };
+    const openIn = async (context: BrowserContext) => {
+      const tab = await Tab.open(context, demo.url);
+      tabs.push(tab);
+      return tab;
+    };
+    try {
+      const context = await anew();
       await body({
         demo,
         open: () => openIn(context),
-        another: async () => await openIn(await browser.newContext()),
+        another: async () => await openIn(await anew()),
       });
       assertEquals(tabs.flatMap(({ errors }) => errors), []);
     } finally {
-      await browser.close();
+      for (const context of contexts) await context.close();
     }
   } finally {
     await demo.end();
