@@ -24,10 +24,10 @@ import {
   type StoredRecord,
   type Version,
 } from "../api/store.ts";
-import { SessionStoreError } from "../api/errors.ts";
 import { chain, onFailure } from "../base/async.ts";
 import { BoundSessions } from "./basic/bound_sessions.ts";
 import { Retries } from "./basic/retries.ts";
+import { momentOf, VersionCheck } from "./basic/version_check.ts";
 import { WriteClock } from "./basic/write_clock.ts";
 import { FormerIds } from "./indexes.ts";
 import {
@@ -45,12 +45,6 @@ export interface BasicAdapterOptions {
   readonly maxAge: number | "session";
 }
 
-/** How many reads in a row that all differ make a store unusable. */
-const UNSTABLE_READS = 4;
-
-/** Whether a session still has an expected version. */
-type Currency = "current" | "missing" | "lost";
-
 /** A basic store as a store of records. */
 export class BasicStoreAdapter implements RecordStore {
   readonly scope = "process";
@@ -64,11 +58,10 @@ export class BasicStoreAdapter implements RecordStore {
   readonly #former = new FormerIds();
   readonly #bound = new BoundSessions();
   readonly #undoing = new Retries();
-  /**
-   * Whether the store has reported a removal, so that a write needs no read
-   * before it. That it has `on` proves nothing: emitters of other events have too.
-   */
-  #hasReported = false;
+  readonly #versions = new VersionCheck(
+    this.#writes,
+    (sid, ctx) => this.#get(sid, ctx),
+  );
 
   /** @param pick returns the store for a Koa context */
   constructor(
@@ -118,7 +111,7 @@ export class BasicStoreAdapter implements RecordStore {
     if (expected === null) return write();
     const moment = this.#writes.now;
     return chain(
-      this.#compare(sid, expected, ctx),
+      this.#versions.compare(sid, expected, ctx),
       // it may have been destroyed during the comparison
       (found) =>
         found === "current" && !this.#writes.since(sid, moment)
@@ -216,7 +209,7 @@ export class BasicStoreAdapter implements RecordStore {
     if (!("expected" in condition)) return { status: "lost" };
     const { expected } = condition;
     const moment = this.#writes.now;
-    return chain(this.#compare(from, expected, ctx), (found) => {
+    return chain(this.#versions.compare(from, expected, ctx), (found) => {
       if (found !== "current") return { status: found };
       return chain(this.#get(to, ctx), (other): Awaitable<MoveResult> => {
         if (to === from || isSession(other)) return { status: "taken" };
@@ -229,9 +222,12 @@ export class BasicStoreAdapter implements RecordStore {
             }
             // it was written, or destroyed, in between
             undo();
-            return chain(this.#compare(from, expected, ctx), (found) => ({
-              status: found === "missing" ? found : "lost",
-            }));
+            return chain(
+              this.#versions.compare(from, expected, ctx),
+              (found) => ({
+                status: found === "missing" ? found : "lost",
+              }),
+            );
           },
         );
       });
@@ -263,7 +259,7 @@ export class BasicStoreAdapter implements RecordStore {
 
   /** Records that the store reported a removal. */
   removed(sid: string): void {
-    this.#hasReported = true;
+    this.#versions.reported();
     this.#writes.note(sid);
     this.#bound.remove(sid);
   }
@@ -341,64 +337,9 @@ export class BasicStoreAdapter implements RecordStore {
     );
   }
 
-  /** Compares a session with a version that `read` or `write` returned. */
-  #compare(sid: string, expected: Version, ctx: unknown): Awaitable<Currency> {
-    const version = String(expected);
-    const gap = version.indexOf(" ");
-    if (
-      this.#hasReported &&
-      !this.#writes.since(sid, momentOf(version))
-    ) return "current";
-    const began = this.#writes.now;
-    return chain(this.#get(sid, ctx), (found) => {
-      if (!isSession(found)) return "missing";
-      // the caller may have given up, and another may have written, during a slow read
-      if (this.#writes.since(sid, began)) return "lost";
-      if (JSON.stringify(found) === version.slice(gap + 1)) return "current";
-      return this.#checkStable(sid, [found], ctx);
-    });
-  }
-
-  /**
-   * Reads a session until two reads in a row agree: another process has written it.
-   *
-   * @throws {SessionStoreError} when they never do
-   */
-  #checkStable(
-    sid: string,
-    reads: readonly SessionData[],
-    ctx: unknown,
-  ): Awaitable<Currency> {
-    const last = reads.at(-1)!;
-    if (reads.length === UNSTABLE_READS) throw unstable(reads[0]!, last);
-    return chain(this.#get(sid, ctx), (found) => {
-      if (!isSession(found)) return "missing";
-      return JSON.stringify(found) === JSON.stringify(last)
-        ? "lost"
-        : this.#checkStable(sid, [...reads, found], ctx);
-    });
-  }
-
   #call(ctx: unknown): StoreCall {
     return ctx === undefined
       ? { rolling: this.#options.rolling }
       : { ctx, rolling: this.#options.rolling };
   }
-}
-
-/** The error for a store whose objects are others at each read. */
-function unstable(first: SessionData, last: SessionData): SessionStoreError {
-  const keys = Object.keys({ ...first, ...last }).filter((key) =>
-    JSON.stringify(first[key]) !== JSON.stringify(last[key])
-  );
-  return new SessionStoreError(
-    `Cannot use the store as get must return what set was given: received another object at each of ${UNSTABLE_READS} reads, with changes under the keys ${
-      keys.map((key) => JSON.stringify(key)).join(", ")
-    }. Keep times of access beside the session, not in it`,
-  );
-}
-
-/** The time of the write that a version begins with. */
-function momentOf(version: Version): number {
-  return Number.parseInt(String(version));
 }

@@ -5,7 +5,6 @@
  *
  * @module
  */
-import { SessionTimeoutError } from "../api/errors.ts";
 import {
   type Awaitable,
   isAlive,
@@ -15,7 +14,7 @@ import {
   type Version,
 } from "../api/store.ts";
 import { chain, onFailure } from "../base/async.ts";
-import { type Hold, Mutex, WaitTimeout } from "../base/mutex.ts";
+import type { Hold } from "../base/mutex.ts";
 import type { RecordStore } from "../stores/record_store.ts";
 import {
   type CloseResult,
@@ -28,8 +27,8 @@ import {
   type OpenResult,
   type SessionLocks,
 } from "./session_lock.ts";
-import { LateWrites } from "./late_writes.ts";
 import { type HoldOperations, LocalHold } from "./local_hold.ts";
+import { SessionQueue } from "./session_queue.ts";
 import type { StoreAccess } from "./store_access.ts";
 import { TrackedWrites } from "./tracked_writes.ts";
 import type { Undo } from "./undo.ts";
@@ -43,12 +42,9 @@ export class LocalLocks implements SessionLocks {
   readonly #writes: TrackedWrites;
   readonly #exclusiveWrites: boolean;
   readonly #counts: LockCounts;
-  readonly #lockTimeout: number;
-  readonly #maxWaiting: number;
-  readonly #mutex: Mutex<string>;
-  readonly #late: LateWrites;
+  readonly #queue: SessionQueue;
   readonly #operations: HoldOperations = {
-    release: (hold) => this.#late.release(hold),
+    release: (hold) => this.#queue.releaseSafely(hold),
     stateOf: (hold) => this.#stateOf(hold),
     close: (held, next, expected) => this.#closeHeld(held, next, expected),
     move: ({ hold, record, ctx }, to, next, note) =>
@@ -60,7 +56,7 @@ export class LocalLocks implements SessionLocks {
     store: StoreAccess,
     undo: Undo,
     exclusiveWrites: boolean,
-    { lockTimeout, maxWaiting, storeTimeout }: LockLimits,
+    limits: LockLimits,
     counts: LockCounts,
   ) {
     this.#store = store;
@@ -68,14 +64,14 @@ export class LocalLocks implements SessionLocks {
     this.#writes = new TrackedWrites(store, undo);
     this.#exclusiveWrites = exclusiveWrites;
     this.#counts = counts;
-    this.#lockTimeout = lockTimeout;
-    this.#maxWaiting = maxWaiting;
-    this.#mutex = new Mutex(lockTimeout);
-    this.#late = new LateWrites(this.#mutex, storeTimeout);
+    this.#queue = new SessionQueue(limits, counts);
   }
 
   open(sid: string, ctx: unknown): Awaitable<OpenResult> {
-    return this.#acquire(sid, (hold, waited) => this.#read(hold, waited, ctx));
+    return this.#queue.enter(
+      sid,
+      (hold, waited) => this.#read(hold, waited, ctx),
+    );
   }
 
   writeIfCurrent(
@@ -109,7 +105,7 @@ export class LocalLocks implements SessionLocks {
     const extend = (records: RecordStore) =>
       records.extend(sid, expires, Date.now(), ctx);
     if (!this.#exclusiveWrites) return this.#store.call("touch", extend);
-    if (!this.#mutex.isFree(sid)) return true;
+    if (!this.#queue.isFree(sid)) return true;
     return chain(
       this.#runExclusive(sid, ctx, "touch", extend),
       (alive) => alive ?? false,
@@ -117,7 +113,7 @@ export class LocalLocks implements SessionLocks {
   }
 
   revoke(sid: string, why?: string): void {
-    this.#mutex.revoke(sid, why);
+    this.#queue.revoke(sid, why);
   }
 
   /**
@@ -132,10 +128,10 @@ export class LocalLocks implements SessionLocks {
     operation: string,
     write: (records: RecordStore) => Awaitable<T>,
   ): Awaitable<T | undefined> {
-    return this.#acquire(sid, (hold) => {
+    return this.#queue.enter(sid, (hold) => {
       // what a basic store holds of it now is a late write, which is undone
       if (this.#store.isKnownEnded(sid)) {
-        this.#mutex.release(hold);
+        this.#queue.release(hold);
         return undefined;
       }
       hold.writingUntil = Infinity;
@@ -155,13 +151,13 @@ export class LocalLocks implements SessionLocks {
               written,
             ),
             (value) => {
-              this.#mutex.release(hold);
+              this.#queue.release(hold);
               return value;
             },
           ),
         () => {
           this.#noteLate(hold, sent);
-          this.#late.release(hold);
+          this.#queue.releaseSafely(hold);
         },
       );
     });
@@ -169,44 +165,7 @@ export class LocalLocks implements SessionLocks {
 
   #noteLate(hold: Hold<string>, sent: Awaitable<unknown>): void {
     // another store refuses it once the session has another version
-    if (this.#exclusiveWrites) this.#late.note(hold, sent);
-  }
-
-  #acquire<T>(
-    sid: string,
-    run: (hold: Hold<string>, waited: boolean) => Awaitable<T>,
-  ): Awaitable<T> {
-    const free = this.#late.before(sid);
-    if (free) return free.then(() => this.#acquire(sid, run));
-    if (this.#mutex.waiting(sid) >= this.#maxWaiting) {
-      this.#counts.timeouts++;
-      throw new SessionTimeoutError("queue", this.#maxWaiting);
-    }
-    const hold = this.#mutex.acquire(sid);
-    if (!(hold instanceof Promise)) return run(hold, false);
-    this.#counts.waits++;
-    return this.#wait(sid, hold, run);
-  }
-
-  async #wait<T>(
-    sid: string,
-    waiting: Promise<Hold<string> | undefined>,
-    run: (hold: Hold<string>, waited: boolean) => Awaitable<T>,
-  ): Promise<T> {
-    try {
-      // after a revocation the read decides: the session is missing, or the id was created again
-      for (;;) {
-        const hold = await waiting;
-        if (hold) return await run(hold, true);
-        const next = this.#mutex.acquire(sid);
-        if (!(next instanceof Promise)) return await run(next, true);
-        waiting = next;
-      }
-    } catch (error) {
-      if (!(error instanceof WaitTimeout)) throw error;
-      this.#counts.timeouts++;
-      throw new SessionTimeoutError("wait", this.#lockTimeout);
-    }
+    if (this.#exclusiveWrites) this.#queue.noteLate(hold, sent);
   }
 
   #read(
@@ -218,14 +177,14 @@ export class LocalLocks implements SessionLocks {
     try {
       reading = this.#store.read(hold.key, ctx);
     } catch (error) {
-      this.#mutex.release(hold);
+      this.#queue.release(hold);
       throw error;
     }
     const opened = (record: StoredRecord | undefined) =>
       this.#opened(hold, record, waited, ctx);
     if (!(reading instanceof Promise)) return opened(reading);
     return reading.then(opened, (error) => {
-      this.#mutex.release(hold);
+      this.#queue.release(hold);
       throw error;
     });
   }
@@ -239,7 +198,7 @@ export class LocalLocks implements SessionLocks {
     if (isAlive(record)) return this.#held(hold, record, ctx);
     // an end during the read counts as an end during the wait
     const ended = hold.state === "revoked";
-    this.#mutex.release(hold);
+    this.#queue.release(hold);
     return { missing: true, waited: waited || ended };
   }
 
@@ -259,7 +218,7 @@ export class LocalLocks implements SessionLocks {
       return state;
     }
     if (next) return this.#close(hold, next, expected, ctx);
-    this.#mutex.release(hold);
+    this.#queue.release(hold);
     return { status: "done", version: record.version };
   }
 
@@ -287,13 +246,13 @@ export class LocalLocks implements SessionLocks {
     }
     hold.writingUntil = Infinity;
     // taken before the move: no other caller has the new id yet
-    const next = this.#mutex.acquire(to) as Hold<string>;
+    const next = this.#queue.take(to);
     const moved = (result: MoveResult): MoveOutcome => {
       if (result.status === "done") {
         const stored = { ...record, version: result.version };
         return { status: "done", held: this.#held(next, stored, ctx) };
       }
-      this.#mutex.release(next);
+      this.#queue.release(next);
       hold.writingUntil = 0;
       if (result.status === "taken") throw idInUse();
       return { status: result.status === "missing" ? "ended" : "lost" };
@@ -317,7 +276,7 @@ export class LocalLocks implements SessionLocks {
           moved,
         ),
       () => {
-        this.#mutex.release(next);
+        this.#queue.release(next);
         hold.writingUntil = 0;
         this.#noteLate(hold, moving);
         // a move that is applied after it has failed: no response has its new id
@@ -338,7 +297,7 @@ export class LocalLocks implements SessionLocks {
     const written = (version: Version | undefined): Awaitable<CloseResult> => {
       if (hold.state === "revoked") return this.#undo(hold, ctx);
       if (version === undefined) return this.#refused(hold, ctx);
-      this.#mutex.release(hold);
+      this.#queue.release(hold);
       return { status: "done", version };
     };
     let sent: Awaitable<Version | undefined> | undefined;
@@ -353,7 +312,7 @@ export class LocalLocks implements SessionLocks {
         ),
       () => {
         this.#noteLate(hold, sent);
-        this.#late.release(hold);
+        this.#queue.releaseSafely(hold);
       },
     );
   }
@@ -370,11 +329,11 @@ export class LocalLocks implements SessionLocks {
           this.#store.read(hold.key, ctx),
           (record): CloseResult => {
             if (isAlive(record)) return { status: "changed", record };
-            this.#mutex.release(hold);
+            this.#queue.release(hold);
             return { status: "ended" };
           },
         ),
-      () => this.#mutex.release(hold),
+      () => this.#queue.release(hold),
     );
   }
 }
