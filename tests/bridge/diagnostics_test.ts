@@ -179,8 +179,8 @@ describe("the tracing channels", () => {
   }
 });
 
-// Deno's debuglog is silent
-if (!process.versions.deno) {
+// Deno's and Bun's debuglog are silent
+if (!process.versions.deno && !process.versions.bun) {
   describe("NODE_DEBUG=koa-io-session", () => {
     it("prints a line for each, without ids", async () => {
       const program = `

@@ -25,7 +25,7 @@ import {
 import { pause, settles, until } from "../support/wait.ts";
 
 /** How long a dead waiter holds up the next process, in ms. */
-const SKIP = 300;
+const SKIP = 500;
 
 let address: Address;
 

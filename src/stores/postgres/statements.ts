@@ -17,7 +17,7 @@ export const NOW = "(extract(epoch FROM clock_timestamp())::float8 * 1000)";
 export const CHANNEL = "koa_io_session_";
 
 /** How long the first waiter of the queue may take to claim a free session before the next process may, in ms. */
-export const SKIP_MS = 300;
+export const SKIP_MS = 500;
 
 const FIELDS = FIELD_NAMES.join(", ");
 
