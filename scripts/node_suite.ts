@@ -7,8 +7,8 @@ import { add, emptyTally, type Tally, tallyOfTap } from "./tally.ts";
 /** The newest supported Node; tested in addition to the installed one. */
 export const NEWEST_NODE = 24;
 
-/** Time limit for a test; in milliseconds. */
-const TEST_TIMEOUT = 90_000;
+/** Time limit for a test, and for all tests of a file; in milliseconds. */
+const TEST_TIMEOUT = 240_000;
 
 /** The long tests, which do not depend on the version of Node: they run on the installed one. */
 const ON_ONE_NODE =

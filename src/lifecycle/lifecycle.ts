@@ -87,7 +87,7 @@ export class SessionLifecycle
     if (before && before.sid !== sid) {
       if (begins) {
         // its end has not been reported yet
-        sockets.onEnd(before, "rotated");
+        sockets.onEnd(before, "replaced");
         this.#previous.set(client, before);
       }
       this.#resync(before);
