@@ -3,11 +3,18 @@
  * cookies. Deno only, as the test strips the types from the module.
  */
 import { assertEquals } from "@std/assert";
-import { afterEach, describe } from "@std/testing/bdd";
+import { afterAll, afterEach, describe } from "@std/testing/bdd";
 import { readFileSync } from "node:fs";
 import { stripTypeScriptTypes } from "node:module";
-import { type Browser, chromium, type Page } from "playwright-core";
-import { chromiumPath, itNeeds } from "../support/requires.ts";
+import type { Page } from "playwright-core";
+import {
+  CHROMIUM,
+  closeChromium,
+  closeContexts,
+  inPage,
+  newContext,
+} from "../support/chromium.ts";
+import { itNeeds } from "../support/requires.ts";
 import type { Parts } from "../support/routes.ts";
 import {
   closeServers,
@@ -104,11 +111,11 @@ class Tab {
   }
 
   async ask(path: string): Promise<void> {
-    await this.page.evaluate(`fetch(${JSON.stringify(path)}).then(() => {})`);
+    await inPage(this.page, `fetch(${JSON.stringify(path)}).then(() => {})`);
   }
 
   async forget(): Promise<void> {
-    await this.page.evaluate("events.length = 0");
+    await inPage(this.page, "events.length = 0");
   }
 
   async reaches(state: string): Promise<void> {
@@ -131,32 +138,25 @@ class Tab {
   }
 
   async events(): Promise<string[]> {
-    return await this.page.evaluate("events") as string[];
+    return await inPage(this.page, "events") as string[];
   }
 }
 
 describe("client, in two tabs", () => {
-  const executablePath = chromiumPath();
   const needsChromium = (name: string, body: () => Promise<void>) =>
-    itNeeds("Chromium", executablePath, name, body);
-  let chrome: Browser | undefined;
+    itNeeds("Chromium", CHROMIUM, name, body);
 
-  const launch = async () => {
-    const args = ["--no-sandbox"];
-    chrome = await chromium.launch({ executablePath: executablePath!, args });
-    return await chrome.newContext();
-  };
   const tabs = async (stand: Stand, path?: string) => {
-    const context = await launch();
+    const context = await newContext();
     return [
       await Tab.open(context, stand, path),
       await Tab.open(context, stand, path),
     ] as const;
   };
 
+  afterAll(closeChromium);
   afterEach(async () => {
-    await chrome?.close();
-    chrome = undefined;
+    await closeContexts();
     await settles(closeServers(), "the servers' end");
   });
 
@@ -173,7 +173,7 @@ describe("client, in two tabs", () => {
         for (const tab of [one, two]) {
           await tab.emits("ended: logout");
           await tab.reaches("guest");
-          assertEquals(await tab.page.evaluate("client.view"), undefined);
+          assertEquals(await inPage(tab.page, "client.view"), undefined);
           await tab.forget();
         }
         await one.ask("/login?user=grace");
@@ -246,7 +246,7 @@ describe("client, in two tabs", () => {
       touchInterval: false,
     });
     const [one, two] = await tabs(stand);
-    await one.page.evaluate('client.on("expiring", () => client.refresh())');
+    await inPage(one.page, 'client.on("expiring", () => client.refresh())');
     await one.ask("/login?user=ada");
     await two.emits("active: ada", "expiring");
     await two.forget();

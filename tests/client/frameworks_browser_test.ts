@@ -10,8 +10,15 @@ import { createRequire, stripTypeScriptTypes } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { type Browser, chromium, type Page } from "playwright-core";
-import { chromiumPath, itNeeds } from "../support/requires.ts";
+import type { Page } from "playwright-core";
+import {
+  CHROMIUM,
+  closeChromium,
+  closeContexts,
+  inPage,
+  newContext,
+} from "../support/chromium.ts";
+import { itNeeds } from "../support/requires.ts";
 import { closeServers, startServer } from "../support/server.ts";
 import { WAIT_LIMIT } from "../support/wait.ts";
 
@@ -103,25 +110,17 @@ async function bundle(dir: string): Promise<string> {
 describe("examples/frameworks", () => {
   let dir: string;
   let script: string;
-  let browser: Browser;
   beforeAll(async () => {
-    if (!chromiumPath()) return;
+    if (!CHROMIUM) return;
     dir = mkdtempSync(join(tmpdir(), "frameworks-"));
     script = await bundle(dir);
-    browser = await chromium.launch({
-      executablePath: chromiumPath()!,
-      args: [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--disable-sync",
-      ],
-    });
   });
-  afterEach(closeServers);
+  afterEach(async () => {
+    await closeContexts();
+    await closeServers();
+  });
   afterAll(async () => {
-    await browser?.close();
+    await closeChromium();
     if (dir) rmSync(dir, { recursive: true });
   });
 
@@ -136,7 +135,7 @@ describe("examples/frameworks", () => {
 
   itNeeds(
     "Chromium",
-    chromiumPath(),
+    CHROMIUM,
     "show a guest, a login, a lost connection and a logout, and print no error on the console",
     async () => {
       const { url, io } = await startServer({
@@ -155,7 +154,7 @@ describe("examples/frameworks", () => {
                <script type="module" src="/main.js"></script>`;
         });
       });
-      const page = await browser.newPage();
+      const page = await (await newContext()).newPage();
       const printed: string[] = [];
       page.on("console", (message) => {
         if (message.type() === "error") printed.push(message.text());
@@ -164,19 +163,16 @@ describe("examples/frameworks", () => {
       await page.goto(url);
       await shows(page, "Please log in");
       assertEquals(printed, []);
-      await page.evaluate(() => fetch("/login"));
+      await inPage(page, `fetch("/login").then(() => {})`);
       await shows(page, "Hello ada");
-      const back = page.evaluate(() =>
-        new Promise((resolve) =>
-          (globalThis as unknown as {
-            socket: { once(event: string, back: unknown): void };
-          }).socket.once("connect", resolve)
-        )
+      const back = inPage(
+        page,
+        `new Promise((back) => socket.once("connect", back))`,
       );
       for (const socket of io.of("/").sockets.values()) socket.conn.close();
       await back;
       await shows(page, "Hello ada");
-      await page.evaluate(() => fetch("/logout"));
+      await inPage(page, `fetch("/logout").then(() => {})`);
       await shows(page, "Please log in (logout)");
       assertEquals(printed.filter((text) => !text.includes("WebSocket")), []);
       await page.close();

@@ -9,13 +9,8 @@ import {
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import {
-  CHROMIUM,
-  closeChromium,
-  Demo,
-  type Tab,
-  withDemo,
-} from "../support/docs/demo.ts";
+import { CHROMIUM, closeChromium } from "../support/chromium.ts";
+import { Demo, type Tab, withDemo } from "../support/docs/demo.ts";
 import { itNeeds } from "../support/requires.ts";
 import { until } from "../support/wait.ts";
 

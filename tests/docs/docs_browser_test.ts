@@ -1,30 +1,31 @@
 /** The page of getting-started.md in a real browser. Deno only: the other tests of the documents run everywhere. */
 import { assertEquals } from "@std/assert";
-import { afterEach, describe } from "@std/testing/bdd";
-import { type Browser, chromium, type Page } from "playwright-core";
+import { afterAll, afterEach, describe } from "@std/testing/bdd";
+import type { Page } from "playwright-core";
 import { blocksOf, filesOf } from "../support/docs/markdown.ts";
 import { startProgram, stopPrograms } from "../support/docs/program.ts";
-import { chromiumPath, itNeeds } from "../support/requires.ts";
+import {
+  CHROMIUM,
+  closeChromium,
+  closeContexts,
+  newContext,
+} from "../support/chromium.ts";
+import { itNeeds } from "../support/requires.ts";
 
 describe("getting-started.md's page", () => {
-  const executablePath = chromiumPath();
-  let chrome: Browser | undefined;
+  afterAll(closeChromium);
   afterEach(async () => {
-    await chrome?.close();
+    await closeContexts();
     await stopPrograms();
   });
 
   const shows = (page: Page, text: string) =>
     page.locator("output", { hasText: text }).waitFor();
 
-  itNeeds("Chromium", executablePath, "does what it says", async () => {
+  itNeeds("Chromium", CHROMIUM, "does what it says", async () => {
     const files = filesOf(blocksOf("docs/getting-started.md"));
     const { url } = await startProgram(files, "server.ts");
-    chrome = await chromium.launch({
-      executablePath: executablePath!,
-      args: ["--no-sandbox"],
-    });
-    const context = await chrome.newContext();
+    const context = await newContext();
     const errors: string[] = [];
     const open = async () => {
       const page = await context.newPage();

@@ -3,12 +3,19 @@
  * logged in. Deno only, as it strips the types from the client.
  */
 import { assertEquals } from "@std/assert";
-import { afterEach, describe } from "@std/testing/bdd";
+import { afterAll, afterEach, describe } from "@std/testing/bdd";
 import { readFileSync } from "node:fs";
 import { stripTypeScriptTypes } from "node:module";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { passportApp, passportUser } from "../support/passport_app.ts";
-import { chromiumPath, itNeeds } from "../support/requires.ts";
+import {
+  CHROMIUM,
+  closeChromium,
+  closeContexts,
+  inPage,
+  newContext,
+} from "../support/chromium.ts";
+import { itNeeds } from "../support/requires.ts";
 import {
   closeServers,
   type ServerConfig,
@@ -109,13 +116,16 @@ const MANNERS: Readonly<Record<string, Manner>> = {
   },
   "fetch": {
     logIn: (page, username) =>
-      page.evaluate(`fetch("/login", {
+      inPage(
+        page,
+        `fetch("/login", {
         method: "POST",
         headers: { "content-type": "application/json" },
         body: '${JSON.stringify({ username, password: "right" })}',
-      }).then(() => {})`),
+      }).then(() => {})`,
+      ),
     logOut: (page) =>
-      page.evaluate(`fetch("/logout", { method: "POST" }).then(() => {})`),
+      inPage(page, `fetch("/logout", { method: "POST" }).then(() => {})`),
   },
 };
 
@@ -130,13 +140,8 @@ async function shows(page: Page, user: string): Promise<void> {
 }
 
 describe("two tabs of a browser", () => {
-  const executablePath = chromiumPath();
-  let chrome: Browser | undefined;
-
   const tabs = async ({ url }: Stand) => {
-    const args = ["--no-sandbox"];
-    chrome = await chromium.launch({ executablePath: executablePath!, args });
-    const context = await chrome.newContext();
+    const context = await newContext();
     const opened = [await context.newPage(), await context.newPage()] as const;
     for (const page of opened) {
       await page.goto(url);
@@ -145,9 +150,9 @@ describe("two tabs of a browser", () => {
     return opened;
   };
 
+  afterAll(closeChromium);
   afterEach(async () => {
-    await chrome?.close();
-    chrome = undefined;
+    await closeContexts();
     await settles(closeServers(), "the servers' end");
   });
 
@@ -155,7 +160,7 @@ describe("two tabs of a browser", () => {
     for (const [name, { logIn, logOut }] of Object.entries(MANNERS)) {
       itNeeds(
         "Chromium",
-        executablePath,
+        CHROMIUM,
         `show who is logged in by ${name}, with ${script}`,
         async () => {
           const stand = await serve(script);
@@ -181,14 +186,12 @@ describe("two tabs of a browser", () => {
 
   itNeeds(
     "Chromium",
-    executablePath,
+    CHROMIUM,
     "show a login over a session that was there before, with ./client",
     async () => {
       const stand = await serve("/followed.js");
       const [one, two] = await tabs(stand);
-      await one.evaluate(
-        `fetch("/visit", { method: "POST" }).then(() => {})`,
-      );
+      await inPage(one, `fetch("/visit", { method: "POST" }).then(() => {})`);
       await MANNERS.fetch!.logIn(two, "ada");
       await Promise.all([shows(one, "ada"), shows(two, "ada")]);
     },

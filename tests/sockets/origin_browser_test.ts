@@ -1,15 +1,21 @@
 /** Pages of several origins in a real Chromium, and what they reach of a user's session. */
 import { createServer, type Server as HttpServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { afterEach, describe } from "@std/testing/bdd";
+import { afterAll, afterEach, describe } from "@std/testing/bdd";
 import { assert, assertEquals } from "@std/assert";
-import { type Browser, chromium, type Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import { warningsOf } from "../support/console.ts";
-import { chromiumPath, itNeeds } from "../support/requires.ts";
+import {
+  CHROMIUM,
+  closeChromium,
+  closeContexts,
+  inPage,
+  newContext,
+} from "../support/chromium.ts";
+import { itNeeds } from "../support/requires.ts";
 import { type Scenario, startScenario } from "../support/scenario.ts";
 import type { ServerConfig, TestOptions } from "../support/server.ts";
 
-const CHROMIUM = chromiumPath();
 /** All of one site, so that the browser sends cookies from one to another. */
 const APP_HOST = "www.app.localhost";
 const SIBLING_HOST = "blog.app.localhost";
@@ -84,13 +90,13 @@ interface Stage {
 }
 
 describe("in a real Chromium", () => {
-  let chrome: Browser | undefined;
   let foreign: HttpServer | undefined;
+  afterAll(closeChromium);
   afterEach(async () => {
-    await chrome?.close();
+    await closeContexts();
     foreign?.closeAllConnections();
     foreign?.close();
-    chrome = foreign = undefined;
+    foreign = undefined;
   });
 
   /** Starts the application and the foreign pages; the user is logged in as ada. */
@@ -112,11 +118,7 @@ describe("in a real Chromium", () => {
     app = `http://${APP_HOST}:${scenario.port}`;
     scenario.route("/page", () => CLIENT_PAGE(app));
     scenario.route("/jsonp", () => JSONP_PAGE(app));
-    chrome = await chromium.launch({
-      executablePath: CHROMIUM!,
-      args: ["--no-sandbox", "--disable-gpu"],
-    });
-    const context = await chrome.newContext();
+    const context = await newContext();
     const open = async (url: string) => {
       const page = await context.newPage();
       await page.goto(url);
@@ -125,13 +127,13 @@ describe("in a real Chromium", () => {
     const page = await open(`${app}/page`);
     const login = `fetch("/session", { method: "POST", body: '{"user":"ada"}' })
       .then((answer) => answer.status)`;
-    assertEquals(await page.evaluate(login), 200);
+    assertEquals(await inPage(page, login), 200);
     const sibling = `http://${SIBLING_HOST}:${port}`;
     await act({ scenario, app, otherPort, sibling, open });
   }
 
   const connect = (page: Page, options: object): Promise<unknown> =>
-    page.evaluate(`connect(${JSON.stringify(options)})`);
+    inPage(page, `connect(${JSON.stringify(options)})`);
 
   const ADA = { user: "ada" };
 
@@ -218,14 +220,14 @@ describe("in a real Chromium", () => {
         await warningsOf(async () => {
           for (const origin of [otherPort, sibling, app]) {
             const page = await open(`${origin}/jsonp`);
-            assertEquals(await page.evaluate("attack()"), "refused", origin);
+            assertEquals(await inPage(page, "attack()"), "refused", origin);
           }
         });
         assertEquals(connections, 0);
         // without the bridge it does: the page is right, and the refusal was the bridge's
         await scenario.bridge.close();
         const page = await open(`${otherPort}/jsonp`);
-        assert(String(await page.evaluate("attack()")).startsWith("40"));
+        assert(String(await inPage(page, "attack()")).startsWith("40"));
       }),
   );
 
@@ -241,8 +243,8 @@ describe("in a real Chromium", () => {
           const load = async (origin: string) => {
             const page = await open(`${origin}/jsonp`);
             for (const tag of ["img", "script"]) {
-              await page.evaluate(`open3("${tag}", "").then(() => 0)`);
-              await page.evaluate(`open3("${tag}", "&j=0").then(() => 0)`);
+              await inPage(page, `open3("${tag}", "").then(() => 0)`);
+              await inPage(page, `open3("${tag}", "&j=0").then(() => 0)`);
             }
           };
           await warningsOf(async () => {

@@ -259,7 +259,13 @@ function leases(listen: boolean) {
     "a notification holds neither an id nor a token",
     async () => {
       await listening(b);
-      const [{ query }] = await listeners() as [{ query: string }];
+      let query = "";
+      // a connection that is just asking something is not idle
+      await until(async () => {
+        const [listener] = await listeners();
+        query = String(listener?.query ?? "");
+        return query !== "";
+      }, "the statement of a listener");
       const spy = new pg.Client(address);
       const seen: string[] = [];
       spy.on("notification", ({ payload }) => seen.push(payload ?? ""));

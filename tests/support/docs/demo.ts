@@ -4,27 +4,14 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import {
-  type Browser,
-  type BrowserContext,
-  chromium,
-  type Page,
-} from "playwright-core";
-import { chromiumPath } from "../requires.ts";
+import type { BrowserContext, Page } from "playwright-core";
+import { closeContexts, newContext } from "../chromium.ts";
 import { settles, until, WAIT_LIMIT } from "../wait.ts";
 
 const MAIN = fileURLToPath(
   new URL("../../../examples/demo/main.ts", import.meta.url),
 );
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
-export const CHROMIUM = chromiumPath();
-const FLAGS = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 
 /** The demo, served by a process of its own, as `deno task example` does. */
 export class Demo {
@@ -142,23 +129,6 @@ export class Tab {
   }
 }
 
-let launched: Promise<Browser> | undefined;
-
-/** The Chromium of all tests of a file. */
-function launch(): Promise<Browser> {
-  return launched ??= chromium.launch({
-    executablePath: CHROMIUM!,
-    args: FLAGS,
-  });
-}
-
-/** Ends the Chromium, after the last test. */
-export async function closeChromium(): Promise<void> {
-  const browser = await launched;
-  launched = undefined;
-  await browser?.close();
-}
-
 /** Serves the demo, and opens it in browsers with cookies of their own. */
 export async function withDemo(
   body: (
@@ -173,28 +143,21 @@ export async function withDemo(
   const demo = await Demo.start(0, file);
   const tabs: Tab[] = [];
   try {
-    const browser = await launch();
-    const contexts: BrowserContext[] = [];
-    const anew = async () => {
-      const context = await browser.newContext();
-      contexts.push(context);
-      return context;
-    };
     const openIn = async (context: BrowserContext) => {
       const tab = await Tab.open(context, demo.url);
       tabs.push(tab);
       return tab;
     };
     try {
-      const context = await anew();
+      const context = await newContext();
       await body({
         demo,
         open: () => openIn(context),
-        another: async () => await openIn(await anew()),
+        another: async () => await openIn(await newContext()),
       });
       assertEquals(tabs.flatMap(({ errors }) => errors), []);
     } finally {
-      for (const context of contexts) await context.close();
+      await closeContexts();
     }
   } finally {
     await demo.end();
