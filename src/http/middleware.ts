@@ -90,6 +90,7 @@ export class HttpMiddleware {
       genid: options.genid,
       metaOf: (ctx) => metaOf(options.meta, ctx, failed),
       afterHeaders: (ctx, callback) => cookies.afterHeaders(ctx, callback),
+      waiting: new Set(),
     };
     const koaSession = koaSessionMiddleware(
       app,
@@ -120,6 +121,7 @@ export class HttpMiddleware {
   close(): void {
     this.#closed = true;
     this.#lateChanges.check();
+    for (const state of this.#host.waiting) state.close();
   }
 
   #extend(context: object): void {

@@ -24,6 +24,8 @@ export interface RequestHost {
   metaOf(ctx: Context): string | undefined;
   /** Calls back once the headers are written or the connection is closed. */
   afterHeaders(ctx: Context, callback: () => void): void;
+  /** Requests that wait for their headers: closing the bridge ends the wait. */
+  readonly waiting: Set<RequestState>;
 }
 
 /** A session whose begin waits for its user. */
@@ -132,10 +134,17 @@ export class RequestState implements RequestOrigin {
   #limitHeaders(): void {
     this.#headersTimer = setTimeout(() => this.#flush(), HEADERS_TIMEOUT);
     unref(this.#headersTimer);
+    this.#host.waiting.add(this);
+  }
+
+  /** The bridge is closed: what waits for the headers has no effect any more. */
+  close(): void {
+    clearTimeout(this.#headersTimer);
+    this.#host.waiting.delete(this);
   }
 
   #flush(): void {
-    clearTimeout(this.#headersTimer);
+    this.close();
     const callbacks = this.#afterHeaders;
     this.#afterHeaders = undefined;
     for (const callback of callbacks ?? []) callback();

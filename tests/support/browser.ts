@@ -134,8 +134,6 @@ export class Browser {
       extraHeaders: { ...(cookie && { cookie }), ...headers },
       ...rest,
     });
-    const { transports = ["websocket"] } = rest;
-    if (transports.some((it) => it === "polling")) this.polled = true;
     return this.adopt(socket);
   }
 
@@ -226,9 +224,6 @@ export class Browser {
     call.end();
     return await settles(status, "the upgrade");
   }
-
-  /** Whether a socket of this browser ever polled: the polyfill of XMLHttpRequest is slow to close. */
-  polled = false;
 
   /** Closes every socket and waits until their connections are closed. */
   async close(): Promise<void> {

@@ -78,11 +78,14 @@ export async function closeServers(): Promise<void> {
   await Promise.all([...open].map((stand) => stand.close()));
 }
 
+interface Transport {
+  readonly name: string;
+  discard(): void;
+  close(): void;
+}
+
 /** The connections of an engine, by their ids. */
-type Clients = Record<
-  string,
-  { transport: { discard(): void; close(): void } }
->;
+type Clients = Record<string, { readonly transport: Transport }>;
 
 /** Ends connections that engine.io keeps until a client polls again, which it does not where a test has ended. */
 function discardClients({ engine }: Server): void {
@@ -127,6 +130,10 @@ export async function startServer(
   const { port } = http.address() as AddressInfo;
   const url = `http://127.0.0.1:${port}`;
   const browsers: Browser[] = [];
+  let hasPolls = false;
+  io.engine?.on("connection", ({ transport }: { transport: Transport }) => {
+    hasPolls ||= transport.name === "polling";
+  });
   let closing: Promise<void> | undefined;
   const close = () => closing ??= closeAll();
 
@@ -142,8 +149,8 @@ export async function startServer(
     discardClients(io);
     http.closeAllConnections();
     await closed;
-    // the aborted polls end in timers of 0 ms, without an event
-    if (browsers.some(({ polled }) => polled)) await pause(10);
+    // aborted polls end in timers of 0 ms, without an event, once the abort has arrived
+    if (hasPolls) await pause(50);
   }
 
   const stand: Stand = {
