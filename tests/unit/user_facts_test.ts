@@ -27,6 +27,7 @@ function diagnosed(
     recovery: false,
     ran: true,
     missed: false,
+    secondKoaSession: false,
     corsCredentials: false,
     requests: { begun: 1, done: 1 },
     keys: undefined,
