@@ -10,6 +10,7 @@ import type { SessionData, StoredRecord } from "../api/store.ts";
 import { parseOwned } from "../base/owned_json.ts";
 import { hasOwn } from "../base/own_keys.ts";
 import type { SessionWrite } from "../stores/koa_session_object.ts";
+import { excuse } from "../transaction/late_changes.ts";
 import { assignDeep, diff, merge } from "../transaction/patch.ts";
 import { assertName, type RootScope } from "../transaction/scope.ts";
 import type { SocketRotation } from "../transaction/session_observer.ts";
@@ -160,6 +161,7 @@ function show(
   session: SessionData & { toJSON(): SessionData },
   data: SessionData,
 ): void {
+  excuse(session);
   const held = session.toJSON();
   assignDeep(held, data);
   for (const key of Object.keys(session.toJSON())) {

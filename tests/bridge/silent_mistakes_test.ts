@@ -116,6 +116,26 @@ describe("a change of a session that is not stored", () => {
     );
   });
 
+  it("is none where a transaction of the request stores it later", async () => {
+    let done: Promise<unknown> | undefined;
+    const warnings = await told(async ({ visit, route, bridge }) => {
+      const { browser, sessionId } = await visit();
+      route("/later", (ctx) => {
+        done = ctx.withSession(async ({ session }) => {
+          await pause(20);
+          session.later = true;
+        });
+        ctx.body = "";
+      });
+      // the visit is looked at until then
+      await pause(120);
+      await browser.get("/later");
+      await done;
+      assertEquals((await bridge.peek(sessionId))?.later, true);
+    });
+    assertEquals(warnings, []);
+  });
+
   it("is none where a handler returns it, nor where nothing changes", async () => {
     const warnings = await told(async ({ visit, bridge }, change) => {
       const { sessionId } = await visit();
