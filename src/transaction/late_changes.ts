@@ -1,18 +1,17 @@
 /**
- * Warnings about changes that come after what stores them: nobody is told
- * otherwise that they are lost. One session is looked at again at a time, so
- * that the cost does not grow with the number of calls.
+ * Warnings about changes that come after what stores them, which are lost
+ * without an error. One session is looked at again at a time, so that the cost
+ * does not grow with the number of calls.
  *
  * @module
  */
+import { WarnedOnce } from "../base/warned_once.ts";
+import { diff } from "./patch.ts";
 
 /** How much later a session is looked at again, in ms. */
 const DELAY = 100;
 
-/** How many warnings a process prints at most. */
-const MAX_WARNINGS = 100;
-
-const warned = new Set<string>();
+const warned = new WarnedOnce();
 
 /** Sessions that the bridge itself has changed. */
 const excused = new WeakSet<object>();
@@ -28,7 +27,7 @@ interface Sample {
   readonly taken: number;
 }
 
-/** Looks again at sessions that their owner has let go of. */
+/** Compares sessions with what they were when nothing was to be stored of them any more. */
 export class LateChanges {
   readonly #when: string;
   readonly #cure: string;
@@ -62,29 +61,22 @@ export class LateChanges {
     const { session, text } = sample;
     const now = textOf(session);
     if (now === undefined || now === text) return;
-    for (const key of changedKeys(text, now)) this.#warn(key);
-  }
-
-  #warn(key: string): void {
-    const what = `under the key ${JSON.stringify(key)} after ${this.#when}`;
-    if (warned.has(what) || warned.size >= MAX_WARNINGS) return;
-    warned.add(what);
-    console.warn(
-      `[koa-io-session] A session was changed ${what}: the change is not stored. ${this.#cure}`,
-    );
+    for (const key of diff(JSON.parse(text), JSON.parse(now)).keys()) {
+      warned.warn(
+        `under the key ${JSON.stringify(key)} after ${this.#when}`,
+        (what) =>
+          `A session was changed ${what}: the change is not stored. ${this.#cure}`,
+      );
+    }
   }
 }
 
+/** The JSON text of an object; `undefined` where its `toJSON` makes something else of it, or JSON cannot hold it. */
 function textOf(session: object): string | undefined {
   try {
-    return JSON.stringify(session);
+    const text: string | undefined = JSON.stringify(session);
+    return text?.[0] === "{" ? text : undefined;
   } catch {
     return undefined;
   }
-}
-
-function changedKeys(before: string, after: string): string[] {
-  const [old, now] = [JSON.parse(before), JSON.parse(after)];
-  return Object.keys({ ...old, ...now })
-    .filter((key) => JSON.stringify(old[key]) !== JSON.stringify(now[key]));
 }

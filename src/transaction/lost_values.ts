@@ -3,23 +3,20 @@
  *
  * @module
  */
+import { WarnedOnce } from "../base/warned_once.ts";
 
-/** How many warnings a process prints at most. */
-const MAX_WARNINGS = 100;
-
-const warned = new Set<string>();
+const warned = new WarnedOnce();
 
 /** Warns, once for each key and kind, of values that are not what a later read returns. */
 export function warnOfLost(session: object): void {
   for (const [key, value] of Object.entries(session)) {
     if (typeof value === "string" || typeof value === "number") continue;
     const kind = lostKind(value);
-    if (kind === undefined || warned.size >= MAX_WARNINGS) continue;
-    const warning = `${kind} under the key ${JSON.stringify(key)}`;
-    if (warned.has(warning)) continue;
-    warned.add(warning);
-    console.warn(
-      `[koa-io-session] A session was given ${warning}, which JSON does not keep: the next read returns something else. Store plain objects, arrays, strings, numbers, booleans and null.`,
+    if (kind === undefined) continue;
+    warned.warn(
+      `${kind} under the key ${JSON.stringify(key)}`,
+      (what) =>
+        `A session was given ${what}, which JSON does not keep: the next read returns something else. Store plain objects, arrays, strings, numbers, booleans and null.`,
     );
   }
 }
