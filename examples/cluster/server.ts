@@ -47,8 +47,8 @@ const bridge = bridgeSession<DemoSession>(app, io, {
   user: (session) => session.user,
 });
 bridge.on("error", (error) => console.error(error));
-bridge.on("sessionConflict", ({ sessionId, keys, resolution }) => {
-  bridge.toSession(sessionId).emit("conflict", { keys, resolution });
+bridge.on("sessionConflict", ({ sessionId }) => {
+  bridge.toSession(sessionId).emit("conflict");
 });
 
 guardRequests(app);

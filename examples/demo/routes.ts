@@ -8,8 +8,8 @@ import {
   type CounterEvent,
   type DemoSession,
   type Device,
+  increment,
   type Me,
-  pauseOf,
   shorten,
   tabName,
 } from "./session.ts";
@@ -120,10 +120,7 @@ async function regenerate(ctx: Context): Promise<void> {
 /** Plain koa-session: what is read before the pause is written after the handler. */
 async function countInSession(ctx: Context, bridge: Bridge): Promise<void> {
   needUser(ctx);
-  const session = ctx.session!;
-  const value = (session.count ?? 0) + 1;
-  await pauseOf(ctx.query.pause);
-  session.count = value;
+  const value = await increment(ctx.session!, ctx.query.pause);
   ctx.body = { value };
   afterwards(ctx, () => sendCount(ctx, bridge, value, "ctx.session"));
 }
@@ -131,11 +128,9 @@ async function countInSession(ctx: Context, bridge: Bridge): Promise<void> {
 /** A transaction: no concurrent increment is lost. */
 async function countInTransaction(ctx: Context, bridge: Bridge): Promise<void> {
   needUser(ctx);
-  const value = await ctx.withSession(async ({ session }) => {
-    const next = (session.count ?? 0) + 1;
-    await pauseOf(ctx.query.pause);
-    return session.count = next;
-  });
+  const value = await ctx.withSession(({ session }) =>
+    increment(session, ctx.query.pause)
+  );
   ctx.body = { value };
   sendCount(ctx, bridge, value, "ctx.withSession");
 }

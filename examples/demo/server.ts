@@ -51,8 +51,8 @@ export async function startDemo(
     }),
   });
   bridge.on("error", (error) => console.error(error));
-  bridge.on("sessionConflict", ({ sessionId, keys, resolution }) => {
-    bridge.toSession(sessionId).emit("conflict", { keys, resolution });
+  bridge.on("sessionConflict", ({ sessionId }) => {
+    bridge.toSession(sessionId).emit("conflict");
   });
   bridge.on("userChange", ({ from, to }) => {
     for (const user of [from, to]) if (user) reportDevices(bridge, user);

@@ -38,10 +38,20 @@ export interface CounterEvent {
 
 const LONGEST_PAUSE = 50;
 
-/** Waits as long as a client asked for, as a query to a database would take; at most 50 ms. */
-export async function pauseOf(ms: unknown): Promise<void> {
-  const pause = Math.min(Number(ms) || 0, LONGEST_PAUSE);
-  if (pause > 0) await new Promise((resolve) => setTimeout(resolve, pause));
+/**
+ * Adds one to the counter.
+ *
+ * @param pause how long it waits before it writes, as for a query to a database, in ms; at most 50
+ * @returns the new count
+ */
+export async function increment(
+  session: DemoSession,
+  pause: unknown,
+): Promise<number> {
+  const next = (session.count ?? 0) + 1;
+  const ms = Math.min(Number(pause) || 0, LONGEST_PAUSE);
+  if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms));
+  return session.count = next;
 }
 
 /**

@@ -4,8 +4,8 @@ import type { SessionBridge, SessionSocket } from "@koa-io/session";
 import {
   type CounterEvent,
   type DemoSession,
+  increment,
   type Me,
-  pauseOf,
   shorten,
   tabName,
 } from "./session.ts";
@@ -43,13 +43,12 @@ async function count(
   tab: unknown,
   pause: unknown,
 ): Promise<number> {
-  const { sessionId, value } = await socket.withSession(async (sessionCtx) => {
-    const { session } = sessionCtx;
-    const next = (session.count ?? 0) + 1;
-    await pauseOf(pause);
-    session.count = next;
-    return { sessionId: sessionCtx.sessionId, value: next };
-  });
+  const { sessionId, value } = await socket.withSession(
+    async ({ sessionId, session }) => ({
+      sessionId,
+      value: await increment(session, pause),
+    }),
+  );
   const event: CounterEvent = {
     value,
     via: "socket.withSession",

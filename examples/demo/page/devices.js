@@ -27,7 +27,7 @@ export class Devices {
   #row({ handle, current, browser, host, lastUsed }) {
     const row = document.createElement("li");
     const label = document.createElement("span");
-    label.textContent = `${nameOf(browser)} at ${host}`;
+    label.textContent = nameOf(browser) + (host && ` at ${host}`);
     const use = document.createElement("small");
     use.textContent = current
       ? "this device"
