@@ -1,7 +1,7 @@
 /** The process that generates the load, the same for all targets. */
 import { serveCommands } from "./control.ts";
 import { EngineSocket } from "./load/engine.ts";
-import { CookieJar, HttpConnection } from "./load/http.ts";
+import { CookieJar, HttpConnection, visit } from "./load/http.ts";
 import {
   type Done,
   handshakeClients,
@@ -48,6 +48,10 @@ export interface Latency {
   readonly p99: number;
 }
 
+function latencyOf(all: readonly number[]): Latency {
+  return { p50: percentile(all, 50), p99: percentile(all, 99) };
+}
+
 function operations(work: Work) {
   const { port, path, event, clients, among, window } = work;
   const cookies = (cookiesOf.get(port) ?? []).slice(0, among ?? clients);
@@ -87,9 +91,7 @@ const commands = {
     await each(count, async (i, connection) => {
       const jar = new CookieJar();
       for (const path of ["/login", "/read"]) {
-        const answer = await connection.get(path, String(jar));
-        if (answer.status !== 200) throw new Error(`${path} ${answer.status}`);
-        jar.keep(answer.cookies);
+        await visit(connection, path, jar);
       }
       cookies[i] = String(jar);
     }, port);
@@ -133,7 +135,7 @@ const commands = {
     const { clients, close } = operations(work);
     const latencies = await pace(clients, work.rate, work.ms);
     close();
-    return { p50: percentile(latencies, 50), p99: percentile(latencies, 99) };
+    return latencyOf(latencies);
   },
   /** Load at a constant rate by the last socket, while the first one keeps `flood` events open. */
   async beside(
@@ -148,7 +150,7 @@ const commands = {
     const clients = socketClients([sockets.at(-1)!], event!, WINDOW);
     const latencies = await pace(clients, rate, ms);
     await flood;
-    return { p50: percentile(latencies, 50), p99: percentile(latencies, 99) };
+    return latencyOf(latencies);
   },
   /** Ends the session of the first client; the time until all open sockets know, in ms. */
   async end({ port }: { port: number }): Promise<number> {

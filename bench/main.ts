@@ -7,7 +7,7 @@
  *     deno task bench --against=REV [--scenario=HTTP] [--quick] [--runtime=…] [--node=…]
  */
 import { parseArgs } from "node:util";
-import { installedNode, NEWEST_NODE, nodeIn } from "../scripts/node_suite.ts";
+import { neededNode, NEWEST_NODE } from "../scripts/node_suite.ts";
 import { exists, must, outputOf, projectDir } from "../scripts/project.ts";
 import { resolve } from "node:path";
 import { measureAll, type Part, PARTS, pinning } from "./measure.ts";
@@ -106,14 +106,13 @@ async function hasNode(): Promise<boolean> {
   return await outputOf(options.node, ["--version"]) !== undefined;
 }
 
-/** By default the Node at hand, the newest one and Deno; one for a quick run. */
+/** By default the Node at hand and Deno, and the newest Node without `--against`; one for a quick run. */
 async function runtimes(): Promise<string[]> {
   if (options.runtime) return options.runtime.split(",");
-  if (!options.quick && !options.against) {
-    return ["node", `node@${NEWEST_NODE}`, "deno"];
-  }
-  if (!options.quick) return ["node", "deno"];
-  return [await hasNode() ? "node" : "deno"];
+  if (options.quick) return [await hasNode() ? "node" : "deno"];
+  return options.against
+    ? ["node", "deno"]
+    : ["node", `node@${NEWEST_NODE}`, "deno"];
 }
 
 async function runtimeOf(
@@ -125,9 +124,8 @@ async function runtimeOf(
   if (name === "deno") return await denoRuntime(source, dir);
   const [, version] = name.match(/^node@(\d+)$/) ?? [];
   if (version) {
-    const home = `${dir}/${name}`;
-    if (!await exists(home)) await installedNode(home, Number(version));
-    return await nodeRuntime(nodeIn(home), source, dir);
+    const node = await neededNode(`${dir}/${name}`, Number(version));
+    return await nodeRuntime(node, source, dir);
   }
   if (!await hasNode()) {
     console.log("There is no Node here, so it is not measured");

@@ -106,6 +106,9 @@ export async function installedNode(
   dir: string,
   major: number,
 ): Promise<string | undefined> {
+  const { os, arch } = Deno.build;
+  const platform = os === "windows" ? "win" : os;
+  const name = `node-${platform}-${arch === "aarch64" ? "arm64" : "x64"}`;
   await Deno.mkdir(dir);
   await Deno.writeTextFile(`${dir}/package.json`, `{"private":true}`);
   await run("npm", [
@@ -113,21 +116,17 @@ export async function installedNode(
     "--no-audit",
     "--no-fund",
     "--loglevel=error",
-    `${nodePackage()}@${major}`,
+    `${name}@${major}`,
   ], { cwd: dir });
-  const binary = nodeIn(dir);
+  const binary = `${dir}/node_modules/${name}/bin/node`;
   return await nodeMajor(binary) === major ? binary : undefined;
 }
 
-/** The path of the Node that was installed into `dir`. */
-export function nodeIn(dir: string): string {
-  return `${dir}/node_modules/${nodePackage()}/bin/node`;
-}
-
-function nodePackage(): string {
-  const { os, arch } = Deno.build;
-  const platform = os === "windows" ? "win" : os;
-  return `node-${platform}-${arch === "aarch64" ? "arm64" : "x64"}`;
+/** As {@linkcode installedNode}, but throws where npm has none. */
+export async function neededNode(dir: string, major: number): Promise<string> {
+  const node = await installedNode(dir, major);
+  if (!node) throw new Error(`npm supplies no Node ${major} for this machine`);
+  return node;
 }
 
 function skipped(reason: string): Tally {

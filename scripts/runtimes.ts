@@ -7,7 +7,7 @@
  */
 import { buildNpm } from "./build_npm.ts";
 import { nodeProject } from "./node_project.ts";
-import { installedNode, runNode } from "./node_suite.ts";
+import { neededNode, runNode } from "./node_suite.ts";
 import { FILES_AT_ONCE, must, run } from "./project.ts";
 import { add, emptyTally, summary } from "./tally.ts";
 
@@ -26,8 +26,7 @@ try {
   for (const name of names) {
     const [, version] = name.match(/^node@(\d+)$/) ?? [];
     if (version) {
-      const node = await installedNode(`${dir}/${name}`, Number(version));
-      if (!node) throw new Error(`npm supplies no ${name} for this machine`);
+      const node = await neededNode(`${dir}/${name}`, Number(version));
       add(total, await runNode(node, project, tests));
     } else if (name === "bun") {
       const own = tests.filter((path) => !NOT_ON_BUN.test(path));

@@ -84,6 +84,17 @@ function bodyLength(text: string, end: number): number {
   return parseInt(text.slice(at + 18));
 }
 
+/** Requests `path` with the cookies of a client, and keeps those that it is given. */
+export async function visit(
+  connection: HttpConnection,
+  path: string,
+  jar: CookieJar,
+): Promise<void> {
+  const answer = await connection.get(path, String(jar));
+  if (answer.status !== 200) throw new Error(`${path} ${answer.status}`);
+  jar.keep(answer.cookies);
+}
+
 /** The cookies that a client has received. */
 export class CookieJar {
   readonly #pairs = new Map<string, string>();

@@ -2,7 +2,7 @@
 import type { Buffer } from "node:buffer";
 import { type EngineSocket, events } from "./engine.ts";
 import { EngineSocket as Socket } from "./engine.ts";
-import { CookieJar, HttpConnection, request, statusOf } from "./http.ts";
+import { CookieJar, HttpConnection, request, statusOf, visit } from "./http.ts";
 
 /** The number of operations, and their time in ms. */
 export interface Done {
@@ -116,9 +116,7 @@ export function loginClients(
   const clients = connections.map((connection, i): Operation => {
     const jar = new CookieJar(cookies[i]);
     return async (done) => {
-      const answer = await connection.get(path, String(jar));
-      if (answer.status !== 200) throw new Error(`${path} ${answer.status}`);
-      jar.keep(answer.cookies);
+      await visit(connection, path, jar);
       done();
     };
   });
