@@ -2,7 +2,7 @@
 import { readConfig } from "./config.ts";
 import { resolutionFlags } from "./jsr.ts";
 import { exists, filesBelow, projectDir, run } from "./project.ts";
-import { emptyTally, summary } from "./tally.ts";
+import { addFailure, emptyTally, summary } from "./tally.ts";
 
 const total = emptyTally();
 const dir = await Deno.makeTempDir({ prefix: "koa-io-session-" });
@@ -18,7 +18,7 @@ try {
   ];
   for (const args of steps) {
     if (await run(Deno.execPath(), args)) total.passed++;
-    else total.failed++;
+    else addFailure(total, `deno ${args[0]}`);
   }
 } finally {
   await Deno.remove(dir, { recursive: true });

@@ -1,6 +1,12 @@
 /** The tests under Deno, and the examples in the docs. */
 import { exists, FILES_AT_ONCE, projectDir, run } from "./project.ts";
-import { add, emptyTally, type Tally, tallyOfJunit } from "./tally.ts";
+import {
+  add,
+  addFailure,
+  emptyTally,
+  type Tally,
+  tallyOfJunit,
+} from "./tally.ts";
 
 /** Runs tests/ with the sanitizers, then the examples in docstrings and Markdown. */
 export async function denoSuite(
@@ -27,7 +33,9 @@ export async function denoSuite(
       ? tallyOfJunit(await Deno.readTextFile(report))
       : emptyTally();
     // a module that does not compile reports no cases
-    if (!ok && tally.failed === 0) tally.failed = 1;
+    if (!ok && tally.failed === 0) {
+      addFailure(tally, `deno test ${args.join(" ")}`);
+    }
     add(total, tally);
     await Deno.remove(report).catch(() => {});
   }

@@ -2,7 +2,13 @@
 import { readConfig } from "./config.ts";
 import { nodeMajor, nodeProject } from "./node_project.ts";
 import { exists, FILES_AT_ONCE, run } from "./project.ts";
-import { add, emptyTally, type Tally, tallyOfTap } from "./tally.ts";
+import {
+  add,
+  addFailure,
+  emptyTally,
+  type Tally,
+  tallyOfTap,
+} from "./tally.ts";
 
 /** The newest supported Node; tested in addition to the installed one. */
 export const NEWEST_NODE = 24;
@@ -45,7 +51,8 @@ export async function runNode(
   dir: string,
   tests: readonly string[],
 ): Promise<Tally> {
-  console.log(`\nNode ${await nodeMajor(node)}, with the npm package`);
+  const name = `Node ${await nodeMajor(node)}, with the npm package`;
+  console.log(`\n${name}`);
   const report = `${dir}/report.tap`;
   const ok = await run(node, [
     "--test",
@@ -60,7 +67,8 @@ export async function runNode(
   const tally = await exists(report)
     ? tallyOfTap(await Deno.readTextFile(report))
     : emptyTally();
-  if (!ok && tally.failed === 0) tally.failed = 1;
+  if (!ok && tally.failed === 0) addFailure(tally, "node --test");
+  tally.failures = tally.failures.map((failure) => `${name}: ${failure}`);
   return tally;
 }
 
@@ -96,7 +104,8 @@ async function consumerCompiles(dir: string): Promise<Tally> {
       resolution,
       "consumer/main.ts",
     ], { cwd: dir });
-    add(total, { ...emptyTally(), [ok ? "passed" : "failed"]: 1 });
+    if (ok) total.passed++;
+    else addFailure(total, `A TypeScript consumer, module ${module}`);
   }
   return total;
 }

@@ -1,44 +1,44 @@
 /** Checks of the built npm package, whichever builder made it. */
 import { npmPackages, readConfig } from "./config.ts";
 import { filesBelow, projectDir, run } from "./project.ts";
-import { emptyTally, type Tally } from "./tally.ts";
+import { addFailure, emptyTally, type Tally } from "./tally.ts";
 
 const OUT_DIR = `${projectDir}npm`;
 
 /** Packages that the modules may import beside their own files. */
 const IMPORTED = /^(?:node:|koa-session$)/;
 
+const TOOLS = [
+  ["publint", "--strict", OUT_DIR],
+  [
+    "@arethetypeswrong/cli",
+    "--pack",
+    OUT_DIR,
+    "--profile",
+    "esm-only",
+    "--format",
+    "ascii",
+    "--quiet",
+  ],
+] as const;
+
 /** Checks npm/ by publint, by arethetypeswrong, and by what its files contain. */
 export async function packageChecks(): Promise<Tally> {
   console.log("\nThe npm package");
   const packages = npmPackages(await readConfig());
-  const tool = (name: string) => `npm:${name}@${packages[name]}`;
   const faults = await contentFaults();
-  for (const fault of faults) console.error(fault);
-  const results = [
-    faults.length === 0,
-    await run(Deno.execPath(), [
-      "run",
-      "-A",
-      tool("publint"),
-      "--strict",
-      OUT_DIR,
-    ]),
-    await run(Deno.execPath(), [
-      "run",
-      "-A",
-      tool("@arethetypeswrong/cli"),
-      "--pack",
-      OUT_DIR,
-      "--profile",
-      "esm-only",
-      "--format",
-      "ascii",
-      "--quiet",
-    ]),
-  ];
-  const passed = results.filter((ok) => ok).length;
-  return { ...emptyTally(), passed, failed: results.length - passed };
+  const tally = emptyTally();
+  const count = (what: string, ok: boolean) => {
+    if (ok) tally.passed++;
+    else addFailure(tally, what);
+  };
+  count(["Contents of the npm package", ...faults].join("\n"), !faults.length);
+  for (const [name, ...args] of TOOLS) {
+    const specifier = `npm:${name}@${packages[name]}`;
+    const ok = await run(Deno.execPath(), ["run", "-A", specifier, ...args]);
+    count(name, ok);
+  }
+  return tally;
 }
 
 /** What must not be in the package, as text. */

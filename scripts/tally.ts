@@ -4,22 +4,35 @@ export interface Tally {
   passed: number;
   failed: number;
   skipped: number;
+  /** Name and message of each failed test. */
+  failures: string[];
 }
 
 export function emptyTally(): Tally {
-  return { passed: 0, failed: 0, skipped: 0 };
+  return { passed: 0, failed: 0, skipped: 0, failures: [] };
 }
 
 export function add(to: Tally, more: Tally): void {
   to.passed += more.passed;
   to.failed += more.failed;
   to.skipped += more.skipped;
+  to.failures.push(...more.failures);
 }
 
-/** The last line of the output. */
-export function summary({ passed, failed, skipped }: Tally): string {
+/** Counts a failure of something that is not a test of a report. */
+export function addFailure(to: Tally, text: string): void {
+  to.failed++;
+  to.failures.push(text);
+}
+
+/** The end of the output: what failed, and as last line the totals. */
+export function summary(tally: Tally): string {
+  const { passed, failed, skipped, failures } = tally;
+  const listed = failures.length > 0
+    ? `Failed:\n\n${failures.join("\n\n")}\n\n`
+    : "";
   const tail = skipped > 0 ? `, ${skipped} skipped` : "";
-  return `${passed} passed, ${failed} failed${tail}`;
+  return `${listed}${passed} passed, ${failed} failed${tail}`;
 }
 
 /**
@@ -29,20 +42,29 @@ export function summary({ passed, failed, skipped }: Tally): string {
  */
 export function tallyOfJunit(xml: string): Tally {
   const tally = emptyTally();
-  for (const [suite] of xml.matchAll(/<testsuite .*?<\/testsuite>/gs)) {
+  const suites = xml.matchAll(
+    /<testsuite name="([^"]*)".*?<\/testsuite>/gs,
+  );
+  for (const [suite, file] of suites) {
     const cases = [...suite.matchAll(
       /<testcase name="([^"]*)".*?<\/testcase>/gs,
     )].map(([text, name]) => ({
       name: name!,
+      text,
       failed: /<(failure|error)\b/.test(text),
       skipped: /<skipped\b/.test(text),
     }));
-    for (const { name, failed, skipped } of cases) {
+    for (const { name, text, failed, skipped } of cases) {
       const steps = cases.filter((other) =>
         other.name.startsWith(`${name} &gt; `)
       );
-      if (failed && !steps.some((step) => step.failed)) tally.failed++;
-      else if (steps.length > 0) continue;
+      if (failed && !steps.some((step) => step.failed)) {
+        const message = text.match(/<(?:failure|error)\b[^>]*>(.*?)<\//s)?.[1];
+        addFailure(
+          tally,
+          failure(`${file}: ${unescaped(name)}`, unescaped(message ?? "")),
+        );
+      } else if (steps.length > 0) continue;
       else if (skipped) tally.skipped++;
       else tally.passed++;
     }
@@ -58,5 +80,41 @@ export function tallyOfTap(tap: string): Tally {
     passed: count("pass"),
     failed: count("fail") + count("cancelled"),
     skipped: count("skipped") + count("todo"),
+    failures: failuresOfTap(tap),
   };
+}
+
+function failuresOfTap(tap: string): string[] {
+  const results = tap.matchAll(
+    /^( *)not ok \d+ - (.*)\n\1 {2}---\n([^]*?)^\1 {2}\.\.\.$/gm,
+  );
+  const failures: string[] = [];
+  for (const [, indent, name, details] of results) {
+    // a suite that failed by its tests
+    if (details!.includes("failureType: 'subtestsFailed'")) continue;
+    const lines = details!.split("\n").map((line) =>
+      line.slice(indent!.length + 2)
+    );
+    failures.push(failure(name!, lines.join("\n")));
+  }
+  return failures;
+}
+
+/** Lines of a message that are shown. */
+const SHOWN_LINES = 30;
+
+function failure(name: string, message: string): string {
+  const lines = message.trim().split("\n").slice(0, SHOWN_LINES);
+  return [name, ...lines.map((line) => `  ${line}`)].join("\n");
+}
+
+function unescaped(text: string): string {
+  const named: Record<string, string> = {
+    lt: "<",
+    gt: ">",
+    quot: '"',
+    apos: "'",
+    amp: "&",
+  };
+  return text.replace(/&(\w+);/g, (whole, name) => named[name] ?? whole);
 }

@@ -4,7 +4,7 @@ import { denoSuite } from "./deno_suite.ts";
 import { resolutionFlags } from "./jsr.ts";
 import { packageChecks } from "./package_checks.ts";
 import { nodeSuite } from "./node_suite.ts";
-import { add, emptyTally, summary, type Tally } from "./tally.ts";
+import { add, addFailure, emptyTally, summary, type Tally } from "./tally.ts";
 
 const total = emptyTally();
 const dir = await Deno.makeTempDir({ prefix: "koa-io-session-" });
@@ -17,7 +17,8 @@ try {
 }
 if (Deno.env.get("CI") === "true" && total.skipped > 0) {
   console.error(`\nWith CI=true nothing may be skipped: ${total.skipped} were`);
-  add(total, { passed: 0, failed: total.skipped, skipped: -total.skipped });
+  total.failed += total.skipped;
+  total.skipped = 0;
 }
 console.log(`\n${summary(total)}`);
 Deno.exit(total.failed > 0 ? 1 : 0);
@@ -31,6 +32,8 @@ async function npmSuite(dir: string): Promise<Tally> {
     return tally;
   } catch (error) {
     console.error(error);
-    return { ...emptyTally(), failed: 1 };
+    const tally = emptyTally();
+    addFailure(tally, "The npm package was not built or tested");
+    return tally;
   }
 }
