@@ -18,7 +18,7 @@ const TEST_TIMEOUT = 240_000;
 
 /** The long tests, which do not depend on the version of Node: they run on the installed one. */
 const ON_ONE_NODE =
-  /\/(journeys\/(?!sqlite)|stores\/(postgres|redis|conformance_kit|encrypted_kit)|docs\/)/;
+  /\/(journeys\/(?!sqlite)|stores\/(postgres|redis|conformance_kit|encrypted_kit|session_store_kit|packages)|docs\/)/;
 
 /** Runs the tests on each available Node. A missing Node is reported as skipped. */
 export async function nodeSuite(dir: string): Promise<Tally> {
