@@ -97,7 +97,7 @@ function leases(listen: boolean) {
       const since = performance.now();
       granted(await store.acquire(other, "t", HOLD, HOLD));
       await store.commit(other, "t", undefined);
-      assertLess(performance.now() - since, 2_000);
+      assertLess(performance.now() - since, 5_000);
       await a.commit(sid, "first", undefined);
       await all;
       assertEquals(count((await a.read(sid))!), 200);
@@ -161,7 +161,7 @@ function leases(listen: boolean) {
       const second = turn(a, "second");
       await Promise.all([first, second]);
       assertGreaterOrEqual(performance.now() - since, 200);
-      assertLess(performance.now() - since, 1_500);
+      assertLess(performance.now() - since, 4_000);
       assertEquals(order, ["first", "second"]);
     },
   );
@@ -209,7 +209,7 @@ function leases(listen: boolean) {
       const next = b.acquire(brief, "u", HOLD, HOLD);
       await pause(400);
       assertEquals(await a.commit(brief, "t", record()), { status: "missing" });
-      assertEquals(await settles(next, "the waiter", 1_000), {
+      assertEquals(await settles(next, "the waiter", 3_000), {
         status: "missing",
         waited: true,
       });
@@ -252,7 +252,9 @@ function leases(listen: boolean) {
   const listeners = async () =>
     await stores.query(
       `SELECT pid, query FROM pg_stat_activity
-       WHERE query LIKE 'LISTEN "koa_io_session_%' AND state = 'idle'`,
+       WHERE query LIKE 'LISTEN "koa_io_session_%' AND state = 'idle'
+         AND application_name = $1`,
+      [stores.table],
     );
 
   itNeedsPostgres(
@@ -330,7 +332,7 @@ function leases(listen: boolean) {
         const since = performance.now();
         await a.commit(sid, token, undefined);
         granted(await next);
-        assertLess(performance.now() - since, 800);
+        assertLess(performance.now() - since, 2_500);
         await deaf.commit(sid, `${token}-2`, undefined);
       }
     },

@@ -227,14 +227,14 @@ describe("RedisStore on a Redis Cluster", () => {
         const next = b.acquire(sid, "u", HOLD, HOLD);
         await until(async () => await isQueued(sid), "a waiter");
         await a.commit(sid, "t", record({ data: `{"n":${i}}` }));
-        const got = await settles(next, "the hand-over", 1_000);
+        const got = await settles(next, "the hand-over", 3_000);
         assert(got.status === "granted");
         assertEquals(count(got.record), i);
 
         const last = a.acquire(sid, "v", HOLD, HOLD);
         await until(async () => await isQueued(sid), "a waiter");
         assert(await b.destroy(sid, "note"));
-        assertEquals((await settles(last, "the end", 1_000)).status, "missing");
+        assertEquals((await settles(last, "the end", 3_000)).status, "missing");
         assertEquals((await a.former(sid))!.note, "note");
       }
     } finally {

@@ -176,7 +176,7 @@ function faults(name: typeof PACKAGES[number]) {
       await queued(sid);
       await store.commit(sid, "v", record({ data: '{"n":5}' }));
       assertEquals(
-        count(granted(await settles(next, "the hand-over", 1_000))),
+        count(granted(await settles(next, "the hand-over", 3_000))),
         5,
       );
     },

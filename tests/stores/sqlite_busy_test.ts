@@ -122,7 +122,7 @@ withSqlite(({ SqliteStore }) => {
       await pause(50);
       other.exec("BEGIN IMMEDIATE");
       assertEquals(
-        (await settles(first, "the first", 1_000)).status,
+        (await settles(first, "the first", 3_000)).status,
         "timeout",
       );
       await pause(100);

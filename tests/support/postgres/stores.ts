@@ -15,6 +15,7 @@ export function newTable(): string {
 
 /** Stores as separate processes have them: each on a pool of its own. */
 export interface Stores {
+  /** Also the `application_name` of the pools' connections. */
   readonly table: string;
   /** Another store on the same tables; the first one creates them. */
   open(options?: OpenOptions): Promise<PostgresStore>;
@@ -41,7 +42,12 @@ export function storesAt(address: Address): Stores {
   const made: Stores = {
     table,
     pool(options) {
-      const pool = new pg.Pool({ ...address, max: 5, ...options });
+      const pool = new pg.Pool({
+        ...address,
+        max: 5,
+        application_name: table,
+        ...options,
+      });
       pool.on("error", () => {});
       pools.push(pool);
       return pool;
