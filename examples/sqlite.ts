@@ -49,7 +49,10 @@ io.attach(server);
 server.listen(process.env.PORT ?? 3000);
 
 process.once("SIGINT", async () => {
-  await io.close();
+  const closed = io.close();
+  // io.close() waits for each connection, and browsers keep some that are unused
+  server.closeAllConnections();
+  await closed;
   await bridge.close();
   await store.close();
 });

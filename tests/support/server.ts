@@ -25,7 +25,7 @@ import { createApp, type TestApp, type TestSession } from "./app.ts";
 import { Browser } from "./browser.ts";
 import { type CookieJar, KEY, SIGNING_KEY } from "./cookies.ts";
 import type { Parts } from "./routes.ts";
-import { pause } from "./wait.ts";
+import { pause, until } from "./wait.ts";
 
 /** The bridge of the tests. */
 export type TestBridge = ReturnType<typeof bridgeSession<TestSession>>;
@@ -141,14 +141,12 @@ export async function startServer(
     open.delete(stand);
     await Promise.all(browsers.map((browser) => browser.close()));
     await bridge.close();
-    const closed = new Promise<void>((resolve) => {
-      if (http.listening) http.once("close", resolve);
-      else resolve();
-    });
-    await io.close();
+    const ended = io.close();
+    await until(() => !http.listening, "the server to stop listening");
     discardClients(io);
+    // io.close() waits for them all, and a browser keeps some that it does not use
     http.closeAllConnections();
-    await closed;
+    await ended;
     // aborted polls end in timers of 0 ms, without an event, once the abort has arrived
     if (hasPolls) await pause(50);
   }
