@@ -1,7 +1,6 @@
-import type { SharedStore } from "@koa-io/session";
 import { encrypted } from "@koa-io/session/encrypted";
 import { RedisStore } from "@koa-io/session/redis";
-import { storeRules, testStore } from "@koa-io/session/testing";
+import { testStore } from "@koa-io/session/testing";
 import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -16,9 +15,9 @@ import {
 import { redisServerPath } from "../support/requires.ts";
 import { type Sqlite, withSqlite } from "../support/sqlite.ts";
 import { newId } from "../support/stores/records.ts";
+import { sharedKit } from "../support/stores/shared_kit.ts";
 
 const key = randomBytes(32);
-const shared = { scope: "shared" } as SharedStore;
 
 describe("the conformance kit, on an encrypted store", () => {
   withSqlite(({ SqliteStore }: Sqlite) => {
@@ -72,15 +71,6 @@ describe("the conformance kit, on an encrypted store", () => {
       await server.stop();
     });
 
-    for (const rule of storeRules(shared, { peer: true })) {
-      itNeedsRedis(rule.name, async () => {
-        const store = open(0);
-        try {
-          await rule.run(store, { peer: () => open(1) });
-        } finally {
-          await store.close();
-        }
-      });
-    }
+    sharedKit(itNeedsRedis, open);
   });
 });

@@ -1,38 +1,10 @@
-import type { SharedStore } from "@koa-io/session";
 import { encrypted } from "@koa-io/session/encrypted";
-import type { PostgresPool } from "@koa-io/session/postgres";
-import { storeRules } from "@koa-io/session/testing";
-import { afterAll, beforeAll, describe } from "@std/testing/bdd";
 import { randomBytes } from "node:crypto";
-import type { Address } from "../support/postgres/cluster.ts";
-import { itNeedsPostgres, withPostgres } from "../support/postgres/server.ts";
-import { type Stores, storesAt } from "../support/postgres/stores.ts";
+import { postgresKit } from "../support/postgres/kit.ts";
 
 const keys = [randomBytes(32)];
 
-describe("the conformance kit, on an encrypted PostgresStore", () => {
-  let address: Address;
-  let stores: Stores;
-  let pools: PostgresPool[];
-  const open = async (n: number) =>
-    encrypted(await stores.open({ pool: pools[n]! }), { keys });
-  withPostgres((found) => address = found);
-  beforeAll(() => {
-    if (!address) return;
-    stores = storesAt(address);
-    pools = [stores.pool(), stores.pool()];
-  });
-  afterAll(() => stores?.close());
-
-  const shared = { scope: "shared" } as SharedStore;
-  for (const rule of storeRules(shared, { peer: true })) {
-    itNeedsPostgres(rule.name, async () => {
-      const store = await open(0);
-      try {
-        await rule.run(store, { peer: () => open(1) });
-      } finally {
-        await store.close();
-      }
-    });
-  }
-});
+postgresKit(
+  "the conformance kit, on an encrypted PostgresStore",
+  async (stores, pool) => encrypted(await stores.open({ pool }), { keys }),
+);

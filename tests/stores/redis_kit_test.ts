@@ -1,6 +1,4 @@
-import type { SharedStore } from "@koa-io/session";
 import { RedisStore } from "@koa-io/session/redis";
-import { storeRules } from "@koa-io/session/testing";
 import { afterAll, beforeAll, describe } from "@std/testing/bdd";
 import {
   openClient,
@@ -14,6 +12,7 @@ import {
 } from "../support/redis/server.ts";
 import { redisServerPath } from "../support/requires.ts";
 import { newId } from "../support/stores/records.ts";
+import { sharedKit } from "../support/stores/shared_kit.ts";
 
 describe("the conformance kit, on Redis", () => {
   for (const name of PACKAGES) {
@@ -39,17 +38,7 @@ describe("the conformance kit, on Redis", () => {
         await server.stop();
       });
 
-      const shared = { scope: "shared" } as SharedStore;
-      for (const rule of storeRules(shared, { peer: true })) {
-        itNeedsRedis(rule.name, async () => {
-          const store = open(0);
-          try {
-            await rule.run(store, { peer: () => open(1) });
-          } finally {
-            await store.close();
-          }
-        });
-      }
+      sharedKit(itNeedsRedis, open);
     });
   }
 });
