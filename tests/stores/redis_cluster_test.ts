@@ -195,6 +195,12 @@ describe("RedisStore on a Redis Cluster", () => {
         rootNodes: nodes.servers.map(({ port }) => ({
           url: `redis://127.0.0.1:${port}`,
         })),
+        // a connection that is opened while the client closes is not closed by it
+        defaults: {
+          socket: {
+            reconnectStrategy: () => nodes.servers.length > 0 ? 50 : false,
+          },
+        },
       });
       client.on("error", () => {});
       await client.connect();
