@@ -2,7 +2,7 @@
 import { readConfig } from "./config.ts";
 import { resolutionFlags } from "./jsr.ts";
 import { exists, filesBelow, projectDir, run } from "./project.ts";
-import { addFailure, emptyTally, summary } from "./tally.ts";
+import { addResult, emptyTally, summary } from "./tally.ts";
 
 const total = emptyTally();
 const dir = await Deno.makeTempDir({ prefix: "koa-io-session-" });
@@ -17,8 +17,7 @@ try {
     ["publish", ...resolution, "--dry-run", "--allow-dirty"],
   ];
   for (const args of steps) {
-    if (await run(Deno.execPath(), args)) total.passed++;
-    else addFailure(total, `deno ${args[0]}`);
+    addResult(total, `deno ${args[0]}`, await run(Deno.execPath(), args));
   }
 } finally {
   await Deno.remove(dir, { recursive: true });

@@ -5,6 +5,7 @@ import { exists, FILES_AT_ONCE, run } from "./project.ts";
 import {
   add,
   addFailure,
+  addResult,
   emptyTally,
   type Tally,
   tallyOfTap,
@@ -104,8 +105,7 @@ async function consumerCompiles(dir: string): Promise<Tally> {
       resolution,
       "consumer/main.ts",
     ], { cwd: dir });
-    if (ok) total.passed++;
-    else addFailure(total, `A TypeScript consumer, module ${module}`);
+    addResult(total, `A TypeScript consumer, module ${module}`, ok);
   }
   return total;
 }

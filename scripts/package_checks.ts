@@ -1,7 +1,7 @@
 /** Checks of the built npm package, whichever builder made it. */
 import { npmPackages, readConfig } from "./config.ts";
 import { filesBelow, projectDir, run } from "./project.ts";
-import { addFailure, emptyTally, type Tally } from "./tally.ts";
+import { addResult, emptyTally, type Tally } from "./tally.ts";
 
 const OUT_DIR = `${projectDir}npm`;
 
@@ -28,15 +28,12 @@ export async function packageChecks(): Promise<Tally> {
   const packages = npmPackages(await readConfig());
   const faults = await contentFaults();
   const tally = emptyTally();
-  const count = (what: string, ok: boolean) => {
-    if (ok) tally.passed++;
-    else addFailure(tally, what);
-  };
-  count(["Contents of the npm package", ...faults].join("\n"), !faults.length);
+  const contents = ["Contents of the npm package", ...faults].join("\n");
+  addResult(tally, contents, faults.length === 0);
   for (const [name, ...args] of TOOLS) {
     const specifier = `npm:${name}@${packages[name]}`;
     const ok = await run(Deno.execPath(), ["run", "-A", specifier, ...args]);
-    count(name, ok);
+    addResult(tally, name, ok);
   }
   return tally;
 }

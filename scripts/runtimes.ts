@@ -9,7 +9,7 @@ import { buildNpm } from "./build_npm.ts";
 import { nodeProject } from "./node_project.ts";
 import { neededNode, runNode } from "./node_suite.ts";
 import { FILES_AT_ONCE, must, run } from "./project.ts";
-import { add, addFailure, emptyTally, summary } from "./tally.ts";
+import { add, addResult, emptyTally, summary } from "./tally.ts";
 
 /** Tests of flags and variables that Bun does not have. */
 const NOT_ON_BUN =
@@ -30,8 +30,7 @@ try {
       add(total, await runNode(node, project, tests));
     } else if (name === "bun") {
       const own = tests.filter((path) => !NOT_ON_BUN.test(path));
-      if (await runBun(`${dir}/bun`, project, own)) total.passed++;
-      else addFailure(total, "Bun");
+      addResult(total, "Bun", await runBun(`${dir}/bun`, project, own));
     } else {
       throw new TypeError(
         `Cannot test a runtime as it must be bun or node@N: received ${name}`,

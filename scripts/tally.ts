@@ -25,6 +25,12 @@ export function addFailure(to: Tally, text: string): void {
   to.failures.push(text);
 }
 
+/** Counts what is not a test of a report, by whether it went well. */
+export function addResult(to: Tally, what: string, ok: boolean): void {
+  if (ok) to.passed++;
+  else addFailure(to, what);
+}
+
 /** The end of the output: what failed, and as last line the totals. */
 export function summary(tally: Tally): string {
   const { passed, failed, skipped, failures } = tally;

@@ -1,21 +1,13 @@
 import { encrypted } from "@koa-io/session/encrypted";
 import { RedisStore } from "@koa-io/session/redis";
 import { testStore } from "@koa-io/session/testing";
-import { afterAll, beforeAll, describe, it } from "@std/testing/bdd";
+import { describe, it } from "@std/testing/bdd";
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openClient, type OwnedClient } from "../support/redis/clients.ts";
-import {
-  itNeedsRedis,
-  type RedisServer,
-  startRedis,
-} from "../support/redis/server.ts";
-import { redisServerPath } from "../support/requires.ts";
+import { redisKit } from "../support/redis/kit.ts";
 import { type Sqlite, withSqlite } from "../support/sqlite.ts";
-import { newId } from "../support/stores/records.ts";
-import { sharedKit } from "../support/stores/shared_kit.ts";
 
 const key = randomBytes(32);
 
@@ -47,30 +39,10 @@ describe("the conformance kit, on an encrypted store", () => {
     );
   });
 
-  describe("in Redis", () => {
-    const path = redisServerPath();
-    let server: RedisServer;
-    let clients: OwnedClient[];
-    const prefix = newId();
-    const open = (n: number) =>
-      encrypted(new RedisStore({ client: clients[n]!.client, prefix }), {
-        keys: [key],
-      });
-
-    beforeAll(async () => {
-      if (!path) return;
-      server = await startRedis();
-      clients = [
-        await openClient("redis", server.port),
-        await openClient("redis", server.port),
-      ];
-    });
-    afterAll(async () => {
-      if (!path) return;
-      for (const client of clients) client.close();
-      await server.stop();
-    });
-
-    sharedKit(itNeedsRedis, open);
-  });
+  redisKit(
+    "in Redis",
+    "redis",
+    (client, prefix) =>
+      encrypted(new RedisStore({ client, prefix }), { keys: [key] }),
+  );
 });
