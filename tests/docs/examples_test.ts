@@ -7,9 +7,17 @@ import {
   assertStringIncludes,
 } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import {
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { Browser } from "../support/browser.ts";
 import {
   type Program,
@@ -219,12 +227,43 @@ describe("examples/sqlite.ts", () => {
       ? it(name, body)
       : console.log(`!!! LEFT OUT: ${name}: there is no node:sqlite`);
 
+  /** Runs a test with the path of a new database. */
+  async function withFile(body: (FILE: string) => Promise<void>) {
+    const dir = mkdtempSync(join(tmpdir(), "example-"));
+    try {
+      await body(join(dir, "sessions.db"));
+      await leave();
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
+  }
+
+  itHasSqlite(
+    "ends at Ctrl+C while a tab is open, and a browser keeps an unused connection",
+    () =>
+      withFile(async (FILE) => {
+        const program = await start("sqlite.ts", { FILE });
+        const ada = browserAt(program);
+        await ada.get("/");
+        const socket = await ada.connect();
+        const unused = connect(Number(new URL(program.url).port), "127.0.0.1");
+        unused.on("error", () => {});
+        try {
+          await once(unused, "connect");
+          const closed = once(socket, "disconnect");
+          assertEquals(await program.interrupt(), 0);
+          await closed;
+          assertEquals(program.output().replace(/LISTENING \d+\n/, ""), "");
+        } finally {
+          unused.destroy();
+        }
+      }),
+  );
+
   itHasSqlite(
     "goes on with the count after its process was killed",
-    async () => {
-      const dir = mkdtempSync(join(tmpdir(), "example-"));
-      const FILE = join(dir, "sessions.db");
-      try {
+    () =>
+      withFile(async (FILE) => {
         const first = await start("sqlite.ts", { FILE });
         const ada = browserAt(first);
         assertStringIncludes((await ada.get("/")).body, "<button>0</button>");
@@ -239,11 +278,7 @@ describe("examples/sqlite.ts", () => {
         assertStringIncludes(body, "<button>2</button>");
         const late = await again.connect("/", { jar });
         assertEquals(await again.ask(late, "count"), 3);
-        await stopPrograms();
-      } finally {
-        rmSync(dir, { recursive: true });
-      }
-    },
+      }),
   );
 });
 
@@ -325,10 +360,16 @@ describe("examples/client.ts", () => {
     assertStringIncludes((await ada.get("/")).body, 'from "/client.js"');
     const script = await ada.get("/client.js");
     assertMatch(script.headers["content-type"] ?? "", /javascript/);
-    const module = await import(
-      `data:text/javascript,${encodeURIComponent(script.body)}`
-    );
-    assertEquals(typeof module.followSession, "function");
+    const dir = mkdtempSync(join(tmpdir(), "client-"));
+    try {
+      // alone in a directory: it can import nothing
+      const file = join(dir, "client.mjs");
+      writeFileSync(file, script.body);
+      const module = await import(pathToFileURL(file).href);
+      assertEquals(typeof module.followSession, "function");
+    } finally {
+      rmSync(dir, { recursive: true });
+    }
   });
 
   it("sends the events that the client follows", async () => {

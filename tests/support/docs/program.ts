@@ -24,7 +24,9 @@ export interface Program {
   output(): string;
   /** Waits until it has printed this. */
   printed(text: string): Promise<void>;
-  /** Ends the process. */
+  /** Ends the process as Ctrl+C does; the exit code. Rejects when it goes on. */
+  interrupt(): Promise<number | null>;
+  /** Kills the process. */
   stop(): Promise<void>;
 }
 
@@ -47,7 +49,11 @@ export async function startProgram(
   entry: string,
   env: Readonly<Record<string, string>> = {},
 ): Promise<Program> {
-  const { child, output, stop } = await spawnProgram(files, entry, env);
+  const { child, output, interrupt, stop } = await spawnProgram(
+    files,
+    entry,
+    env,
+  );
   await until(
     () => /LISTENING \d+\n/.test(output()) || child.exitCode !== null,
     `${entry} listening`,
@@ -59,6 +65,7 @@ export async function startProgram(
     url: `http://127.0.0.1:${port}`,
     output,
     printed: (text) => until(() => output().includes(text), `"${text}"`),
+    interrupt,
     stop,
   };
 }
@@ -110,10 +117,8 @@ function outputOf(child: ChildProcess): () => string {
   return () => printed;
 }
 
-interface Spawned {
+interface Spawned extends Pick<Program, "output" | "interrupt" | "stop"> {
   readonly child: ChildProcess;
-  output(): string;
-  stop(): Promise<void>;
 }
 
 async function spawnProgram(
@@ -142,8 +147,14 @@ async function spawnProgram(
       await settles(closed, `the end of ${entry}`);
       rmSync(dir, { recursive: true });
     })();
+  const interrupt = async () => {
+    // Deno's child.kill() counts as the end even where the child handles the signal
+    process.kill(child.pid!, "SIGINT");
+    await settles(closed, `the end of ${entry} after SIGINT`);
+    return child.exitCode;
+  };
   running.add(stop);
-  return { child, output, stop };
+  return { child, output, interrupt, stop };
 }
 
 /** Deno runs TypeScript; the supported versions of Node need JavaScript. */
