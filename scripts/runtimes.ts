@@ -12,8 +12,7 @@ import { FILES_AT_ONCE, must, run } from "./project.ts";
 import { add, addResult, emptyTally, summary } from "./tally.ts";
 
 /** Tests of flags and variables that Bun does not have. */
-const NOT_ON_BUN =
-  /(?:memory_growth|node_debug|sqlite|stores\/(?:postgres|redis|conformance|encrypted)|journeys|docs)/;
+const NOT_ON_BUN = /memory_growth|node_debug/;
 
 const names = Deno.args.length > 0 ? Deno.args : ["node@22", "node@26", "bun"];
 const total = emptyTally();
