@@ -30,7 +30,7 @@ import {
   type StoredRecord,
   type Version,
 } from "../api/store.ts";
-import { connection } from "./redis/client.ts";
+import { connection } from "./redis/connection.ts";
 import { LOCK } from "./redis/begin_scripts.ts";
 import { Begins } from "./redis/begins.ts";
 import { Grants } from "./redis/grants.ts";

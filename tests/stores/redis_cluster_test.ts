@@ -18,7 +18,7 @@ import {
 } from "../support/redis/server.ts";
 import { redisServerPath } from "../support/requires.ts";
 import { count, HOLD, newId, record } from "../support/stores/records.ts";
-import { once, settles, until } from "../support/wait.ts";
+import { once, pause, settles, until } from "../support/wait.ts";
 
 const path = redisServerPath();
 
@@ -86,25 +86,35 @@ describe("RedisStore on a Redis Cluster", () => {
   });
 
   itNeedsRedis("does all it does with ioredis", async () => {
-    const clients = [1, 2].map(() =>
-      new Cluster(
-        nodes.servers.map(({ port }) => ({ host: "127.0.0.1", port })),
-      )
-    );
-    for (const client of clients) client.on("error", () => {});
-    await Promise.all(clients.map((client) => once(client, "ready")));
+    const clients = await Promise.all([openIoredis(), openIoredis()]);
     try {
       await everything(
         clients.map((client) => new RedisStore({ client, prefix: "b:" })),
       );
     } finally {
-      for (const client of clients) {
-        const ended = once(client, "end");
-        client.disconnect();
-        await ended;
-      }
+      for (const client of clients) await endOf(client);
     }
   });
+
+  for (const name of ["redis", "ioredis"]) {
+    for (const ms of [0, 1, 3, 10, 30]) {
+      itNeedsRedis(
+        `a store that is closed ${ms} ms after its first wait leaves no connection of ${name}`,
+        async () => {
+          const client = name === "redis" ? await open() : await openIoredis();
+          const [store, sid] = [new RedisStore({ client }), newId()];
+          await store.write(sid, record(), null);
+          const acquiring = store.acquire(sid, "t", HOLD, HOLD).catch(() => {});
+          if (ms > 0) await pause(ms);
+          await settles(store.close(), "the end of the store");
+          await acquiring;
+          if (client instanceof Cluster) await endOf(client);
+          else await client.close();
+          await until(async () => await connections() === 0, "no connection");
+        },
+      );
+    }
+  }
 
   itNeedsRedis("keeps the rules on begins, moves and locks", async () => {
     const [one, two] = await openTwo();
@@ -189,23 +199,50 @@ describe("RedisStore on a Redis Cluster", () => {
     },
   );
 
-  const openTwo = () =>
-    Promise.all([1, 2].map(async () => {
-      const client = createCluster({
-        rootNodes: nodes.servers.map(({ port }) => ({
-          url: `redis://127.0.0.1:${port}`,
-        })),
-        // a connection that is opened while the client closes is not closed by it
-        defaults: {
-          socket: {
-            reconnectStrategy: () => nodes.servers.length > 0 ? 50 : false,
-          },
+  async function open() {
+    const client = createCluster({
+      rootNodes: nodes.servers.map(({ port }) => ({
+        url: `redis://127.0.0.1:${port}`,
+      })),
+      // a connection that is opened while the client closes is not closed by it
+      defaults: {
+        socket: {
+          reconnectStrategy: () => nodes.servers.length > 0 ? 50 : false,
         },
-      });
-      client.on("error", () => {});
-      await client.connect();
-      return client;
-    }));
+      },
+    });
+    client.on("error", () => {});
+    await client.connect();
+    return client;
+  }
+
+  const openTwo = () => Promise.all([open(), open()]);
+
+  async function openIoredis(): Promise<Cluster> {
+    const client = new Cluster(
+      nodes.servers.map(({ port }) => ({ host: "127.0.0.1", port })),
+    );
+    client.on("error", () => {});
+    await once(client, "ready");
+    return client;
+  }
+
+  async function endOf(client: Cluster): Promise<void> {
+    const ended = once(client, "end");
+    client.disconnect();
+    await ended;
+  }
+
+  /** The connections of all nodes, but for those that ask. */
+  async function connections(): Promise<number> {
+    const lists = await Promise.all(
+      nodes.servers.map(({ port }) => say(port, "CLIENT LIST\r\n")),
+    );
+    const lines = lists.flatMap((list) =>
+      list.split("\r\n")[1]!.trim().split("\n")
+    );
+    return lines.length - nodes.servers.length;
+  }
 
   async function everything(stores: readonly RedisStore[]): Promise<void> {
     const [a, b] = [stores[0]!, stores[1]!];

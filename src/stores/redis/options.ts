@@ -5,7 +5,10 @@
  */
 import { refuse, requireObject } from "../../base/arguments.ts";
 import type { RemovalReason, SessionRecord } from "../../api/store.ts";
-import { MAKING, type RedisClient } from "./client.ts";
+import type { RedisClient } from "./client.ts";
+
+/** The action in messages that refuse an option. */
+export const MAKING = "make a RedisStore";
 
 /** The options of {@linkcode RedisStore}. */
 export interface RedisStoreOptions {
