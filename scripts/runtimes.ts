@@ -11,9 +11,6 @@ import { neededNode, runNode } from "./node_suite.ts";
 import { FILES_AT_ONCE, must, run } from "./project.ts";
 import { add, addResult, emptyTally, summary } from "./tally.ts";
 
-/** Tests of flags and variables that Bun does not have. */
-const NOT_ON_BUN = /memory_growth|node_debug/;
-
 const names = Deno.args.length > 0 ? Deno.args : ["node@22", "node@26", "bun"];
 const total = emptyTally();
 const dir = await Deno.makeTempDir({ prefix: "koa-io-session-" });
@@ -28,8 +25,7 @@ try {
       const node = await neededNode(`${dir}/${name}`, Number(version));
       add(total, await runNode(node, project, tests));
     } else if (name === "bun") {
-      const own = tests.filter((path) => !NOT_ON_BUN.test(path));
-      addResult(total, "Bun", await runBun(`${dir}/bun`, project, own));
+      addResult(total, "Bun", await runBun(`${dir}/bun`, project, tests));
     } else {
       throw new TypeError(
         `Cannot test a runtime as it must be bun or node@N: received ${name}`,

@@ -3,17 +3,13 @@ import { assert, assertEquals, assertRejects } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { Browser } from "../support/browser.ts";
 import { unhandledIn } from "../support/errors.ts";
+import { collectGarbage } from "../support/garbage.ts";
 import { clearingIntervals } from "../support/intervals.ts";
 import { startScenario } from "../support/scenario.ts";
 import { closeServers } from "../support/server.ts";
 import { until } from "../support/wait.ts";
-
-setFlagsFromString("--expose-gc");
-const gc: () => void = runInNewContext("gc");
 
 const FOREIGN = { headers: { origin: "https://evil.example" } };
 
@@ -75,7 +71,7 @@ describe("a dynamic namespace", () => {
     );
     assertEquals(rooms.length, 10);
     await until(() => {
-      gc();
+      collectGarbage();
       return rooms.filter((room) => room.deref()).length <= 1;
     }, "the collection of the namespaces");
   });

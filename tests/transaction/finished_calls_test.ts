@@ -2,9 +2,8 @@
 import { assertEquals, assertLess } from "@std/assert";
 import { describe, it } from "@std/testing/bdd";
 import { setImmediate } from "node:timers";
-import v8 from "node:v8";
-import vm from "node:vm";
 import { SessionStore } from "@koa-io/session";
+import { collectGarbage } from "../support/garbage.ts";
 import { startScenario } from "../support/scenario.ts";
 import { deferred, until } from "../support/wait.ts";
 
@@ -12,18 +11,6 @@ const STEPS = 20_000;
 
 /** How many objects of finished calls may be left: those of the last ones. */
 const FEW = 200;
-
-/** Collects garbage; `undefined` where the runtime cannot be asked for it. */
-const collectGarbage = (() => {
-  const given = (globalThis as { gc?: () => void }).gc;
-  if (given) return given;
-  try {
-    v8.setFlagsFromString("--expose-gc");
-    return vm.runInNewContext("gc") as () => void;
-  } catch {
-    return undefined;
-  }
-})();
 
 /** Objects that are followed without being kept. */
 class Followed {
@@ -43,7 +30,7 @@ class Followed {
     // what a turn of the event loop has read from a WeakRef stays until its end
     for (let round = 0; round < 5 && left > FEW; round++) {
       await new Promise((resolve) => setTimeout(resolve, 10));
-      collectGarbage!();
+      collectGarbage();
       left = this.#refs.filter((ref) => ref.deref()).length;
     }
     return left;
@@ -79,7 +66,7 @@ async function assertConstant({ followed, quarters }: Chain): Promise<void> {
   assertEquals(followed.count, STEPS);
   // each step walked through all before it: the last quarter took seven times the first
   assertLess(quarters[3]!, 4 * quarters[0]! + 200);
-  if (collectGarbage) assertLess(await followed.left(), FEW);
+  assertLess(await followed.left(), FEW);
 }
 
 describe("a finished call", () => {
@@ -184,7 +171,7 @@ describe("a finished call", () => {
           timers.push(setInterval(() => {}, 1_000_000));
         });
       }
-      if (collectGarbage) assertLess(await followed.left(), FEW);
+      assertLess(await followed.left(), FEW);
     } finally {
       timers.forEach((timer) => clearInterval(timer));
     }
