@@ -9,7 +9,7 @@ import { unref } from "../base/expiry_heap.ts";
 import { TtlMap } from "../base/ttl_map.ts";
 import type { RecoveryGate } from "./recovery.ts";
 import { type BridgedSocket, SOCKET_STATE } from "./socket_extension.ts";
-import { closeTransport, discardTransport } from "./socket_io.ts";
+import { closeTransport, discarding } from "./socket_io.ts";
 
 /** How long a client that does not poll may keep its closed connection, in ms. */
 const DISCARD_AFTER = 1_000;
@@ -40,8 +40,8 @@ export class Reconnects {
   readonly #failed: (error: unknown) => void;
   readonly #timers = new Set<Timer>();
   #stopped = false;
-  /** Sockets whose connections may wait for another poll. */
-  readonly #waiting = new Set<Socket>();
+  /** End the connections that may wait for another poll. */
+  readonly #waiting = new Set<() => void>();
   /** Connections that are being closed. */
   readonly #closing = new WeakSet<object>();
   /** By client id. */
@@ -60,12 +60,13 @@ export class Reconnects {
       if (this.#closing.has(conn)) continue;
       this.#closing.add(conn);
       this.#recovery.refuse(socket);
+      const discard = discarding(socket);
       this.#attempt(() => closeTransport(socket));
       // the close waits for the next poll, which may never come
-      this.#waiting.add(socket);
+      this.#waiting.add(discard);
       this.#after(DISCARD_AFTER, () => {
-        this.#waiting.delete(socket);
-        this.#attempt(() => discardTransport(socket));
+        this.#waiting.delete(discard);
+        this.#attempt(discard);
       });
     }
   }
@@ -129,9 +130,7 @@ export class Reconnects {
   /** Stops all timers, and starts none any more; connections that are being closed end at once. */
   stop(): void {
     this.#stopped = true;
-    for (const socket of this.#waiting) {
-      this.#attempt(() => discardTransport(socket));
-    }
+    for (const discard of this.#waiting) this.#attempt(discard);
     this.#waiting.clear();
     for (const timer of this.#timers) clearTimeout(timer);
     this.#timers.clear();

@@ -201,13 +201,24 @@ interface ClosingTransport {
 
 /**
  * `conn.close(true)`: ends a connection without waiting for its client to take
- * what was sent. Where the close waits for the next request of a polling client,
- * `transport.shouldClose` of engine.io 6 ends that wait.
+ * what was sent. Where a close waits for the next request of a polling client,
+ * `transport.shouldClose` of engine.io 6 ends that wait, which goes on for 30 s
+ * even if the connection has been closed otherwise, or upgraded.
+ *
+ * @returns does it, for the transport that the connection has now too
  */
-export function discardTransport({ conn }: Socket): void {
-  if (conn.readyState === "closed") return;
-  conn.close(true);
-  const transport = conn.transport as ClosingTransport;
+export function discarding({ conn }: Socket): () => void {
+  const transportNow = () => conn.transport as ClosingTransport;
+  const present = transportNow();
+  return () => {
+    if (conn.readyState !== "closed") conn.close(true);
+    for (const transport of new Set([present, transportNow()])) {
+      endWait(transport);
+    }
+  };
+}
+
+function endWait(transport: ClosingTransport): void {
   const close = transport.shouldClose;
   transport.shouldClose = null;
   close?.();

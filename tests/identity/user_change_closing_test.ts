@@ -6,13 +6,14 @@ import { PassThrough } from "node:stream";
 import { native, serverSocketOf } from "../support/app.ts";
 import type { Browser } from "../support/browser.ts";
 import { parseSetCookie } from "../support/cookies.ts";
+import { openPolling, poll } from "../support/polling.ts";
 import { sessionEvents } from "../support/routes.ts";
 import type { ScenarioContext } from "../support/scenario.ts";
 import { clearingIntervals } from "../support/intervals.ts";
 import { closeServers, type ServerConfig } from "../support/server.ts";
 import { type TabScene, tabScene } from "../support/tab_scene.ts";
 import { Tab } from "../support/tabs.ts";
-import { deferred, once, pause, settles } from "../support/wait.ts";
+import { deferred, once, pause, settles, until } from "../support/wait.ts";
 
 /** A test; recovery never clears its intervals. */
 const it = (name: string, act: () => Promise<void>) =>
@@ -244,6 +245,32 @@ describe("the connections of a client whose user changed", () => {
     await back;
     assertEquals(tab.client.recovered, true);
     await tab.isIn(scene.sessionId);
+  });
+
+  it("wait for a poll no longer than 1 s, though the client closes them meanwhile", async () => {
+    const scene = await tabScene({ user: "ada" }, {}, config);
+    const { browser, stand } = scene;
+    const headers = { cookie: browser.jar.header(browser.url) };
+    const sid = await openPolling(browser.url, headers);
+    const to = { query: { sid }, headers };
+    await poll(browser.url, { ...to, method: "POST", body: "40" });
+    await poll(browser.url, to);
+    const { clients } = stand.io.engine as unknown as {
+      clients: Record<string, { transport: { shouldClose?: unknown } }>;
+    };
+    const { transport } = clients[sid]!;
+    const told = poll(browser.url, to);
+    scene.route("/out", async (ctx) => {
+      delete ctx.session!.user;
+      await native(ctx as never).save();
+      // takes the news, so that no poll is open at the close
+      await told;
+    });
+    await browser.get("/out");
+    await until(() => !!transport.shouldClose, "the wait for a poll");
+    await poll(browser.url, { ...to, method: "POST", body: "1" });
+    assertEquals(clients[sid], undefined);
+    await until(() => !transport.shouldClose, "the end of the wait");
   });
 
   it("of other clients of the same user stay as they are", async () => {
