@@ -7,7 +7,8 @@ import {
   type Page,
 } from "playwright-core";
 import { chromiumPath } from "./requires.ts";
-import { settles, WAIT_LIMIT } from "./wait.ts";
+import { refuses } from "./ports.ts";
+import { settles, until, WAIT_LIMIT } from "./wait.ts";
 
 /** The path of Chromium, where there is one. */
 export const CHROMIUM = chromiumPath();
@@ -59,8 +60,15 @@ export async function closeContexts(): Promise<void> {
 export async function closeChromium(): Promise<void> {
   const { server, browser } = await launched ?? {};
   launched = undefined;
-  await server?.kill();
-  await browser?.close();
+  if (!server) return;
+  await server.kill();
+  await browser!.close();
+  // the last that is closed, and that no promise tells of
+  const { hostname, port } = new URL(server.wsEndpoint());
+  await until(
+    () => refuses(hostname, Number(port)),
+    "the end of playwright's server",
+  );
 }
 
 /** Evaluates a script in a page, which by itself may wait for ever. */

@@ -13,6 +13,19 @@ export async function freePort(): Promise<number> {
   return port;
 }
 
+/** Whether nothing listens at an address. */
+export async function refuses(host: string, port: number): Promise<boolean> {
+  const socket = connect(port, host);
+  const closed = once(socket, "close");
+  const connected = await new Promise<boolean>((resolve) => {
+    socket.on("connect", () => resolve(true));
+    socket.on("error", () => resolve(false));
+  });
+  socket.destroy();
+  await closed;
+  return !connected;
+}
+
 /** A proxy in front of a server, whose connections can be cut. */
 export interface Proxy {
   readonly port: number;

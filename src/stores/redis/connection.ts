@@ -4,6 +4,7 @@
  * @module
  */
 import { refuse } from "../../base/arguments.ts";
+import { waitAtMost } from "../../base/async.ts";
 import type {
   Connection,
   IoredisClient,
@@ -12,7 +13,7 @@ import type {
   RedisClient,
   RedisNode,
 } from "./client.ts";
-import { Duplicate } from "./duplicate.ts";
+import { CLOSING_MS, Duplicate } from "./duplicate.ts";
 import { MAKING } from "./options.ts";
 
 /**
@@ -167,13 +168,12 @@ function ofIoredis(client: IoredisClient): Connection {
           }),
         subscribe: () => duplicate.subscribe(channel),
         connected,
-        disconnect: () =>
-          new Promise((resolve) => {
-            // without a connection there is no "end" event
-            if (connected()) duplicate.on("end", () => resolve());
-            else resolve();
-            duplicate.disconnect();
-          }),
+        disconnect: async () => {
+          if ("status" in duplicate && duplicate.status === "end") return;
+          const ended = new Promise((resolve) => duplicate.on("end", resolve));
+          duplicate.disconnect();
+          await waitAtMost(ended, CLOSING_MS);
+        },
       };
     },
   };

@@ -8,8 +8,8 @@
 import { waitAtMost } from "../../base/async.ts";
 import type { NodeRedisSubscriber } from "./client.ts";
 
-/** How long an attempt may take before the client is disconnected nevertheless, in ms. */
-const ATTEMPT_MS = 5_000;
+/** How long the end of a second connection is waited for, in ms. */
+export const CLOSING_MS = 5_000;
 
 /** The end of an attempt to connect. */
 interface Attempt {
@@ -70,7 +70,7 @@ export class Duplicate {
   }
 
   async disconnect(): Promise<void> {
-    await waitAtMost(this.#idle(), ATTEMPT_MS);
+    await waitAtMost(this.#idle(), CLOSING_MS);
     try {
       await this.#client.disconnect();
     } catch {
