@@ -381,9 +381,9 @@ export class SessionBridge<S extends object = SessionData>
     if (this.#options.ownStore) await (this.store as SessionStore).close();
   }
 
-  #failed(error: unknown): void {
-    if (this.listenerCount("error") === 0) return;
-    this.emit(
+  /** Emits an error; returns whether anybody listens. */
+  #failed(error: unknown): boolean {
+    return this.listenerCount("error") > 0 && this.emit(
       "error",
       error instanceof Error ? error : new Error(String(error)),
     );

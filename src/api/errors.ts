@@ -201,10 +201,24 @@ export class SessionStoreError extends BaseSessionError {
     super(
       operation.includes(" ")
         ? operation
-        : `Cannot ${operation} the session as the store failed`,
+        : `Cannot ${operation} the session as the store failed${
+          kindOf(options?.cause)
+        }`,
       options,
     );
   }
+}
+
+/** The code or the name of a cause: Koa prints no causes, and their messages may quote ids. */
+function kindOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return "";
+  const { code } = cause as { code?: unknown };
+  if (typeof code === "string" && /^[A-Z0-9_]{1,40}$/.test(code)) {
+    return `: ${code}`;
+  }
+  return cause.name !== "Error" && /^\w{1,40}$/.test(cause.name)
+    ? `: ${cause.name}`
+    : "";
 }
 
 /** One thing that the option `schema` found wrong. */

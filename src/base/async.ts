@@ -87,9 +87,7 @@ export function withTimeout<T>(
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
-      reject(
-        toStoreError(operation, new Error(`no answer within ${limit} ms`)),
-      );
+      reject(toStoreError(operation, noAnswer(limit)));
     }, limit);
     answer.then((value) => {
       clearTimeout(timer);
@@ -110,6 +108,11 @@ export function waitAtMost<T>(
     const timer = setTimeout(resolve, limit, undefined);
     answer.then(resolve, reject).finally(() => clearTimeout(timer));
   });
+}
+
+/** The cause of an error for a store that takes longer than `limit` ms. */
+export function noAnswer(limit: number): Error {
+  return new DOMException(`no answer within ${limit} ms`, "TimeoutError");
 }
 
 /** Wraps the error of a store, unless it is wrapped already. */

@@ -28,6 +28,8 @@ export interface SetupReport {
   /** Whether Socket.IO runs on an adapter that reaches other processes. */
   readonly manyNodes: boolean;
   readonly recovery: boolean;
+  /** Whether Socket.IO has an engine. */
+  readonly attached: boolean;
   readonly ran: boolean;
   readonly missed: boolean;
   /** How many requests came, and how many ended without an error of the bridge. */
@@ -262,6 +264,15 @@ const CHECKS: readonly Check[] = [
       message: `Each of ${begun} requests ended with an error of the bridge.`,
       fix:
         "Listen to the events error of the application and of the bridge: they say which.",
+      standard: undefined,
+    }),
+  ({ ran, attached }) =>
+    when(ran && !attached, {
+      code: "not-attached",
+      severity: "error",
+      message:
+        "Requests pass the bridge, and Socket.IO belongs to no HTTP server: no socket can connect.",
+      fix: "Call io.attach(server).",
       standard: undefined,
     }),
   ({ ran, missed }) =>

@@ -19,7 +19,7 @@ import { SessionLifecycle } from "../lifecycle/lifecycle.ts";
 import { Reconciler } from "../lifecycle/reconciler.ts";
 import { UserFacts } from "../lifecycle/user_facts.ts";
 import { handshakeContext } from "../sockets/handshake_context.ts";
-import { allowsCorsCredentials } from "../sockets/engine_io.ts";
+import { allowsCorsCredentials, engineOf } from "../sockets/engine_io.ts";
 import { OriginGate } from "../sockets/origin.ts";
 import { RoomNames } from "../sockets/room_names.ts";
 import { SessionRooms } from "../sockets/rooms.ts";
@@ -61,14 +61,14 @@ export class BridgeParts {
 
   /**
    * @param emit emits an event of the bridge
-   * @param report receives errors of operations that no caller awaits
+   * @param report receives errors of operations that no caller awaits; returns whether anybody listens
    */
   constructor(
     app: KoaApplication,
     io: Server,
     options: ResolvedOptions,
     emit: Emit,
-    report: (error: unknown) => void,
+    report: (error: unknown) => boolean,
   ) {
     this.#app = app;
     this.#io = io;
@@ -175,6 +175,7 @@ export class BridgeParts {
       scope: this.opened.records.scope,
       manyNodes: hasClusterAdapter(this.#io),
       recovery: hasConnectionRecovery(this.#io),
+      attached: engineOf(this.#io) !== undefined,
       ran: this.http.ran,
       requests: this.http.requests,
       keys: this.#app.keys,

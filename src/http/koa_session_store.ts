@@ -63,7 +63,7 @@ export class KoaSessionStore {
     const commit = fromKoaSession(data, ctx);
     const before = ctx[STATE]!.record?.data;
     assertSessionNames(ctx, before);
-    if (commit.data !== before) warnOfLost(data);
+    if (commit.data !== before) warnOfLost(ctx.session ?? data);
     // an object that was assigned may bring its own, which makes any names
     if (ctx.session && hasOwn(ctx.session, "toJSON")) {
       serializeSession(JSON.parse(commit.data));

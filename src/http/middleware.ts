@@ -14,6 +14,7 @@ import type {
 } from "../identity/client_binding.ts";
 import type { IncomingIds } from "../identity/incoming_ids.ts";
 import { LateChanges } from "../transaction/late_changes.ts";
+import { unwritable } from "../transaction/lost_values.ts";
 import { CLIENT_ID_LENGTH } from "../transaction/session_creation.ts";
 import { type SessionCall, sessionCall } from "../transaction/session_call.ts";
 import type { SocketRotation } from "../transaction/session_observer.ts";
@@ -198,9 +199,11 @@ export class HttpMiddleware {
       });
       this.requests.done++;
     } catch (error) {
-      if (!failure) throw error;
+      const session = heldSession(ctx);
+      const told = session ? unwritable(error, session) : error;
+      if (!failure) throw told;
       // the response is the handler's own error; this one goes to the app
-      ctx.app.emit("error", error, ctx);
+      ctx.app.emit("error", told, ctx);
     } finally {
       if (state.pending || state.regenerations > 0) await settlePending(state);
       state.end();

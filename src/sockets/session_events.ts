@@ -23,15 +23,15 @@ type Acknowledge = (...result: unknown[]) => void;
 /** Listens for events on behalf of handlers. */
 export class SessionEvents {
   readonly #run: (socket: Socket, call: SessionCall) => Promise<unknown>;
-  readonly #report: (error: unknown) => void;
+  readonly #report: (error: unknown) => boolean;
 
   /**
    * @param run runs a transaction on the session of a socket
-   * @param report receives errors of handlers and of the store
+   * @param report receives errors of handlers and of the store; returns whether anybody listens
    */
   constructor(
     run: (socket: Socket, call: SessionCall) => Promise<unknown>,
-    report: (error: unknown) => void,
+    report: (error: unknown) => boolean,
   ) {
     this.#run = run;
     this.#report = report;
@@ -76,7 +76,7 @@ export class SessionEvents {
       else acknowledge?.(result);
     } catch (error) {
       // a guest, and a logout while a handler runs, are ordinary
-      if (!isOrdinary(error)) this.#report(error);
+      if (!isOrdinary(error)) this.#tell(error);
       this.#refuse(error, acknowledge);
     }
   }
@@ -86,8 +86,19 @@ export class SessionEvents {
       const failure: SocketFailure = { error: codeOf(error) };
       acknowledge?.(failure);
     } catch (failure) {
-      this.#report(failure);
+      this.#tell(failure);
     }
+  }
+
+  /** Reports an error, and prints it where nobody listens, as Koa does: no caller sees it. */
+  #tell(error: unknown): void {
+    if (this.#report(error)) return;
+    // the cause of an own error may quote ids
+    console.error(
+      error instanceof BaseSessionError
+        ? `[koa-io-session] ${error.name}: ${error.message}`
+        : error,
+    );
   }
 }
 

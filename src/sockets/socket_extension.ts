@@ -26,13 +26,13 @@ export class SocketExtension {
 
   /**
    * @param makeContext makes the Koa context of a handshake
-   * @param report receives errors of handlers, which no caller awaits
+   * @param report receives errors of handlers, which no caller awaits; returns whether anybody listens
    */
   constructor(
     registry: SessionRegistry,
     transactions: Transactions,
     makeContext: (socket: Socket) => object,
-    report: (error: unknown) => void,
+    report: (error: unknown) => boolean,
   ) {
     this.#registry = registry;
     this.#transactions = transactions;

@@ -13,7 +13,7 @@ import type {
   StoredRecord,
   Version,
 } from "../api/store.ts";
-import { toStoreError, waitAtMost } from "../base/async.ts";
+import { noAnswer, toStoreError, waitAtMost } from "../base/async.ts";
 import { generateUid } from "../base/ids.ts";
 import { MAX_TIMER } from "../base/timers.ts";
 import {
@@ -214,10 +214,7 @@ export class LeaseLocks implements SessionLocks {
       if (!await waitAtMost(probe, storeTimeout)) break;
       since = sent;
     }
-    throw toStoreError(
-      "read",
-      new Error(`no answer within ${storeTimeout} ms`),
-    );
+    throw toStoreError("read", noAnswer(storeTimeout));
   }
 
   async #commit(

@@ -7,18 +7,67 @@ import { WarnedOnce } from "../base/warned_once.ts";
 
 const warned = new WarnedOnce();
 
-/** Warns, once for each key and kind, of values that are not what a later read returns. */
+/** How many values of a session are looked at. */
+const MAX_VALUES = 100;
+
+/**
+ * Warns, once for each key and kind, of values that are not what a later read
+ * returns: of the first hundred, those inside of others after them.
+ */
 export function warnOfLost(session: object): void {
-  for (const [key, value] of Object.entries(session)) {
-    if (typeof value === "string" || typeof value === "number") continue;
-    const kind = lostKind(value);
-    if (kind === undefined) continue;
-    warned.warn(
-      `${kind} under the key ${JSON.stringify(key)}`,
-      (what) =>
-        `A session was given ${what}, which JSON does not keep: the next read returns something else. Store plain objects, arrays, strings, numbers, booleans and null.`,
-    );
+  const objects: [path: string, object: object][] = [["", session]];
+  let left = MAX_VALUES;
+  for (const [path, object] of objects) {
+    const isList = Array.isArray(object);
+    for (const [key, value] of Object.entries(object)) {
+      if (typeof value === "string" || typeof value === "number") continue;
+      if (left-- === 0) return;
+      const isOwn = path === "" && OWN.test(key);
+      if (isOwn) continue;
+      const at = isList ? `${path}[]` : path === "" ? key : `${path}.${key}`;
+      const kind = lostKind(value);
+      if (kind !== undefined) warnOf(kind, at);
+      else if (typeof value === "object" && value !== null) {
+        objects.push([at, value]);
+      }
+    }
   }
+}
+
+/** What koa-session's object has beside the data. */
+const OWN = /^(?:_.*|isNew)$/;
+
+function warnOf(kind: string, path: string): void {
+  warned.warn(
+    `${kind} under the key ${JSON.stringify(path)}`,
+    (what) =>
+      `A session was given ${what}, which JSON does not keep: the next read returns something else. Store plain objects, arrays, strings, numbers, booleans and null.`,
+  );
+}
+
+/**
+ * The error for a session that JSON cannot hold, with the key of the value.
+ *
+ * @param error what `JSON.stringify` threw
+ * @returns the error itself where another value is to blame
+ */
+export function unwritable(error: unknown, session: object): unknown {
+  for (const [key, value] of Object.entries(session)) {
+    try {
+      JSON.stringify(value);
+    } catch (cause) {
+      // a toJSON may throw anything
+      if (!(cause instanceof TypeError)) return error;
+      const [reason] = cause.message.split("\n");
+      return new TypeError(
+        `Cannot write the session as JSON cannot hold what is under the key ${
+          JSON.stringify(key)
+        }: ${reason}`,
+        { cause },
+      );
+    }
+  }
+  return error;
 }
 
 /** What a value is, if JSON does not keep it. */

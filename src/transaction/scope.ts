@@ -9,7 +9,7 @@ import type { SessionData } from "../api/store.ts";
 import type { HeldSession } from "./session_lock.ts";
 import type { SessionView } from "../api/session_view.ts";
 import { hasOwn } from "../base/own_keys.ts";
-import { warnOfLost } from "./lost_values.ts";
+import { unwritable, warnOfLost } from "./lost_values.ts";
 
 /** One call: the outermost one, or a nested one. */
 export class TransactionScope {
@@ -169,7 +169,7 @@ const RESERVED = new Set([
  * @throws {TypeError} when it is no object, has a reserved name, or JSON cannot hold it
  */
 export function serializeSession(session: unknown, before?: string): string {
-  const text = JSON.stringify(session);
+  const text = textOf(session);
   if (text === before && text !== undefined) return text;
   if (
     typeof session !== "object" || session === null || Array.isArray(session)
@@ -193,6 +193,16 @@ export function serializeSession(session: unknown, before?: string): string {
     before,
   );
   return text;
+}
+
+function textOf(session: unknown): string | undefined {
+  try {
+    return JSON.stringify(session);
+  } catch (error) {
+    throw typeof session === "object" && session !== null
+      ? unwritable(error, session)
+      : error;
+  }
 }
 
 /**

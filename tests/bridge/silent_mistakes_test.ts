@@ -1,10 +1,18 @@
 /** Mistakes that would otherwise show much later, or never. */
 import { bridgeSession } from "@koa-io/session";
-import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertThrows,
+} from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
 // @ts-types="@types/koa"
 import Koa from "koa";
 import koaSession from "koa-session";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { Server } from "socket.io";
 import { warningsOf } from "../support/console.ts";
 import { routesAndEvents } from "../support/routes.ts";
@@ -65,6 +73,106 @@ describe("a value that JSON does not keep", () => {
       /an instance of Cart under the key "cart"/,
     );
     assertMatch(String(warnings[1]), /an instance of Map under the key "seen"/);
+  });
+
+  it("is found inside of others, and among functions", async () => {
+    const { visit, route, bridge } = await startScenario({});
+    const { browser, sessionId } = await visit();
+    route("/inside", (ctx) => {
+      Object.assign(ctx.session!, {
+        deep: { tags: new Set() },
+        list: [{ of: new Map() }, { of: new Map() }],
+        call() {},
+        text: "changed",
+      });
+      ctx.body = "";
+    });
+    const warnings = await warningsOf(async () => {
+      await browser.get("/inside");
+      await bridge.withSession(sessionId, ({ session }) => {
+        Object.assign(session!, { n: 2, run() {}, a: { b: { c: undefined } } });
+      });
+    });
+    const found = warnings.map((text) =>
+      text.match(/was given (.*), which/)?.[1]
+    );
+    assertEquals(found, [
+      'a function under the key "call"',
+      'an instance of Set under the key "deep.tags"',
+      'an instance of Map under the key "list[].of"',
+      'a function under the key "run"',
+      'undefined under the key "a.b.c"',
+    ]);
+  });
+
+  it("is looked for among the first hundred only", async () => {
+    const { visit, bridge } = await startScenario({});
+    const { sessionId } = await visit();
+    const store = (length: number) =>
+      bridge.withSession(sessionId, ({ session }) => {
+        const many = Array.from({ length }, () => ({}));
+        Object.assign(session!, { many, [`last${length}`]: { of: new Map() } });
+      });
+    assertEquals((await warningsOf(() => store(90))).length, 1);
+    assertEquals((await warningsOf(() => store(1_000))).length, 0);
+  });
+});
+
+describe("a value that JSON cannot hold", () => {
+  afterEach(closeServers);
+  const cyclic: Record<string, unknown> = {};
+  cyclic.self = cyclic;
+  const values: Record<string, [value: unknown, reason: RegExp]> = {
+    "a BigInt": [10n, /BigInt/],
+    "a cycle": [cyclic, /circular/],
+    "a cycle inside": [{ a: [cyclic] }, /circular/],
+  };
+
+  for (const [name, [value, reason]] of Object.entries(values)) {
+    it(`is refused with its key, over HTTP and in a transaction: ${name}`, async () => {
+      const { visit, route, bridge, app } = await startScenario({});
+      const { browser, sessionId } = await visit({ n: 1 });
+      const errors: Error[] = [];
+      app.on("error", (error) => errors.push(error));
+      route("/set", (ctx) => {
+        ctx.session!.cart = value;
+        ctx.body = "";
+      });
+      assertEquals((await browser.get("/set")).status, 500);
+      const error = await assertRejects(
+        () =>
+          bridge.withSession(sessionId, ({ session }) => {
+            session!.cart = value;
+          }),
+        TypeError,
+      );
+      assertEquals(errors.length, 1);
+      for (const { message, cause } of [errors[0]!, error]) {
+        assertMatch(
+          message,
+          /^Cannot write the session as JSON cannot hold what is under the key "cart": .+$/,
+        );
+        assertMatch(message, reason);
+        assert(cause instanceof TypeError);
+      }
+      assertEquals(await bridge.peek(sessionId), { n: 1 });
+    });
+  }
+
+  it("leaves alone what a toJSON throws", async () => {
+    const { visit, bridge } = await startScenario({});
+    const { sessionId } = await visit();
+    const fault = new RangeError("mine");
+    const error = await assertRejects(() =>
+      bridge.withSession(sessionId, ({ session }) => {
+        session!.cart = {
+          toJSON() {
+            throw fault;
+          },
+        };
+      })
+    );
+    assertEquals(error, fault);
   });
 });
 
@@ -206,6 +314,27 @@ describe("bridge.doctor()", () => {
     }
     const found = other.bridge.doctor().map(({ code }) => code);
     assert(found.includes("every-request-fails"), found.join());
+  });
+
+  it("finds not-attached once requests come", async () => {
+    const app = new Koa();
+    const io = new Server();
+    const bridge = bridgeSession(app, io, {
+      key: "sid",
+      appKeys: ["a long secret that stays the same"],
+    });
+    const http = createServer(app.callback());
+    await new Promise<void>((resolve) => http.listen(0, "127.0.0.1", resolve));
+    const { port } = http.address() as AddressInfo;
+    const found = () =>
+      bridge.doctor().find(({ code }) => code === "not-attached")?.severity;
+    assertEquals(found(), undefined);
+    await (await fetch(`http://127.0.0.1:${port}`)).text();
+    assertEquals(found(), "error");
+    io.attach(http);
+    assertEquals(found(), undefined);
+    await bridge.close();
+    await io.close();
   });
 
   it("finds weak-keys", () => {

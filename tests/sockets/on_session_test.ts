@@ -3,18 +3,21 @@ import {
   assert,
   assertEquals,
   assertFalse,
+  assertMatch,
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
 import { afterEach, describe, it } from "@std/testing/bdd";
 import process from "node:process";
 import type { TestSession } from "../support/app.ts";
+import { errorsPrintedBy } from "../support/console.ts";
 import { type Parts, sessionRoutes } from "../support/routes.ts";
 import {
   closeServers,
   startServer,
   type TestOptions,
 } from "../support/server.ts";
+import { fakeStore } from "../support/stores/fake_store.ts";
 
 type Setup = (socket: SessionSocket<TestSession>) => void;
 
@@ -81,6 +84,31 @@ describe("socket.onSession", () => {
     }
     assertEquals(errors.length, 3);
     assertEquals(errors[0]!.message, "the password is x");
+  });
+
+  it("prints an error where nobody listens, as Koa does", async () => {
+    const store = fakeStore();
+    const { ada, bridge } = await start((socket) => {
+      socket.onSession("get", ({ session }) => session.n);
+      socket.onSession("fail", () => {
+        throw fault;
+      });
+    }, { store } as TestOptions);
+    const fault = new Error("a fault of the handler");
+    const socket = await ada.connect();
+    bridge.removeAllListeners("error");
+    const printed = await errorsPrintedBy(async () => {
+      assertEquals(await ada.ask(socket, "fail"), { error: "INTERNAL" });
+      store.fault = "reject";
+      assertEquals(await ada.ask(socket, "get"), { error: "SESSION_STORE" });
+    });
+    store.fault = "none";
+    assertEquals(printed[0], [fault]);
+    assertEquals(printed.length, 2);
+    assertMatch(
+      String(printed[1]),
+      /^\[koa-io-session\] SessionStoreError: Cannot read/,
+    );
   });
 
   it("answers a guest SESSION_MISSING, and reports nothing", async () => {

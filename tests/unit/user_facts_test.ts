@@ -25,6 +25,7 @@ function diagnosed(
     scope: "process",
     manyNodes: false,
     recovery: false,
+    attached: true,
     ran: true,
     missed: false,
     secondKoaSession: false,
