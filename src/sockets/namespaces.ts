@@ -13,7 +13,6 @@ import type { SessionRooms } from "./rooms.ts";
 import type { SocketExtension } from "./socket_extension.ts";
 import {
   beforeEvent,
-  closeTransport,
   type Middleware,
   namespacesOf,
   onSocketGone,
@@ -30,6 +29,8 @@ export interface Hooks {
   readonly onGone: (socket: Socket) => void;
   /** Runs when the hooks are removed, for each socket that stays connected. */
   readonly release: (socket: Socket) => void;
+  /** Makes a socket reconnect. */
+  readonly reconnect: (socket: Socket) => void;
   readonly extension: SocketExtension;
   readonly rooms: SessionRooms;
   /** Guards each adapter of a namespace. */
@@ -119,13 +120,12 @@ export class NamespaceHooks {
    * the client reconnects with its present cookies.
    */
   #adopt(socket: Socket): void {
-    const { handshake, onConnect, recovery } = this.#hooks;
+    const { handshake, onConnect, reconnect } = this.#hooks;
     if (this.#closed || !socket.connected) return;
     handshake(socket, (error) => {
       if (this.#closed || !socket.connected) return;
       if (!error) return onConnect(socket);
-      recovery.refuse(socket);
-      closeTransport(socket);
+      reconnect(socket);
     });
   }
 }

@@ -80,6 +80,7 @@ export class SocketSessions {
       },
       onGone: (socket) => this.#connections.disconnected(socket),
       release: (socket) => this.#activity.release(socket),
+      reconnect: (socket) => this.#reconnects.close([socket]),
       extension: deps.extension,
       rooms: deps.rooms,
       recovery,
