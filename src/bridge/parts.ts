@@ -148,6 +148,7 @@ export class BridgeParts {
       registry,
       sockets: this.#sockets,
       views: this.#views,
+      shared,
       userFacts: this.#userFacts,
     });
     if (shared) {

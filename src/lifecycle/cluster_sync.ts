@@ -29,7 +29,12 @@ export interface RemoteObserver {
     occasion?: Remote,
   ): void;
   begun(session: TrackedSession): void;
-  changed(sid: string, record: StoredRecord, before: undefined): void;
+  changed(
+    sid: string,
+    record: StoredRecord,
+    before: undefined,
+    occasion: Quiet,
+  ): void;
   rebound(
     from: string,
     sid: string,
@@ -46,6 +51,11 @@ export interface RemoteObserver {
   rotated(rotation: RotatedSession, occasion: Remote): void;
 }
 
+/** Whether a change of user that a look finds is no event: it was one, or is none. */
+export interface Quiet {
+  readonly quiet: boolean;
+}
+
 /** The occasion of everything that is received. */
 type Remote = { readonly remote: true };
 
@@ -60,6 +70,7 @@ interface Moved extends Found {
 interface Look {
   readonly done: Promise<void>;
   again: boolean;
+  quiet: boolean;
 }
 
 /** Brings this node in step with the store. */
@@ -106,16 +117,20 @@ export class ClusterSync {
   }
 
   /** Reads a tracked session again, and applies its change, rotation or end. */
-  resync(session: TrackedSession): Promise<void> {
+  resync(
+    session: TrackedSession,
+    { quiet }: Quiet = { quiet: false },
+  ): Promise<void> {
     const look = this.#looks.get(session);
     if (look) {
       // what it has read may be older than this call
       look.again = true;
+      look.quiet &&= quiet;
       return look.done;
     }
     const done = Promise.resolve().then(() => this.#repeat(session))
       .finally(() => this.#looks.delete(session));
-    this.#looks.set(session, { done, again: false });
+    this.#looks.set(session, { done, again: false, quiet });
     return done;
   }
 
@@ -123,7 +138,7 @@ export class ClusterSync {
     const look = this.#looks.get(session)!;
     do {
       look.again = false;
-      await this.#resync(session);
+      await this.#resync(session, look);
     } while (look.again);
   }
 
@@ -139,12 +154,12 @@ export class ClusterSync {
     else this.#lifecycle.started(own.sid, own.record, "rebuilt");
   }
 
-  async #resync(session: TrackedSession): Promise<void> {
+  async #resync(session: TrackedSession, look: Look): Promise<void> {
     const { registry, transactions } = this.#deps;
     const { sid } = session;
     const record = await this.#read(session);
     if (registry.tracked(sid) !== session) return;
-    if (isAlive(record)) return this.#apply(session, record);
+    if (isAlive(record)) return this.#apply(session, record, look);
     const moved = await this.#findMoved(sid);
     if (registry.tracked(sid) !== session) return;
     if (moved) return this.#applyMove(session, moved);
@@ -198,9 +213,13 @@ export class ClusterSync {
     return undefined;
   }
 
-  #apply(session: TrackedSession, record: StoredRecord): void {
+  #apply(
+    session: TrackedSession,
+    record: StoredRecord,
+    { quiet }: Quiet,
+  ): void {
     const before = session.clientId;
-    this.#lifecycle.changed(session.sid, record, undefined);
+    this.#lifecycle.changed(session.sid, record, undefined, { quiet });
     if (record.clientId !== before) {
       this.#lifecycle.rebound(before, session.sid, record, REMOTE);
     }

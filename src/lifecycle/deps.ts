@@ -17,6 +17,8 @@ export interface LifecycleDeps {
   readonly sockets: SocketSessions;
   /** Present with the options `view` and `expiringNotice`. */
   readonly views: ViewPublisher | undefined;
+  /** Whether other processes use the store. */
+  readonly shared: boolean;
   /** Receives what `bridge.doctor()` reports about users. */
   readonly userFacts: UserFacts;
 }

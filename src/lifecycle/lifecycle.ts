@@ -27,7 +27,11 @@ import {
 } from "./announcements.ts";
 import { type ChangedIds, SessionEvents } from "./bridge_events.ts";
 import { ClusterMessenger } from "./cluster_messenger.ts";
-import { ClusterSync, type RemoteObserver } from "./cluster_sync.ts";
+import {
+  ClusterSync,
+  type Quiet,
+  type RemoteObserver,
+} from "./cluster_sync.ts";
 import type { LifecycleDeps, NodeOccasion } from "./deps.ts";
 import type { Emit } from "./emit.ts";
 import { SessionExpiry } from "./expiry.ts";
@@ -124,14 +128,15 @@ export class SessionLifecycle
     sid: string,
     record: SessionRecord,
     before: SessionRecord | undefined,
-    { userChange }: Occasion = {},
+    { userChange, quiet }: Occasion & Partial<Quiet> = {},
   ): void {
     const { registry, views, userFacts } = this.#deps;
     this.#announcements.flush(sid);
     const local = before !== undefined && before.data !== record.data;
     if (local) userFacts.sessionSeen(record.data);
     const session = registry.tracked(sid);
-    const remoteChange = session && this.#update(session, record, before);
+    const found = session && this.#update(session, record, before);
+    const remoteChange = quiet ? undefined : found;
     if (local) views?.onChange(sid, before, record);
     const { clientId } = session ?? record;
     if (clientId === undefined) return;
@@ -150,14 +155,22 @@ export class SessionLifecycle
     record: SessionRecord,
     before: SessionRecord | undefined,
   ): UserChange | undefined {
-    const { registry, sockets } = this.#deps;
+    const { registry, sockets, shared } = this.#deps;
     const from = session.user;
     const to = record.user;
+    if (before && !hasFacts(session, record)) {
+      // the answer to the write may come after that to a later one: the store decides
+      const isLatest = hasFacts(session, before);
+      if (shared || !isLatest) this.#resync(session, { quiet: !isLatest });
+      if (before.user !== to) {
+        this.#cluster.publish({ type: "change", hash: session.hash });
+      }
+      if (!isLatest) return undefined;
+    }
     registry.update(session, record);
     if (from === to) return undefined;
     sockets.onUserChange(session, from);
-    if (!before) return { from, to };
-    this.#cluster.publish({ type: "change", hash: session.hash });
+    return before ? undefined : { from, to };
   }
 
   rebound(
@@ -351,7 +364,12 @@ export class SessionLifecycle
     }
   }
 
-  #resync(session: TrackedSession): void {
-    this.sync.resync(session).catch(this.#failed);
+  #resync(session: TrackedSession, how?: Quiet): void {
+    this.sync.resync(session, how).catch(this.#failed);
   }
+}
+
+/** Whether a session is known with what a record says of its user and its life. */
+function hasFacts(session: TrackedSession, record: SessionRecord): boolean {
+  return session.user === record.user && session.maxAge === record.maxAge;
 }
