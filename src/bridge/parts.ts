@@ -122,7 +122,13 @@ export class BridgeParts {
     if (view || hasConnectionRecovery(io)) rooms.enable();
     const common = { registry, transactions, failed };
     this.#views = view || expiringNotice !== undefined
-      ? new ViewPublisher(io, { ...common, names, view, expiringNotice })
+      ? new ViewPublisher(io, {
+        ...common,
+        names,
+        shared,
+        view,
+        expiringNotice,
+      })
       : undefined;
     this.extension = new SocketExtension(
       registry,

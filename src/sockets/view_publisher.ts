@@ -19,6 +19,8 @@ export interface ViewPublisherDeps {
   readonly registry: SessionRegistry;
   readonly transactions: Transactions;
   readonly names: RoomNames;
+  /** Whether other processes use the store. */
+  readonly shared: boolean;
   /** The option of this name. */
   readonly view: ((session: SessionData) => unknown) | undefined;
   /** The option of this name, in ms. */
@@ -32,6 +34,12 @@ interface View {
   readonly text: string;
 }
 
+/** A view that was published, and whether another one was since the store was last asked. */
+interface Published {
+  text: string;
+  again: boolean;
+}
+
 /** Emits `session:view` when a socket joins a session and when its view changes; runs the expiry notices. */
 export class ViewPublisher {
   readonly #io: Server;
@@ -39,6 +47,9 @@ export class ViewPublisher {
   readonly #notices: ExpiryNotices | undefined;
   /** How many views were published to a session. */
   readonly #counts = new WeakMap<TrackedSession, number>();
+  /** By session id: views that are compared with the store. */
+  readonly #comparing = new Map<string, Published>();
+  #closed = false;
 
   constructor(io: Server, deps: ViewPublisherDeps) {
     this.#io = io;
@@ -77,7 +88,8 @@ export class ViewPublisher {
     const hasSockets = session &&
       registry.client(session.clientId)?.session === session;
     if (!hasSockets && !hasClusterAdapter(this.#io)) return;
-    this.#publish(session, before, record, [session?.hash ?? hashId(sid)]);
+    const hashes = [session?.hash ?? hashId(sid)];
+    this.#publish(sid, session, before, record, hashes);
   }
 
   /** A session continues under a new id, with its sockets. */
@@ -92,31 +104,76 @@ export class ViewPublisher {
     if (registry.client(to.clientId)?.session === to) this.#notices?.watch(to);
     if (!view || !before || before.data === record.data) return;
     // on other nodes the sockets may be in the old room still, or in the new one already
-    this.#publish(to, before, record, [from.hash, to.hash]);
+    this.#publish(to.sid, to, before, record, [from.hash, to.hash]);
   }
 
   close(): void {
+    this.#closed = true;
     this.#notices?.close();
   }
 
   #publish(
+    sid: string,
     session: TrackedSession | undefined,
     before: SessionRecord,
     record: SessionRecord,
     hashes: readonly string[],
   ): void {
     try {
-      const { value, text } = this.#viewOf(record);
-      if (this.#viewOf(before).text === text) return;
+      const view = this.#viewOf(record);
+      if (this.#viewOf(before).text === view.text) return;
       if (session) {
         this.#counts.set(session, (this.#counts.get(session) ?? 0) + 1);
       }
-      const rooms = hashes.map((hash) => this.#deps.names.session(hash));
-      for (const namespace of namespacesOf(this.#io)) {
-        emitTo(namespace.to(rooms), "session:view", value);
-      }
+      this.#emit(view, hashes);
+      if (this.#deps.shared) this.#compare(sid, view, hashes);
     } catch (error) {
       this.#deps.failed(error);
+    }
+  }
+
+  #emit({ value }: View, hashes: readonly string[]): void {
+    const rooms = hashes.map((hash) => this.#deps.names.session(hash));
+    for (const namespace of namespacesOf(this.#io)) {
+      emitTo(namespace.to(rooms), "session:view", value);
+    }
+  }
+
+  /**
+   * Compares what was published with the store, and publishes what that has:
+   * another node may have written since, and have published before.
+   */
+  #compare(sid: string, { text }: View, hashes: readonly string[]): void {
+    const comparing = this.#comparing.get(sid);
+    if (comparing) {
+      comparing.text = text;
+      comparing.again = true;
+      return;
+    }
+    const published = { text, again: false };
+    this.#comparing.set(sid, published);
+    this.#repeat(sid, published, hashes)
+      .catch((error) => {
+        if (!this.#closed) this.#deps.failed(error);
+      })
+      .finally(() => this.#comparing.delete(sid));
+  }
+
+  async #repeat(
+    sid: string,
+    published: Published,
+    hashes: readonly string[],
+  ): Promise<void> {
+    for (;;) {
+      published.again = false;
+      const record = await this.#deps.transactions.lookup.readSilently(sid);
+      // what was read may be older than a view that was published meanwhile
+      if (published.again) continue;
+      if (this.#closed || !isAlive(record)) return;
+      const view = this.#viewOf(record);
+      if (view.text === published.text) return;
+      published.text = view.text;
+      this.#emit(view, hashes);
     }
   }
 

@@ -65,6 +65,34 @@ function delayCommit({ bridge }: Node) {
   return { applied: applied.promise, answer: () => answered.resolve() };
 }
 
+describe("views of two nodes", () => {
+  withRedisServer((started) => server = started);
+  afterEach(closeNodes);
+
+  itNeedsRedis("end with that of the last write", async () => {
+    const nodes = await startNodes(server.port, {
+      options: { view: ({ n }) => n, reconcileInterval: 600_000 },
+    });
+    const [a, b] = nodes.all as [Node, Node];
+    const { client, sessionId } = await arrive(nodes, { n: 0 });
+    const views: unknown[] = [];
+    client.on("session:view", (view: unknown) => views.push(view));
+    const set = ({ bridge }: Node, n: number) =>
+      bridge.withSession(sessionId, ({ session }) => {
+        session!.n = n;
+      });
+    const late = delayCommit(a);
+    const first = set(a, 1);
+    await late.applied;
+    await set(b, 2);
+    await until(() => views.at(-1) === 2, "the later view");
+    late.answer();
+    await first;
+    await until(() => views.includes(1), "the former view");
+    await until(() => views.at(-1) === 2, "the later view again");
+  });
+});
+
 describe("the late answer to a write", () => {
   withRedisServer((started) => server = started);
   afterEach(closeNodes);
