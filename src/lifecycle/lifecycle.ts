@@ -244,6 +244,12 @@ export class SessionLifecycle
     this.ended(sid, undefined, why, occasion);
   }
 
+  unsettled(sid: string): void {
+    const session = this.#deps.registry.tracked(sid);
+    // the error of the end has been told
+    if (session) this.sync.resync(session).catch(() => {});
+  }
+
   rotated(rotation: RotatedSession, { remote }: NodeOccasion = {}): void {
     const { registry, sockets, views, transactions } = this.#deps;
     const { from, to, record, before, sockets: how } = rotation;

@@ -63,6 +63,8 @@ export interface SessionObserver {
   ): void;
   /** A session was to be ended that the store has no more, and that was not moved. */
   gone(sid: string, reason: EndReason, occasion: Occasion): void;
+  /** A session was to be ended, and the store failed: it may have ended it, or not. */
+  unsettled(sid: string): void;
   /** A session continues under a new id. */
   rotated(rotation: RotatedSession): void;
   /** A session was bound to another client than `from`, its former one. */

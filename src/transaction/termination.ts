@@ -40,7 +40,7 @@ export class SessionTermination {
   readonly #store: StoreAccess;
   readonly #locks: SessionLocks;
   readonly #lookup: SessionLookup;
-  readonly #observer: Pick<SessionObserver, "ended" | "gone">;
+  readonly #observer: Pick<SessionObserver, "ended" | "gone" | "unsettled">;
   /** Rotations in progress, by the old id and by the new one. */
   readonly #rotating = new Map<string, Promise<void>>();
 
@@ -48,7 +48,7 @@ export class SessionTermination {
     store: StoreAccess,
     locks: SessionLocks,
     lookup: SessionLookup,
-    observer: Pick<SessionObserver, "ended" | "gone">,
+    observer: Pick<SessionObserver, "ended" | "gone" | "unsettled">,
   ) {
     this.#store = store;
     this.#locks = locks;
@@ -97,12 +97,16 @@ export class SessionTermination {
     }
     let settle!: (ended: boolean) => void;
     terminating.set(sid, new Promise((resolve) => settle = resolve));
-    let ended: boolean | "moved" | "missing" = false;
+    let ended: boolean | "moved" | "missing" | undefined;
     try {
       ended = await this.#end(sid, reason, options, wasEnded);
     } finally {
       settle(ended === true);
       terminating.delete(sid);
+      // an expiry is noticed again
+      if (ended === undefined && reason !== "expired") {
+        this.#observer.unsettled(sid);
+      }
     }
     // under an id that the session was found to have moved to, it may have moved on
     if (ended === false && moves > 0 && reason !== "expired") ended = "missing";

@@ -1,5 +1,5 @@
-import { assert, assertEquals } from "@std/assert";
-import { afterEach, describe } from "@std/testing/bdd";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { afterEach, describe, it } from "@std/testing/bdd";
 import { closeNodes, type Node, startNodes } from "../support/cluster/nodes.ts";
 import {
   itNeedsRedis,
@@ -7,9 +7,10 @@ import {
   withRedisServer,
 } from "../support/redis/server.ts";
 import { startScenario } from "../support/scenario.ts";
+import type { TestOptions } from "../support/server.ts";
 import { withSqlite } from "../support/sqlite.ts";
-import { pause, until } from "../support/wait.ts";
-import { it } from "@std/testing/bdd";
+import { fakeStore } from "../support/stores/fake_store.ts";
+import { once, pause, until } from "../support/wait.ts";
 
 type Destroys = { destroy(sid: string): boolean | Promise<boolean> };
 
@@ -54,6 +55,44 @@ describe("a destroy of the store by the application", () => {
       },
     );
   }
+});
+
+describe("an end whose answer is lost", () => {
+  for (const way of ["a logout", "bridge.destroy"] as const) {
+    it(`is heard by the sockets of the session nevertheless: ${way}`, async () => {
+      const store = fakeStore();
+      await using scenario = await startScenario({ store } as TestOptions);
+      const { browser, sessionId } = await scenario.visit({ n: 1 });
+      const client = await browser.connect();
+      const heard = once(client, "session:end");
+      store.destroy = (sid) => {
+        store.lose(sid);
+        return Promise.reject(new Error("the answer is lost"));
+      };
+      if (way === "a logout") {
+        scenario.route("/out", (ctx) => void (ctx.session = null));
+        assertEquals((await browser.get("/out")).status, 503);
+      } else {
+        await assertRejects(() => scenario.bridge.destroy(sessionId));
+      }
+      assertEquals(await heard, [{ reason: "revoked" }]);
+      assertEquals((await browser.ask(client, "whoami")).sessionId, undefined);
+    });
+  }
+
+  it("leaves the session where the store has it", async () => {
+    const store = fakeStore();
+    await using scenario = await startScenario({ store } as TestOptions);
+    const { browser, sessionId } = await scenario.visit({ n: 1 });
+    const client = await browser.connect();
+    store.only = "destroy";
+    store.fault = "reject";
+    await assertRejects(() => scenario.bridge.destroy(sessionId));
+    assertEquals((await browser.ask(client, "whoami")).sessionId, sessionId);
+    assertEquals(browser.received(client), []);
+    store.fault = "none";
+    assert(await scenario.bridge.destroy(sessionId));
+  });
 });
 
 withSqlite(({ SqliteStore }) => {
