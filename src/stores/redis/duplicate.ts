@@ -84,11 +84,13 @@ export class Duplicate {
     while (this.#attempt) await this.#attempt.over;
   }
 
-  #attempted(act: () => Promise<unknown>): Promise<unknown> {
+  async #attempted(act: () => Promise<unknown>): Promise<unknown> {
     const attempt = this.#begin();
-    const acting = act();
-    acting.then(attempt.end, attempt.end);
-    return acting;
+    try {
+      return await act();
+    } finally {
+      attempt.end();
+    }
   }
 
   #begin(): Attempt {
