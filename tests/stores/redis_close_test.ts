@@ -39,6 +39,8 @@ function closes(name: typeof PACKAGES[number]) {
   afterEach(async () => {
     await stores.close();
     if (redisServerPath()) await server.stop();
+    // the timers of ioredis end after its sockets, without an event
+    await pause(100);
   });
 
   /** The connections of a server, but for the one that asks. */

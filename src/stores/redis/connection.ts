@@ -169,10 +169,11 @@ function ofIoredis(client: IoredisClient): Connection {
         subscribe: () => duplicate.subscribe(channel),
         connected,
         disconnect: async () => {
-          if ("status" in duplicate && duplicate.status === "end") return;
           const ended = new Promise((resolve) => duplicate.on("end", resolve));
+          // without a connection there is no such event
+          const ends = connected();
           duplicate.disconnect();
-          await waitAtMost(ended, CLOSING_MS);
+          if (ends) await waitAtMost(ended, CLOSING_MS);
         },
       };
     },

@@ -13,13 +13,16 @@ export interface OwnedClient {
 /** The packages that a {@linkcode RedisClient} may come from. */
 export const PACKAGES = ["redis", "ioredis"] as const;
 
-/** Connects a client of one of them. Both reconnect quickly when Redis is back. */
+/** Connects a client of one of them. Both reconnect quickly when Redis is back, and ioredis does not wait for one that is frozen. */
 export async function openClient(
   name: typeof PACKAGES[number],
   port: number,
 ): Promise<OwnedClient> {
   if (name === "ioredis") {
-    const client = new Redis(port, "127.0.0.1", { retryStrategy: () => 50 });
+    const client = new Redis(port, "127.0.0.1", {
+      retryStrategy: () => 50,
+      disconnectTimeout: 50,
+    });
     client.on("error", () => {});
     await once(client, "ready");
     return {
