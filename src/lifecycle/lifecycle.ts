@@ -19,13 +19,9 @@ import type {
   SessionObserver,
   UserChange,
 } from "../transaction/session_observer.ts";
-import {
-  type Announcement,
-  Announcements,
-  changed,
-  endOf,
-} from "./announcements.ts";
-import { type ChangedIds, SessionEvents } from "./bridge_events.ts";
+import { Announcements, changed, endOf } from "./announcements.ts";
+import { Announcer } from "./announcer.ts";
+import { SessionEvents } from "./bridge_events.ts";
 import { ClusterMessenger } from "./cluster_messenger.ts";
 import {
   ClusterSync,
@@ -47,8 +43,9 @@ export class SessionLifecycle
   readonly #previous = new WeakMap<TrackedClient, TrackedSession>();
   readonly #cluster: ClusterMessenger;
   readonly #expiry: SessionExpiry;
+  readonly #announcer: Announcer;
   readonly #announcements = new Announcements((announcement) =>
-    this.#announce(announcement, true)
+    this.#announcer.announce(announcement, true)
   );
 
   constructor(io: Server, emit: Emit, failed: (error: unknown) => void) {
@@ -57,6 +54,11 @@ export class SessionLifecycle
     this.sync = new ClusterSync(this);
     this.#expiry = new SessionExpiry(this, failed);
     this.#cluster = new ClusterMessenger(io, this.sync, failed);
+    this.#announcer = new Announcer(
+      this.#cluster,
+      this.events,
+      (clientId) => this.#deps.userFacts.userChanged(clientId),
+    );
   }
 
   /** Connects the lifecycle with its collaborators; called once, before the first event. */
@@ -114,7 +116,12 @@ export class SessionLifecycle
     this.events.start({ clientId, sid }, cause, local);
     if (occasion.remote && begins && record.user !== undefined) {
       const userChange = { from: undefined, to: record.user };
-      this.#reportUser({ clientId, sid }, userChange, { ids: "new" }, false);
+      this.#announcer.reportUser(
+        { clientId, sid },
+        userChange,
+        { ids: "new" },
+        false,
+      );
     }
   }
 
@@ -145,7 +152,12 @@ export class SessionLifecycle
     }
     const change = before ? userChange : remoteChange;
     if (change) {
-      this.#reportUser({ clientId, sid }, change, { ids: "kept" }, local);
+      this.#announcer.reportUser(
+        { clientId, sid },
+        change,
+        { ids: "kept" },
+        local,
+      );
     }
   }
 
@@ -233,7 +245,7 @@ export class SessionLifecycle
     this.events.end(session, reason, local);
     if (isUserLogout) {
       const userChange = { from: session.user, to: undefined };
-      this.#reportUser(session, userChange, { ids: "new" }, local);
+      this.#announcer.reportUser(session, userChange, { ids: "new" }, local);
     }
   }
 
@@ -289,7 +301,7 @@ export class SessionLifecycle
       sockets: how,
       userChange,
     };
-    if (remote) this.#announce(announcement, false);
+    if (remote) this.#announcer.announce(announcement, false);
     else this.#announcements.add(announcement, this.#deferred(rotation));
   }
 
@@ -326,37 +338,6 @@ export class SessionLifecycle
   /** The request whose end an announcement waits for: only where the user decides about ids. */
   #deferred({ request }: Occasion): Occasion["request"] {
     return this.#deps.transactions.rotatesUsers ? request : undefined;
-  }
-
-  #announce(announcement: Announcement, local: boolean): void {
-    const { previous, session, sockets, userChange } = announcement;
-    const { hash } = session;
-    if (!previous) {
-      if (local) this.#cluster.publish({ type: "start", hash });
-      this.events.start(session, "created", local);
-    } else {
-      if (local) {
-        const message = { hash: previous.hash, to: hash, sockets };
-        this.#cluster.publish({ type: "rotate", ...message });
-      }
-      this.events.end(previous, endOf(userChange), local);
-      if (!announcement.isReported) {
-        this.events.start(session, "rotated", local);
-      }
-    }
-    if (!userChange) return;
-    const before = previous && { previousSessionId: previous.sid };
-    this.#reportUser(session, userChange, { ids: "new", ...before }, local);
-  }
-
-  #reportUser(
-    session: Pick<TrackedSession, "sid" | "clientId">,
-    change: UserChange,
-    ids: ChangedIds,
-    local: boolean,
-  ): void {
-    this.#deps.userFacts.userChanged(session.clientId);
-    this.events.userChange(session, change, ids, local);
   }
 
   /** Of two sessions created at once for a client, the one that was left stands. */

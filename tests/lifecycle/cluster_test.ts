@@ -274,7 +274,9 @@ function cases(
     "each node's events state whether it happened there",
     async () => {
       const nodes = await start();
-      const { at, client, sessionId, clientId } = await arrive(nodes);
+      const at = nodes.browsers();
+      await at[0]!.post("/session", { json: { n: 1 } });
+      const { sessionId, clientId } = (await at[0]!.get("/")).json;
       const [a, b] = nodes.all;
       const both = (name: string, at: number) =>
         until(
@@ -284,7 +286,9 @@ function cases(
             ),
           `${at} ${name}`,
         );
+      // a handshake that comes before the message finds the session itself
       await both("sessionStart", 1);
+      const client = await at[1]!.connect();
       await at[0]!.post("/regenerate?sockets=follow");
       const now = (await at[0]!.get("/")).json.sessionId;
       await both("sessionStart", 2);
