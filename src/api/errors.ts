@@ -173,7 +173,7 @@ export class SessionTimeoutError extends BaseSessionError {
 
 /**
  * The store failed, or did not answer within `storeTimeout`. The store's own
- * error is the `cause`.
+ * error is the `cause`; the message ends with its code, or its name.
  *
  * @example
  * ```ts

@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import { afterEach, beforeEach, describe } from "@std/testing/bdd";
 import { setImmediate } from "node:timers";
 import { PACKAGES } from "../support/redis/clients.ts";
-import { say } from "../support/redis/commands.ts";
+import { connections, say } from "../support/redis/commands.ts";
 import {
   itNeedsRedis,
   type RedisServer,
@@ -43,11 +43,7 @@ function closes(name: typeof PACKAGES[number]) {
     await pause(100);
   });
 
-  /** The connections of a server, but for the one that asks. */
-  async function connections(): Promise<number> {
-    const list = await say(server.port, "CLIENT LIST\r\n");
-    return list.split("\r\n")[1]!.trim().split("\n").length - 1;
-  }
+  const isOne = async () => await connections(server.port) === 1;
 
   for (const [moment, wait] of Object.entries(MOMENTS)) {
     itNeedsRedis(`leaves the client alone, ${moment}`, async () => {
@@ -59,7 +55,7 @@ function closes(name: typeof PACKAGES[number]) {
       await acquiring;
       // accepted after every connection that the store was opening
       await say(server.port, "PING\r\n");
-      await until(async () => await connections() === 1, "one connection");
+      await until(isOne, "one connection");
     });
 
     itNeedsRedis(
@@ -73,10 +69,10 @@ function closes(name: typeof PACKAGES[number]) {
         await settles(store.close(), "the end of the store");
         await acquiring;
         await server.start();
-        await until(async () => await connections() === 1, "the client");
+        await until(isOne, "the client");
         // several times as long as the clients wait between two attempts
         await pause(200);
-        assertEquals(await connections(), 1);
+        assertEquals(await connections(server.port), 1);
       },
     );
 
@@ -92,7 +88,7 @@ function closes(name: typeof PACKAGES[number]) {
         server.signal("SIGCONT");
       }
       await acquiring;
-      await until(async () => await connections() === 1, "one connection");
+      await until(isOne, "one connection");
     });
   }
 }

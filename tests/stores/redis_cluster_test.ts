@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { Cluster } from "ioredis";
 import { createCluster } from "redis";
 import { freePort } from "../support/ports.ts";
-import { say } from "../support/redis/commands.ts";
+import { connections, say } from "../support/redis/commands.ts";
 import {
   itNeedsRedis,
   type RedisServer,
@@ -110,7 +110,7 @@ describe("RedisStore on a Redis Cluster", () => {
           await acquiring;
           if (client instanceof Cluster) await endOf(client);
           else await client.close();
-          await until(async () => await connections() === 0, "no connection");
+          await until(areUnused, "no connection");
         },
       );
     }
@@ -233,15 +233,12 @@ describe("RedisStore on a Redis Cluster", () => {
     await ended;
   }
 
-  /** The connections of all nodes, but for those that ask. */
-  async function connections(): Promise<number> {
-    const lists = await Promise.all(
-      nodes.servers.map(({ port }) => say(port, "CLIENT LIST\r\n")),
+  /** Whether no node has any connection. */
+  async function areUnused(): Promise<boolean> {
+    const counts = await Promise.all(
+      nodes.servers.map(({ port }) => connections(port)),
     );
-    const lines = lists.flatMap((list) =>
-      list.split("\r\n")[1]!.trim().split("\n")
-    );
-    return lines.length - nodes.servers.length;
+    return counts.every((count) => count === 0);
   }
 
   async function everything(stores: readonly RedisStore[]): Promise<void> {

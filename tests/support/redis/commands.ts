@@ -46,6 +46,12 @@ export function say(port: number, line: string): Promise<string> {
   });
 }
 
+/** The connections of a Redis, but for the one that asks. */
+export async function connections(port: number): Promise<number> {
+  const list = await say(port, "CLIENT LIST\r\n");
+  return list.split("\r\n")[1]!.trim().split("\n").length - 1;
+}
+
 /** Sends one command with any arguments, and resolves to the raw reply. */
 export function command(
   port: number,
