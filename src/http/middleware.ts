@@ -199,8 +199,7 @@ export class HttpMiddleware {
       });
       this.requests.done++;
     } catch (error) {
-      const session = heldSession(ctx);
-      const told = session ? unwritable(error, session) : error;
+      const told = unwritable(error, heldSession(ctx));
       if (!failure) throw told;
       // the response is the handler's own error; this one goes to the app
       ctx.app.emit("error", told, ctx);

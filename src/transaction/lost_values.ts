@@ -4,6 +4,7 @@
  * @module
  */
 import { WarnedOnce } from "../base/warned_once.ts";
+import { isReserved } from "./reserved_names.ts";
 
 const warned = new WarnedOnce();
 
@@ -21,9 +22,9 @@ export function warnOfLost(session: object): void {
     const isList = Array.isArray(object);
     for (const [key, value] of Object.entries(object)) {
       if (typeof value === "string" || typeof value === "number") continue;
+      // a member of koa-session's object, or refused
+      if (path === "" && isReserved(key)) continue;
       if (left-- === 0) return;
-      const isOwn = path === "" && OWN.test(key);
-      if (isOwn) continue;
       const at = isList ? `${path}[]` : path === "" ? key : `${path}.${key}`;
       const kind = lostKind(value);
       if (kind !== undefined) warnOf(kind, at);
@@ -33,9 +34,6 @@ export function warnOfLost(session: object): void {
     }
   }
 }
-
-/** What koa-session's object has beside the data. */
-const OWN = /^(?:_.*|isNew)$/;
 
 function warnOf(kind: string, path: string): void {
   warned.warn(
@@ -48,11 +46,13 @@ function warnOf(kind: string, path: string): void {
 /**
  * The error for a session that JSON cannot hold, with the key of the value.
  *
- * @param error what `JSON.stringify` threw
- * @returns the error itself where another value is to blame
+ * @param error what the write threw
+ * @returns the error itself where no value of the session is to blame
  */
-export function unwritable(error: unknown, session: object): unknown {
-  for (const [key, value] of Object.entries(session)) {
+export function unwritable(error: unknown, session: unknown): unknown {
+  if (!(error instanceof TypeError)) return error;
+  for (const [key, value] of Object.entries(session ?? {})) {
+    if (isReserved(key)) continue;
     try {
       JSON.stringify(value);
     } catch (cause) {

@@ -7,7 +7,7 @@
 import { SessionInvalidError, type SessionIssue } from "../api/errors.ts";
 import { isThenable } from "../base/async.ts";
 import type { Awaitable, StoredRecord } from "../api/store.ts";
-import { assertNames } from "./scope.ts";
+import { assertNames } from "./reserved_names.ts";
 import type { SchemaResult, SessionSchema } from "../api/schema.ts";
 
 /** Validates session data when it is loaded and when it is written. */

@@ -8,8 +8,8 @@ import { applyPatch } from "./patch.ts";
 import type { SessionData } from "../api/store.ts";
 import type { HeldSession } from "./session_lock.ts";
 import type { SessionView } from "../api/session_view.ts";
-import { hasOwn } from "../base/own_keys.ts";
 import { unwritable, warnOfLost } from "./lost_values.ts";
+import { assertNames } from "./reserved_names.ts";
 
 /** One call: the outermost one, or a nested one. */
 export class TransactionScope {
@@ -148,20 +148,6 @@ export class Frame {
   }
 }
 
-/** Names reserved by koa-session, which drops or overwrites them without an error. */
-const RESERVED = new Set([
-  "maxAge",
-  "isNew",
-  "length",
-  "populated",
-  "externalKey",
-  "toJSON",
-  "save",
-  "commit",
-  "regenerate",
-  "manuallyCommit",
-]);
-
 /**
  * The JSON text of the session that a handler left.
  *
@@ -199,32 +185,8 @@ function textOf(session: unknown): string | undefined {
   try {
     return JSON.stringify(session);
   } catch (error) {
-    throw typeof session === "object" && session !== null
-      ? unwritable(error, session)
-      : error;
+    throw unwritable(error, session);
   }
-}
-
-/**
- * Checks the names in a session. One that is stored already, as koa-session
- * alone has written it, may stay: the bridge stores it as it is.
- *
- * @param before the JSON text that is stored
- * @throws {TypeError} for a name that koa-session reserves
- */
-export function assertNames(session: object, before?: string): void {
-  for (const key of Object.keys(session)) assertName(key, before);
-}
-
-/** Checks one name. See {@linkcode assertNames}. */
-export function assertName(key: string, before?: string): void {
-  if (key[0] !== "_" && !RESERVED.has(key)) return;
-  if (before !== undefined && hasOwn(JSON.parse(before), key)) return;
-  throw new TypeError(
-    `Cannot write the session as koa-session keeps the name ${
-      JSON.stringify(key)
-    } to itself: choose another`,
-  );
 }
 
 /** Merges the changes of a nested call into the call that it joined. */
