@@ -7,6 +7,7 @@
  */
 import type { EndReason, StartCause } from "../api/events.ts";
 import { isAlive, type StoredRecord } from "../api/store.ts";
+import { Rounds } from "../base/rounds.ts";
 import type { TrackedClient, TrackedSession } from "../identity/registry.ts";
 import { type Found, MAX_MOVES } from "../transaction/lookup.ts";
 import type {
@@ -66,17 +67,12 @@ interface Moved extends Found {
   readonly sockets: SocketRotation;
 }
 
-/** A look at a session, and whether another one is owed after it. */
-interface Look {
-  readonly done: Promise<void>;
-  again: boolean;
-  quiet: boolean;
-}
-
 /** Brings this node in step with the store. */
 export class ClusterSync {
   readonly #lifecycle: RemoteObserver;
-  readonly #looks = new Map<TrackedSession, Look>();
+  readonly #looks = new Rounds<TrackedSession>();
+  /** Sessions that are looked at, where a change of user is an event. */
+  readonly #told = new WeakSet<TrackedSession>();
   #deps!: LifecycleDeps;
 
   constructor(lifecycle: RemoteObserver) {
@@ -121,25 +117,14 @@ export class ClusterSync {
     session: TrackedSession,
     { quiet }: Quiet = { quiet: false },
   ): Promise<void> {
-    const look = this.#looks.get(session);
-    if (look) {
-      // what it has read may be older than this call
-      look.again = true;
-      look.quiet &&= quiet;
-      return look.done;
-    }
-    const done = Promise.resolve().then(() => this.#repeat(session))
-      .finally(() => this.#looks.delete(session));
-    this.#looks.set(session, { done, again: false, quiet });
-    return done;
-  }
-
-  async #repeat(session: TrackedSession): Promise<void> {
-    const look = this.#looks.get(session)!;
-    do {
-      look.again = false;
-      await this.#resync(session, look);
-    } while (look.again);
+    if (!quiet) this.#told.add(session);
+    return this.#looks.run(session, async (isDue) => {
+      try {
+        await this.#resync(session);
+      } finally {
+        if (!isDue()) this.#told.delete(session);
+      }
+    });
   }
 
   /** Looks up the session of a client that has sockets and no session here. */
@@ -154,12 +139,12 @@ export class ClusterSync {
     else this.#lifecycle.started(own.sid, own.record, "rebuilt");
   }
 
-  async #resync(session: TrackedSession, look: Look): Promise<void> {
+  async #resync(session: TrackedSession): Promise<void> {
     const { registry, transactions } = this.#deps;
     const { sid } = session;
     const record = await this.#read(session);
     if (registry.tracked(sid) !== session) return;
-    if (isAlive(record)) return this.#apply(session, record, look);
+    if (isAlive(record)) return this.#apply(session, record);
     const moved = await this.#findMoved(sid);
     if (registry.tracked(sid) !== session) return;
     if (moved) return this.#applyMove(session, moved);
@@ -213,12 +198,9 @@ export class ClusterSync {
     return undefined;
   }
 
-  #apply(
-    session: TrackedSession,
-    record: StoredRecord,
-    { quiet }: Quiet,
-  ): void {
+  #apply(session: TrackedSession, record: StoredRecord): void {
     const before = session.clientId;
+    const quiet = !this.#told.has(session);
     this.#lifecycle.changed(session.sid, record, undefined, { quiet });
     if (record.clientId !== before) {
       this.#lifecycle.rebound(before, session.sid, record, REMOTE);

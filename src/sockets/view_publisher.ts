@@ -7,6 +7,7 @@
 import type { SessionRegistry, TrackedSession } from "../identity/registry.ts";
 import { ExpiryNotices } from "./expiry_notices.ts";
 import { hashId } from "../base/ids.ts";
+import { Rounds } from "../base/rounds.ts";
 import { isAlive, type SessionData, type SessionRecord } from "../api/store.ts";
 import type { Transactions } from "../transaction/transactions.ts";
 import type { Server, Socket } from "socket.io";
@@ -34,12 +35,6 @@ interface View {
   readonly text: string;
 }
 
-/** A view that was published, and whether another one was since the store was last asked. */
-interface Published {
-  text: string;
-  again: boolean;
-}
-
 /** Emits `session:view` when a socket joins a session and when its view changes; runs the expiry notices. */
 export class ViewPublisher {
   readonly #io: Server;
@@ -47,8 +42,8 @@ export class ViewPublisher {
   readonly #notices: ExpiryNotices | undefined;
   /** How many views were published to a session. */
   readonly #counts = new WeakMap<TrackedSession, number>();
-  /** By session id: views that are compared with the store. */
-  readonly #comparing = new Map<string, Published>();
+  /** By session id. */
+  readonly #comparing = new Rounds<string>();
   #closed = false;
 
   constructor(io: Server, deps: ViewPublisherDeps) {
@@ -126,7 +121,7 @@ export class ViewPublisher {
         this.#counts.set(session, (this.#counts.get(session) ?? 0) + 1);
       }
       this.#emit(view, hashes);
-      if (this.#deps.shared) this.#compare(sid, view, hashes);
+      if (this.#deps.shared) this.#confirm(sid, view, hashes);
     } catch (error) {
       this.#deps.failed(error);
     }
@@ -143,38 +138,18 @@ export class ViewPublisher {
    * Compares what was published with the store, and publishes what that has:
    * another node may have written since, and have published before.
    */
-  #compare(sid: string, { text }: View, hashes: readonly string[]): void {
-    const comparing = this.#comparing.get(sid);
-    if (comparing) {
-      comparing.text = text;
-      comparing.again = true;
-      return;
-    }
-    const published = { text, again: false };
-    this.#comparing.set(sid, published);
-    this.#repeat(sid, published, hashes)
-      .catch((error) => {
-        if (!this.#closed) this.#deps.failed(error);
-      })
-      .finally(() => this.#comparing.delete(sid));
-  }
-
-  async #repeat(
-    sid: string,
-    published: Published,
-    hashes: readonly string[],
-  ): Promise<void> {
-    for (;;) {
-      published.again = false;
+  #confirm(sid: string, { text }: View, hashes: readonly string[]): void {
+    this.#comparing.run(sid, async (isDue) => {
       const record = await this.#deps.transactions.lookup.readSilently(sid);
       // what was read may be older than a view that was published meanwhile
-      if (published.again) continue;
-      if (this.#closed || !isAlive(record)) return;
+      if (isDue() || this.#closed || !isAlive(record)) return;
       const view = this.#viewOf(record);
-      if (view.text === published.text) return;
-      published.text = view.text;
+      if (view.text === text) return;
       this.#emit(view, hashes);
-    }
+      this.#confirm(sid, view, hashes);
+    }).catch((error) => {
+      if (!this.#closed) this.#deps.failed(error);
+    });
   }
 
   async #sendTo(
