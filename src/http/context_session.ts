@@ -13,6 +13,7 @@ import type { SessionWrite } from "../stores/koa_session_object.ts";
 import { excuse } from "../transaction/late_changes.ts";
 import { assignDeep, diff, merge } from "../transaction/patch.ts";
 import { assertName } from "../transaction/reserved_names.ts";
+import type { Life } from "../transaction/record_builder.ts";
 import type { RootScope } from "../transaction/scope.ts";
 import type { SocketRotation } from "../transaction/session_observer.ts";
 import type { TransactionCaller } from "../transaction/session_calls.ts";
@@ -58,15 +59,16 @@ export function requestChanges(
   transactions: Transactions,
   cookies: { rotated(): void; followed(): void },
 ): NonNullable<TransactionCaller["carry"]> {
-  let before = "";
   let base: StoredRecord | undefined;
+  let entered: RootScope | undefined;
   return {
     enter(scope: RootScope): void {
       const { held } = scope;
       // ended by the request itself, while the call waited
       if (!ctx.session || !state.record) throw new SessionEndedError("logout");
-      before = JSON.stringify(ctx.session);
+      const before = JSON.stringify(ctx.session);
       base = state.record;
+      entered = scope;
       const data = transactions.records.rebased(
         held.sid,
         state.record,
@@ -74,6 +76,7 @@ export function requestChanges(
         held.record,
       );
       if (data !== held.record.data) scope.session = parseOwned(data);
+      scope.noteApplied(state, { ...base, data: before });
     },
     leave(
       sid: string,
@@ -86,11 +89,13 @@ export function requestChanges(
         ctx.session = null;
         return;
       }
-      const isFollowing = sockets === undefined && sid !== state.sid;
+      const isFollowing = sockets === undefined && sid !== state.sid &&
+        !state.hasMovedTo(sid);
       state.sid = sid;
       if (record.version !== state.record?.version) noteStored(ctx, state);
       const shown = state.record === base ? undefined : state.record;
       state.record = record;
+      const { data: before } = entered!.baseOf(state, record);
       syncSession(ctx, before, record.data, shown?.data);
       setExternalKey(ctx.session, sid);
       if (isFollowing) return cookies.followed();
@@ -174,7 +179,7 @@ function show(
 /** Sends the cookie with the life that is stored, where another request has changed it. */
 export function syncLife(
   ctx: Context,
-  record: StoredRecord,
+  record: Life,
   commit: SessionWrite,
 ): void {
   const browser = record.cookie === "session";

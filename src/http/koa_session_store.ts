@@ -19,6 +19,7 @@ import {
   serialized,
   STATE,
 } from "./request_state.ts";
+import { isSameLife } from "../transaction/record_builder.ts";
 import type { CommitOutcome } from "../transaction/request_commit.ts";
 import { assertSessionNames } from "./context_session.ts";
 import { warnOfLost } from "../transaction/lost_values.ts";
@@ -205,8 +206,7 @@ export class KoaSessionStore {
     const sid = state.sid!;
     // stored by this request already, and not changed since
     if (
-      state.stored && commit.data === base.data &&
-      commit.maxAge === base.maxAge
+      state.stored && commit.data === base.data && isSameLife(commit, base)
     ) return;
     const committed = await this.#transactions.commit(
       sid,
@@ -290,14 +290,14 @@ export class KoaSessionStore {
       this.#transactions.reportRefusal(sid);
       return this.#settleEnded(ctx, state);
     }
-    const { record, rotated } = committed;
+    const { record, rotated, joined } = committed;
     // inside a transaction nothing is stored yet: the base is the record that was loaded
     if (record.version !== state.record?.version) {
       noteStored(ctx, state);
       const shown = state.record === base ? undefined : state.record;
       syncSession(ctx, commit.data, record.data, shown?.data);
     }
-    syncLife(ctx, record, commit);
+    syncLife(ctx, joined ?? record, commit);
     state.record = record;
     state.sid = committed.sid;
     if (rotated) state.noteRotation(rotated);

@@ -72,6 +72,8 @@ export class RequestState implements RequestOrigin {
   readonly #ctx: Context;
   readonly #host: RequestHost;
   #ended = false;
+  /** The new ids that this request gave sessions, by the former ones. */
+  #moves: Map<string, string> | undefined;
   #meta: { readonly text: string | undefined } | undefined;
   #atEnd: (() => void)[] | undefined;
   #afterHeaders: (() => void)[] | undefined;
@@ -98,6 +100,31 @@ export class RequestState implements RequestOrigin {
   meta(): string | undefined {
     this.#meta ??= { text: this.#host.metaOf(this.#ctx) };
     return this.#meta.text;
+  }
+
+  noteMoved(from: string, to: string): void {
+    (this.#moves ??= new Map()).set(from, to);
+  }
+
+  async successorOf(sid: string): Promise<string | undefined> {
+    let to = this.#moves?.get(sid);
+    if (to === undefined) return undefined;
+    while (this.pending) await this.pending;
+    for (let next; (next = this.#moves?.get(to)) !== undefined;) to = next;
+    return to;
+  }
+
+  noteJoined({ data, maxAge, cookie, version }: StoredRecord): void {
+    const { record } = this;
+    // unless a later write of this request has another base
+    if (record?.version !== version) return;
+    this.record = { ...record, data, maxAge, cookie };
+  }
+
+  /** Whether this request has given a session this id. */
+  hasMovedTo(sid: string): boolean {
+    for (const to of this.#moves?.values() ?? []) if (to === sid) return true;
+    return false;
   }
 
   atEnd(callback: () => void): void {

@@ -120,6 +120,8 @@ export class RecoveryGate {
     // persisted without this bridge: its session is unknown
     if (!note) return null;
     if (note.session !== undefined) {
+      // the option is to judge the handshake, of which an adapter is told nothing
+      if (this.#deps.bindings.validity) return null;
       const session = await this.#liveSession(note.session);
       if (!session) return null;
       // bound to another client or user by now, for which the missed packets were not meant

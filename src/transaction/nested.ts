@@ -57,7 +57,7 @@ export class NestedCalls {
         const { held } = into.top;
         this.#check(held.state());
         const before = serializeSession(into.result, held.record.data);
-        const scope = new TransactionScope(into.top, parseOwned(before));
+        const scope = new TransactionScope(into, parseOwned(before));
         const frame = new Frame(scope, parent);
         let result: unknown;
         try {
@@ -76,7 +76,7 @@ export class NestedCalls {
         }
         // what the outer call cannot write any more must not be reported as done
         if (!into.top.ended) this.#check(await into.top.held.verify());
-        mergeNested(into, before, scope.result);
+        mergeNested(into, before, scope);
         if (scope.result === null) await this.#end(into.top);
         return result;
       } finally {

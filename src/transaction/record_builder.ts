@@ -297,7 +297,7 @@ export type Life = Pick<SessionWrite, "maxAge"> & {
 };
 
 /** Whether two lives are equal: the end of the cookie moves with each write. */
-function isSameLife(a: Life, b: Life): boolean {
+export function isSameLife(a: Life, b: Life): boolean {
   return a.maxAge === b.maxAge &&
     (a.cookie === "session") === (b.cookie === "session");
 }

@@ -12,7 +12,7 @@ import {
 import type { SessionWrite } from "../stores/koa_session_object.ts";
 import type { TransactionDeps } from "./deps.ts";
 import { MAX_TRIES, unstableVersionError } from "./opener.ts";
-import { changeOf, patchOf } from "./record_builder.ts";
+import { changeOf, type Life, patchOf } from "./record_builder.ts";
 import type { RequestOrigin } from "./request_origin.ts";
 import type { SessionMove } from "./session_move.ts";
 import type { TransactionScope } from "./scope.ts";
@@ -27,6 +27,8 @@ export type CommitOutcome =
     readonly record: StoredRecord;
     /** Set where this write has given the session its new id. */
     readonly rotated?: SocketRotation;
+    /** Set where it is a part of a transaction: the life that this will write. */
+    readonly joined?: Life;
   }
   /** The session has ended; `left`: it goes on under an id that the request does not follow. */
   | { readonly status: "ended"; readonly left?: boolean };
@@ -55,7 +57,7 @@ export class RequestCommits {
   ): Promise<CommitOutcome> {
     const { opener, records, locks, guard } = this.#deps;
     const scope = opener.scopeOf(sid);
-    if (scope) return this.#commitInside(scope, base, commit);
+    if (scope) return this.#commitInside(scope, base, commit, request);
     if (guard) commit = await this.writable(base, commit);
     const users = records.usersOf(base.data, commit.data);
     // a store may keep the record of a session that has expired by now
@@ -200,15 +202,38 @@ export class RequestCommits {
 
   #commitInside(
     scope: TransactionScope,
-    base: StoredRecord,
+    loaded: StoredRecord,
     commit: SessionWrite,
+    request: RequestOrigin,
   ): CommitOutcome {
-    const { held } = scope.top;
     if (scope.result === null) return { status: "ended" };
-    scope.apply(patchOf(base, commit));
-    scope.top.cookie = { cookie: commit.cookie, maxAge: commit.maxAge };
+    const { held } = scope.top;
+    const joined = this.applied(scope, loaded, commit, request);
+    scope.top.cookie = joined;
     // the base stays: nothing is stored yet, and if the handler throws these changes are still pending
-    return { status: "done", sid: held.sid, record: base };
+    return { status: "done", sid: held.sid, record: loaded, joined };
+  }
+
+  /**
+   * Applies what a request changed, since it last did, to the transaction that
+   * it is in.
+   *
+   * @returns the life that it gives to session and cookie
+   */
+  applied(
+    scope: TransactionScope,
+    loaded: StoredRecord,
+    commit: SessionWrite,
+    request: RequestOrigin,
+  ): Life {
+    const { top } = scope;
+    const base = scope.baseOf(request, loaded);
+    const { records } = this.#deps;
+    const { maxAge, cookie } = records.life(top.sid, base, commit, top.current);
+    scope.apply(patchOf(base, commit));
+    const { data } = commit;
+    scope.noteApplied(request, { ...loaded, data, maxAge, cookie });
+    return { maxAge, cookie };
   }
 
   #done(

@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { StoredRecord } from "../api/store.ts";
+
 /** The request behind a write. */
 export interface RequestOrigin {
   /** When it arrived, ms since the epoch, with fractions: no two of one process are equal. */
@@ -18,6 +20,15 @@ export interface RequestOrigin {
   newSid(): string;
   /** JSON text of the option `meta`'s result; `undefined` without the option. */
   meta(): string | undefined;
+  /** Records that this request has given the session `from` its new id. */
+  noteMoved(from: string, to: string): void;
+  /**
+   * The id under which the request goes on with a session that it has itself
+   * given a new one, once its own writes are complete; `undefined` for others.
+   */
+  successorOf(sid: string): Promise<string | undefined>;
+  /** What it applied to a transaction, now stored, is the base of its next patch. */
+  noteJoined(record: StoredRecord): void;
   /** Calls back at the end of the request's middleware; at once after it. */
   atEnd(callback: () => void): void;
   /** Calls back once the response has its headers, or can have none any more. */

@@ -8,7 +8,7 @@ import type { SessionRecord, StoredRecord } from "../api/store.ts";
 import type { SessionWrite } from "../stores/koa_session_object.ts";
 import type { TransactionDeps } from "./deps.ts";
 import { MAX_TRIES, unstableVersionError } from "./opener.ts";
-import { changeOf, patchOf } from "./record_builder.ts";
+import { changeOf } from "./record_builder.ts";
 import type { CommitOutcome, RequestCommits } from "./request_commit.ts";
 import type { RequestOrigin } from "./request_origin.ts";
 import type { TransactionScope } from "./scope.ts";
@@ -143,14 +143,14 @@ export class SessionRotation {
     const { top } = scope;
     const { held } = top;
     if (scope.result === null) return { status: "ended" };
-    scope.apply(patchOf(base, commit));
+    const life = this.#requests.applied(scope, base, commit, request);
     // the handler still runs: its own changes are written at its end
     const { record: before } = held;
     const next = bound(
       records.afterRequest(
         before,
         before.data,
-        records.life(held.sid, base, commit, before),
+        life,
         { request },
       ),
       how,
@@ -174,6 +174,7 @@ export class SessionRotation {
       sid: to,
       record: { ...next, data, version: baseVersion },
       rotated: how.sockets,
+      joined: life,
     };
   }
 }

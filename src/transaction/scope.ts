@@ -5,7 +5,8 @@
  */
 import { diff, type Patch } from "./patch.ts";
 import { applyPatch } from "./patch.ts";
-import type { SessionData } from "../api/store.ts";
+import type { SessionData, StoredRecord } from "../api/store.ts";
+import type { RequestOrigin } from "./request_origin.ts";
 import type { HeldSession } from "./session_lock.ts";
 import type { SessionView } from "../api/session_view.ts";
 import { unwritable, warnOfLost } from "./lost_values.ts";
@@ -22,13 +23,40 @@ export class TransactionScope {
   open = true;
   /** Set when a joined call destroyed the session; later assignments have no effect. */
   destroyed = false;
+  /** What requests have applied to `session`. */
+  #applied: Map<RequestOrigin, StoredRecord> | undefined;
 
-  constructor(readonly root: RootScope | undefined, session: SessionData) {
+  /** @param into the call that this one has joined */
+  constructor(
+    readonly into: TransactionScope | undefined,
+    session: SessionData,
+  ) {
     this.session = session;
   }
 
   get top(): RootScope {
-    return this.root ?? this as unknown as RootScope;
+    return this.into?.top ?? this as unknown as RootScope;
+  }
+
+  /**
+   * The base of a request's next patch: what it has applied here, which a later
+   * patch must not repeat over changes of the handler.
+   *
+   * @param loaded the base while it has applied nothing
+   */
+  baseOf(request: RequestOrigin, loaded: StoredRecord): StoredRecord {
+    return this.#applied?.get(request) ?? this.into?.baseOf(request, loaded) ??
+      loaded;
+  }
+
+  /** Records what a request has applied here. */
+  noteApplied(request: RequestOrigin, record: StoredRecord): void {
+    (this.#applied ??= new Map()).set(request, record);
+  }
+
+  /** The requests that have applied changes, and what they applied last. */
+  get applied(): Iterable<readonly [RequestOrigin, StoredRecord]> {
+    return this.#applied ?? [];
   }
 
   /** The session as the handler left it; `null` to destroy it. */
@@ -72,10 +100,15 @@ export class RootScope extends TransactionScope {
   /** Set when a call inside this one ended the session. */
   ended = false;
   /** Life of cookie and session, where koa-session saved during the transaction; in ms. */
-  cookie: { cookie: number | "session"; maxAge: number } | undefined;
+  cookie: Pick<StoredRecord, "cookie" | "maxAge"> | undefined;
 
   constructor(public held: HeldSession, session: SessionData) {
     super(undefined, session);
+  }
+
+  /** The record that it holds, with the life that was saved during the transaction. */
+  get current(): StoredRecord {
+    return { ...this.held.record, ...this.cookie };
   }
 
   get sid(): string {
@@ -193,8 +226,10 @@ function textOf(session: unknown): string | undefined {
 export function mergeNested(
   into: TransactionScope,
   before: string,
-  after: SessionData | null,
+  nested: TransactionScope,
 ): void {
+  const { result: after, applied } = nested;
+  for (const [request, record] of applied) into.noteApplied(request, record);
   if (after === null) {
     into.session = null;
     into.destroyed = true;

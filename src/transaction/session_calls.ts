@@ -98,11 +98,10 @@ export class SessionCalls {
     if (!("missing" in opened)) {
       return this.#execute(opened, frame, call, caller);
     }
-    this.#deps.observer.missed(sid);
     return this.#runRotated(sid, frame, call, caller);
   }
 
-  /** Runs a call whose session has no record under the id: it may have been rotated by another node. */
+  /** Runs a call whose session has no record under the id: it may have been rotated, by its own request or by another node. */
   async #runRotated(
     sid: string,
     frame: Frame | undefined,
@@ -110,6 +109,16 @@ export class SessionCalls {
     caller: TransactionCaller,
   ): Promise<unknown> {
     const { clientId, ctx, span } = caller;
+    const own = caller.request && await caller.request.successorOf(sid);
+    if (own !== undefined) {
+      const scope = frame?.find(own);
+      if (scope) return await this.#nested.join(scope, frame, call, caller);
+      const opened = await this.#deps.opener.open(own, ctx, true);
+      return "missing" in opened
+        ? missing(call, span)
+        : await this.#execute(opened, frame, call, caller);
+    }
+    this.#deps.observer.missed(sid);
     const to = clientId === undefined
       ? undefined
       : await this.#deps.lookup.movedTo(sid);
@@ -188,8 +197,14 @@ export class SessionCalls {
     // a caller may change what its handler returned
     if (session && session !== result) this.#deps.lateChanges.offer(session);
     const committing = this.#commits.commit(scope, caller);
-    if (!committing) return result;
-    const committed = () => result;
+    const committed = () => {
+      for (const [request, record] of scope.applied) {
+        // the request whose call this is has its base from the commit
+        if (request !== caller.request) request.noteJoined(record);
+      }
+      return result;
+    };
+    if (!committing) return committed();
     return call.decidesEnd
       ? committing.then(committed, (error) => {
         if (error instanceof SessionEndedError) return call.missing();

@@ -71,6 +71,7 @@ export class SessionMove {
           outcome.held.release();
           return { status: "ended" };
         }
+        request?.noteMoved(from, to);
         this.#observer.rotated({
           from,
           to,

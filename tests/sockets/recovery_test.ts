@@ -84,6 +84,56 @@ function missed(browser: Browser, client: ClientSocket): string[] {
     .filter((event) => event.startsWith("missed"));
 }
 
+describe("connectionStateRecovery with valid", () => {
+  it("leaves a session to the handshake, which the option judges", async () => {
+    let allowed = true;
+    await using scenario = await startScenario(
+      { valid: () => allowed },
+      recovering,
+    );
+    const visitor = await scenario.visit({ n: 1 });
+    const { browser, sessionId } = visitor;
+    const client = await loseConnection(scenario, visitor);
+    scenario.bridge.toSession(sessionId).emit("missed by the session");
+    allowed = false;
+    const server = await comeBack(scenario, browser, client);
+    assertFalse(client.recovered || server.recovered);
+    assertEquals(missed(browser, client), []);
+    assertStrictEquals(server.sessionId, undefined);
+    assertEquals((await browser.ask(client, "get")).code, "SESSION_MISSING");
+  });
+
+  it("connects a client that it accepts anew, in its session", async () => {
+    await using scenario = await startScenario(
+      { valid: () => true },
+      recovering,
+    );
+    const visitor = await scenario.visit({ n: 1 });
+    const client = await loseConnection(scenario, visitor);
+    const server = await comeBack(scenario, visitor.browser, client);
+    assertFalse(client.recovered || server.recovered);
+    assertEquals(server.sessionId, visitor.sessionId);
+  });
+
+  it("recovers a guest", async () => {
+    await using scenario = await startScenario(
+      { valid: () => false },
+      recovering,
+    );
+    const browser = scenario.browser();
+    const client = await browser.connect();
+    scenario.io.emit("first");
+    await browser.event(client, "first");
+    const gone = once(serverSocketOf(scenario.io, client), "disconnect");
+    client.io.engine.close();
+    await gone;
+    scenario.io.emit("missed by all");
+    await comeBack(scenario, browser, client);
+    assert(client.recovered);
+    assertEquals(missed(browser, client), ["missed by all"]);
+  });
+});
+
 for (const onSessionEnd of ["keep", "disconnect"] as const) {
   describe(`connectionStateRecovery with onSessionEnd "${onSessionEnd}"`, () => {
     const options: TestOptions = { onSessionEnd };
