@@ -112,7 +112,11 @@ export interface BridgeOptions<S extends object = SessionData> {
   readonly genid?: ContextCallback<[], string> | null | undefined;
   /** Carries the session's id elsewhere than in a cookie. */
   readonly externalKey?: ExternalKey | null | undefined;
-  /** Whether a stored session may be used with this request. */
+  /**
+   * Whether a stored session may be used with this request, or this handshake.
+   * Sockets that are in the session are not asked about again; after a loss of
+   * connection they are, as connection state recovery is refused with it.
+   */
   readonly valid?: ContextCallback<[session: S], unknown> | null | undefined;
   /** Called before koa-session saves. */
   readonly beforeSave?:
