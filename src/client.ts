@@ -279,7 +279,12 @@ class Follower<View> implements types.SessionClient<View> {
     const { signal } = this.#asking = new AbortController();
     const timer = setTimeout(() => this.#asking?.abort(), REFRESH_TIMEOUT);
     try {
-      if (typeof refresh === "function") return (await refresh()).status;
+      if (typeof refresh === "function") {
+        const aborted = new Promise<never>((_, reject) => {
+          signal.onabort = reject;
+        });
+        return (await Promise.race([refresh(), aborted])).status;
+      }
       // simultaneous requests of several tabs would each be given a client id, of which one is kept
       const { locks } = globalThis.navigator as { locks?: WebLocks } ?? {};
       const ask = () => post(refresh, signal);
@@ -347,7 +352,6 @@ async function post(url: string | URL, signal: AbortSignal): Promise<number> {
   const answer = await fetch(url, {
     method: "POST",
     credentials: "include",
-    cache: "no-store",
     // a redirect to a login page is no renewed session
     redirect: "manual",
     // without it the answer is a 401, which browsers print as an error

@@ -32,7 +32,8 @@ export interface FollowOptions {
   /**
    * The URL of `bridge.refresh()`, of the page's own origin; or a function that
    * makes the request, for programs that manage cookies themselves. A status of
-   * 2xx means that there is a session, 401 that there is none.
+   * 2xx means that there is a session, 401 that there is none. An answer that
+   * takes longer than 10,000 ms counts as none, and the request is repeated.
    */
   readonly refresh: string | URL | (() => Promise<{ readonly status: number }>);
   /** The first wait before an attempt is repeated, in ms; it doubles each time, and varies by a half. @default {250} */

@@ -7,6 +7,7 @@ import {
   inTurn,
   ScriptedServer,
 } from "../support/scripted_server.ts";
+import { deferred, settles } from "../support/wait.ts";
 
 describe("client.refresh", () => {
   afterEach(closeScriptedServers);
@@ -97,5 +98,20 @@ describe("client.refresh", () => {
     assertEquals(await client.refresh(), true);
     assertEquals(asked, 3);
     assertEquals(server.refreshes, []);
+  });
+
+  it("ends a function that does not settle when the client is closed", async () => {
+    const server = await ScriptedServer.open(inSession);
+    const asked = deferred();
+    const { client } = server.follow({
+      refresh: () => {
+        asked.resolve();
+        return new Promise<never>(() => {});
+      },
+    });
+    const refreshing = client.refresh();
+    await asked.promise;
+    client.close();
+    await assertRejects(() => settles(refreshing), Error, "closed");
   });
 });
