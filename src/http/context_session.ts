@@ -76,7 +76,9 @@ export function requestChanges(
         held.record,
       );
       if (data !== held.record.data) scope.session = parseOwned(data);
-      scope.noteApplied(state, { ...base, data: before });
+      if (before !== base.data) {
+        scope.noteApplied(state, { ...base, data: before });
+      }
     },
     leave(
       sid: string,
@@ -95,7 +97,7 @@ export function requestChanges(
       if (record.version !== state.record?.version) noteStored(ctx, state);
       const shown = state.record === base ? undefined : state.record;
       state.record = record;
-      const { data: before } = entered!.baseOf(state, record);
+      const { data: before } = entered!.baseOf(state, base!);
       syncSession(ctx, before, record.data, shown?.data);
       setExternalKey(ctx.session, sid);
       if (isFollowing) return cookies.followed();

@@ -35,6 +35,12 @@ export interface Unbegun {
   readonly left?: string;
 }
 
+/** A new id that a request gives its session. */
+interface OwnMove {
+  readonly to: string;
+  readonly settled: Promise<void>;
+}
+
 /** The state of a request's session, and what its writes say of the request. */
 export class RequestState implements RequestOrigin {
   readonly arrived: number = arrivalTime();
@@ -72,8 +78,8 @@ export class RequestState implements RequestOrigin {
   readonly #ctx: Context;
   readonly #host: RequestHost;
   #ended = false;
-  /** The new ids that this request gave sessions, by the former ones. */
-  #moves: Map<string, string> | undefined;
+  /** The new ids that this request gives sessions, by the former ones. */
+  #moves: Map<string, OwnMove> | undefined;
   #meta: { readonly text: string | undefined } | undefined;
   #atEnd: (() => void)[] | undefined;
   #afterHeaders: (() => void)[] | undefined;
@@ -102,15 +108,22 @@ export class RequestState implements RequestOrigin {
     return this.#meta.text;
   }
 
-  noteMoved(from: string, to: string): void {
-    (this.#moves ??= new Map()).set(from, to);
+  noteMove(from: string, to: string, done: Promise<boolean>): void {
+    const moves = this.#moves ??= new Map();
+    const settled = done.then((isDone) => {
+      if (!isDone) moves.delete(from);
+    });
+    moves.set(from, { to, settled });
   }
 
   async successorOf(sid: string): Promise<string | undefined> {
-    let to = this.#moves?.get(sid);
-    if (to === undefined) return undefined;
-    while (this.pending) await this.pending;
-    for (let next; (next = this.#moves?.get(to)) !== undefined;) to = next;
+    let to: string | undefined;
+    for (let move; (move = this.#moves?.get(to ?? sid)) !== undefined;) {
+      await move.settled;
+      while (this.pending) await this.pending;
+      if (this.#moves?.get(to ?? sid) !== move) break;
+      to = move.to;
+    }
     return to;
   }
 
@@ -123,8 +136,7 @@ export class RequestState implements RequestOrigin {
 
   /** Whether this request has given a session this id. */
   hasMovedTo(sid: string): boolean {
-    for (const to of this.#moves?.values() ?? []) if (to === sid) return true;
-    return false;
+    return [...this.#moves?.values() ?? []].some(({ to }) => to === sid);
   }
 
   atEnd(callback: () => void): void {

@@ -20,8 +20,12 @@ export interface RequestOrigin {
   newSid(): string;
   /** JSON text of the option `meta`'s result; `undefined` without the option. */
   meta(): string | undefined;
-  /** Records that this request has given the session `from` its new id. */
-  noteMoved(from: string, to: string): void;
+  /**
+   * Records that this request gives the session `from` its new id.
+   *
+   * @param done whether it has; it does not reject
+   */
+  noteMove(from: string, to: string, done: Promise<boolean>): void;
   /**
    * The id under which the request goes on with a session that it has itself
    * given a new one, once its own writes are complete; `undefined` for others.

@@ -58,7 +58,7 @@ export class SessionMove {
       handle: handleOf(from, next),
       arrived: request ? arrivalOf(next, request.arrived) : next.arrived,
     };
-    return this.#termination.duringRotation(
+    const moving: Promise<MoveOutcome> = this.#termination.duringRotation(
       from,
       to,
       async (): Promise<MoveOutcome> => await held.move(to, record, sockets),
@@ -71,7 +71,6 @@ export class SessionMove {
           outcome.held.release();
           return { status: "ended" };
         }
-        request?.noteMoved(from, to);
         this.#observer.rotated({
           from,
           to,
@@ -84,7 +83,14 @@ export class SessionMove {
         return outcome;
       },
     );
+    // at once: a call of the request may find the old id gone before this one has its answer
+    request?.noteMove(from, to, moving.then(isDone, () => false));
+    return moving;
   }
+}
+
+function isDone({ status }: MoveOutcome): boolean {
+  return status === "done";
 }
 
 /** A rotated session counts as given to its client by the request that rotated it. */

@@ -6,7 +6,7 @@
  */
 import { ExpiryHeap, type Scheduled } from "../../base/expiry_heap.ts";
 import { OwnerIndex } from "../indexes.ts";
-import { type Origin, originOf, pack, type Packed, unpack } from "./origin.ts";
+import { pack, type Packed, unpack } from "./packed.ts";
 import { TtlMap } from "../../base/ttl_map.ts";
 import {
   EXPIRED_GRACE,
@@ -19,14 +19,25 @@ import {
 } from "../../api/store.ts";
 
 /** The fields that most records have in common: consecutive records with equal ones share an object. */
-type Terms = Pick<SessionRecord, "maxAge" | "absoluteEnd" | "settled">;
+interface Terms
+  extends Pick<SessionRecord, "maxAge" | "absoluteEnd" | "settled"> {
+  /** The base of packed times. */
+  readonly epoch: number;
+}
+
+/** For how long an epoch is the base of new records, in ms: half of what a packed time can differ from it. */
+const EPOCH = 2 ** 29;
 
 /** The end of a cookie that, as usual, equals the record's `expires` at the time of the write. */
 const AS_WRITTEN = true;
 
+/** The unit of `arrived`: the doubles of this century are multiples of 1/4096 ms. */
+const FRACTIONS = 4_096;
+
 /**
  * A stored record, laid out to take little memory: a number beyond 2³¹ in a
- * field costs three times as much. Only its end and its last use ever change.
+ * field costs three times as much, and an object of its own 24 bytes. Only its
+ * end, its last use and the end of its cookie ever change.
  */
 export class Entry implements StoredRecord, Scheduled {
   slot = -1;
@@ -36,10 +47,14 @@ export class Entry implements StoredRecord, Scheduled {
   readonly clientId: string | undefined;
   readonly user: string | undefined;
   readonly terms: Terms;
-  readonly origin: Origin;
-  #expires: number;
+  readonly meta: string | undefined;
+  readonly handle: string | undefined;
   /** As a rule the end is `maxAge` after the last use. */
+  #expires: Packed;
   #lastUsed: Packed;
+  readonly #created: Packed;
+  readonly #authenticatedAt: Packed;
+  readonly #arrived: Packed;
   #cookie: number | "session" | typeof AS_WRITTEN | undefined;
 
   /**
@@ -56,29 +71,34 @@ export class Entry implements StoredRecord, Scheduled {
     this.sid = old !== undefined && old.sid === sid ? old.sid : sid;
     this.data = record.data;
     this.version = version;
-    this.clientId = old !== undefined && old.clientId === record.clientId
-      ? old.clientId
-      : record.clientId;
+    this.clientId = sharedText(record.clientId, old?.clientId);
     this.user = record.user;
     this.terms = terms;
-    this.origin = originOf(record, old?.origin);
-    this.#expires = record.expires;
-    this.#lastUsed = pack(record.lastUsed, record.expires - terms.maxAge);
+    this.meta = sharedText(record.meta, old?.meta);
+    this.handle = sharedText(record.handle, old?.handle);
+    const { epoch, maxAge } = terms;
+    const { created = 0 } = record;
+    this.#expires = pack(record.expires, epoch + maxAge);
+    this.#lastUsed = pack(record.lastUsed, epoch);
+    this.#created = pack(record.created, epoch);
+    this.#authenticatedAt = pack(record.authenticatedAt, created);
+    this.#arrived = pack(record.arrived, created, FRACTIONS);
     this.#cookie = record.cookie === record.expires
       ? AS_WRITTEN
       : record.cookie;
   }
 
   get expires(): number {
-    return this.#expires;
+    const { epoch, maxAge } = this.terms;
+    return unpack(this.#expires, epoch + maxAge)!;
   }
 
   get lastUsed(): number | undefined {
-    return unpack(this.#lastUsed, this.#expires - this.maxAge);
+    return unpack(this.#lastUsed, this.terms.epoch);
   }
 
   get cookie(): number | "session" | undefined {
-    return this.#cookie === AS_WRITTEN ? this.#expires : this.#cookie;
+    return this.#cookie === AS_WRITTEN ? this.expires : this.#cookie;
   }
 
   get maxAge(): number {
@@ -94,37 +114,27 @@ export class Entry implements StoredRecord, Scheduled {
   }
 
   get created(): number | undefined {
-    return this.origin.created;
+    return unpack(this.#created, this.terms.epoch);
   }
 
   get authenticatedAt(): number | undefined {
-    return this.origin.authenticatedAt;
+    return unpack(this.#authenticatedAt, this.created ?? 0);
   }
 
   get arrived(): number | undefined {
-    return this.origin.arrived;
-  }
-
-  get meta(): string | undefined {
-    return this.origin.meta;
-  }
-
-  get handle(): string | undefined {
-    return this.origin.handle;
+    return unpack(this.#arrived, this.created ?? 0, FRACTIONS);
   }
 
   /** Moves the end, within `absoluteEnd`, and the last use; earlier ones are ignored. */
   extend(expires: number, lastUsed: number | undefined): void {
     const end = Math.min(expires, this.absoluteEnd ?? Infinity);
     const used = Math.max(lastUsed ?? -Infinity, this.lastUsed ?? -Infinity);
-    if (end > this.#expires) {
+    const { epoch, maxAge } = this.terms;
+    if (end > this.expires) {
       this.#cookie = this.cookie;
-      this.#expires = end;
+      this.#expires = pack(end, epoch + maxAge);
     }
-    this.#lastUsed = pack(
-      used === -Infinity ? undefined : used,
-      this.#expires - this.maxAge,
-    );
+    this.#lastUsed = pack(used === -Infinity ? undefined : used, epoch);
   }
 
   /** A copy for a reader, which later changes do not affect. */
@@ -308,13 +318,14 @@ export class MemoryEntries {
   }
 
   #termsOf(record: SessionRecord, old: Entry | undefined): Terms {
-    if (old && isSame(old.terms, record)) return old.terms;
+    const now = Date.now();
+    if (old && isSame(old.terms, record, now)) return old.terms;
     const { maxAge, absoluteEnd, settled } = record;
     // provisional and settled sessions each share the last terms
     const kind = settled ? "settled" : "provisional";
     const last = this.#terms[kind];
-    if (last && isSame(last, record)) return last;
-    return this.#terms[kind] = { maxAge, absoluteEnd, settled };
+    if (last && isSame(last, record, now)) return last;
+    return this.#terms[kind] = { maxAge, absoluteEnd, settled, epoch: now };
   }
 
   /** Removes the entry if it has expired, else marks it as used; returns whether it is alive. */
@@ -332,7 +343,16 @@ export class MemoryEntries {
   }
 }
 
-function isSame(terms: Terms, record: SessionRecord): boolean {
-  return terms.maxAge === record.maxAge && terms.settled === record.settled &&
+function isSame(terms: Terms, record: SessionRecord, now: number): boolean {
+  return now - terms.epoch < EPOCH && terms.maxAge === record.maxAge &&
+    terms.settled === record.settled &&
     terms.absoluteEnd === record.absoluteEnd;
+}
+
+/** A text as the former entry has it, where it is the same: one copy is kept. */
+function sharedText(
+  text: string | undefined,
+  former: string | undefined,
+): string | undefined {
+  return text === former ? former : text;
 }
