@@ -139,7 +139,7 @@ export class ViewPublisher {
    * another node may have written since, and have published before.
    */
   #confirm(sid: string, { text }: View, hashes: readonly string[]): void {
-    this.#comparing.run(sid, async (isDue) => {
+    const compare = async (isDue: () => boolean) => {
       const record = await this.#deps.transactions.lookup.readSilently(sid);
       // what was read may be older than a view that was published meanwhile
       if (isDue() || this.#closed || !isAlive(record)) return;
@@ -147,9 +147,12 @@ export class ViewPublisher {
       if (view.text === text) return;
       this.#emit(view, hashes);
       this.#confirm(sid, view, hashes);
-    }).catch((error) => {
+    };
+    // once for each read, whoever waits for it
+    const failed = (error: unknown) => {
       if (!this.#closed) this.#deps.failed(error);
-    });
+    };
+    this.#comparing.run(sid, (isDue) => compare(isDue).catch(failed));
   }
 
   async #sendTo(

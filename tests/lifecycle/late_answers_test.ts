@@ -91,6 +91,39 @@ describe("views of two nodes", () => {
     await until(() => views.includes(1), "the former view");
     await until(() => views.at(-1) === 2, "the later view again");
   });
+
+  itNeedsRedis("report each read that fails once", async () => {
+    const nodes = await startNodes(server.port, {
+      options: { view: ({ n }) => n, reconcileInterval: 600_000 },
+    });
+    const [node] = nodes.all as [Node];
+    const { client, sessionId } = await arrive(nodes, { n: 0 });
+    const views: unknown[] = [];
+    client.on("session:view", (view: unknown) => views.push(view));
+    const store = node.bridge.store as unknown as RedisStore;
+    const [asked, fails] = [deferred(), deferred()];
+    let reads = 0;
+    store.read = async () => {
+      reads++;
+      asked.resolve();
+      await fails.promise;
+      throw new Error("no answer");
+    };
+    const errors: unknown[] = [];
+    node.bridge.on("error", (error) => errors.push(error));
+    for (const n of [1, 2, 3]) {
+      await node.bridge.withSession(sessionId, ({ session }) => {
+        session!.n = n;
+      });
+      await asked.promise;
+      await until(() => views.at(-1) === n, "the view");
+    }
+    fails.resolve();
+    await until(() => errors.length >= 2, "the errors");
+    // another error would come in the same turn
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    assertEquals([reads, errors.length], [2, 2]);
+  });
 });
 
 describe("the late answer to a write", () => {
