@@ -13,7 +13,7 @@ import type { SessionWrite } from "../stores/koa_session_object.ts";
 import { excuse } from "../transaction/late_changes.ts";
 import { assignDeep, diff, merge } from "../transaction/patch.ts";
 import { assertName } from "../transaction/reserved_names.ts";
-import type { Life } from "../transaction/record_builder.ts";
+import { isSameLife, type Life } from "../transaction/record_builder.ts";
 import type { RootScope } from "../transaction/scope.ts";
 import type { SocketRotation } from "../transaction/session_observer.ts";
 import type { TransactionCaller } from "../transaction/session_calls.ts";
@@ -181,18 +181,12 @@ function show(
 /** Sends the cookie with the life that is stored, where another request has changed it. */
 export function syncLife(
   ctx: Context,
-  record: Life,
+  stored: Life,
   commit: SessionWrite,
 ): void {
-  const browser = record.cookie === "session";
-  if (
-    record.maxAge === commit.maxAge &&
-    browser === (commit.cookie === "session")
-  ) {
-    return;
-  }
-  const life = { maxAge: browser ? undefined : record.maxAge };
-  Object.assign(ctx.sessionOptions, life);
+  if (isSameLife(stored, commit)) return;
+  const maxAge = stored.cookie === "session" ? undefined : stored.maxAge;
+  Object.assign(ctx.sessionOptions, { maxAge });
 }
 
 /** What koa-session 6 and 7 keep in the object beside the data. */

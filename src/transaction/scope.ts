@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { diff, type Patch } from "./patch.ts";
-import { applyPatch } from "./patch.ts";
+import { applyPatch, diff, type Patch } from "./patch.ts";
 import type { SessionData, StoredRecord } from "../api/store.ts";
 import type { RequestOrigin } from "./request_origin.ts";
 import type { HeldSession } from "./session_lock.ts";
@@ -54,9 +53,23 @@ export class TransactionScope {
     (this.#applied ??= new Map()).set(request, record);
   }
 
-  /** The requests that have applied changes, and what they applied last. */
-  get applied(): Iterable<readonly [RequestOrigin, StoredRecord]> {
-    return this.#applied ?? [];
+  /**
+   * Tells the requests that have applied changes that these are stored.
+   *
+   * @param own the request whose call this is: its base is what the commit stored
+   */
+  noteStored(own: RequestOrigin | undefined): void {
+    if (!this.#applied) return;
+    for (const [request, record] of this.#applied) {
+      if (request !== own) request.noteJoined(record);
+    }
+  }
+
+  /** Takes over what requests have applied to a nested call. */
+  adopt(nested: TransactionScope): void {
+    for (const [request, record] of nested.#applied ?? []) {
+      this.noteApplied(request, record);
+    }
   }
 
   /** The session as the handler left it; `null` to destroy it. */
@@ -228,8 +241,8 @@ export function mergeNested(
   before: string,
   nested: TransactionScope,
 ): void {
-  const { result: after, applied } = nested;
-  for (const [request, record] of applied) into.noteApplied(request, record);
+  const { result: after } = nested;
+  into.adopt(nested);
   if (after === null) {
     into.session = null;
     into.destroyed = true;

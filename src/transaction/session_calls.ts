@@ -110,24 +110,17 @@ export class SessionCalls {
   ): Promise<unknown> {
     const { clientId, ctx, span } = caller;
     const own = caller.request && await caller.request.successorOf(sid);
-    if (own !== undefined) {
-      const scope = frame?.find(own);
-      if (scope) return await this.#nested.join(scope, frame, call, caller);
-      const opened = await this.#deps.opener.open(own, ctx, true);
-      return "missing" in opened
-        ? missing(call, span)
-        : await this.#execute(opened, frame, call, caller);
-    }
-    this.#deps.observer.missed(sid);
-    const to = clientId === undefined
-      ? undefined
-      : await this.#deps.lookup.movedTo(sid);
+    if (own === undefined) this.#deps.observer.missed(sid);
+    const to = own ??
+      (clientId === undefined
+        ? undefined
+        : await this.#deps.lookup.movedTo(sid));
     if (to === undefined) return missing(call, span);
     const scope = frame?.find(to);
     if (scope) return await this.#nested.join(scope, frame, call, caller);
     const opened = await this.#deps.opener.open(to, ctx, true);
     if ("missing" in opened) return missing(call, span);
-    if (opened.record.clientId !== clientId) {
+    if (own === undefined && opened.record.clientId !== clientId) {
       opened.release();
       return missing(call, span);
     }
@@ -197,14 +190,14 @@ export class SessionCalls {
     // a caller may change what its handler returned
     if (session && session !== result) this.#deps.lateChanges.offer(session);
     const committing = this.#commits.commit(scope, caller);
+    if (!committing) {
+      scope.noteStored(caller.request);
+      return result;
+    }
     const committed = () => {
-      for (const [request, record] of scope.applied) {
-        // the request whose call this is has its base from the commit
-        if (request !== caller.request) request.noteJoined(record);
-      }
+      scope.noteStored(caller.request);
       return result;
     };
-    if (!committing) return committed();
     return call.decidesEnd
       ? committing.then(committed, (error) => {
         if (error instanceof SessionEndedError) return call.missing();

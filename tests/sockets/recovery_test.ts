@@ -16,6 +16,7 @@ import { warningsOf } from "../support/console.ts";
 import { KEY } from "../support/cookies.ts";
 import { clearingIntervals } from "../support/intervals.ts";
 import {
+  connectPair,
   type Scenario,
   startScenario,
   type Visitor,
@@ -44,7 +45,7 @@ function ticket(client: ClientSocket): { pid: string; offset: string } {
 /** Connects, receives one packet (only then a client can be recovered) and loses its connection. */
 async function loseConnection(
   scenario: Scenario,
-  { browser, connect }: Visitor,
+  { browser, connect }: Pick<Visitor, "browser" | "connect">,
 ): Promise<ClientSocket> {
   const { client, server } = await connect();
   scenario.io.emit("first");
@@ -121,12 +122,8 @@ describe("connectionStateRecovery with valid", () => {
       recovering,
     );
     const browser = scenario.browser();
-    const client = await browser.connect();
-    scenario.io.emit("first");
-    await browser.event(client, "first");
-    const gone = once(serverSocketOf(scenario.io, client), "disconnect");
-    client.io.engine.close();
-    await gone;
+    const connect = () => connectPair(scenario, browser);
+    const client = await loseConnection(scenario, { browser, connect });
     scenario.io.emit("missed by all");
     await comeBack(scenario, browser, client);
     assert(client.recovered);

@@ -68,14 +68,14 @@ export class Entry implements StoredRecord, Scheduled {
     old: Entry | undefined,
     terms: Terms,
   ) {
-    this.sid = old !== undefined && old.sid === sid ? old.sid : sid;
+    this.sid = shared(sid, old?.sid ?? sid);
     this.data = record.data;
     this.version = version;
-    this.clientId = sharedText(record.clientId, old?.clientId);
+    this.clientId = shared(record.clientId, old?.clientId);
     this.user = record.user;
     this.terms = terms;
-    this.meta = sharedText(record.meta, old?.meta);
-    this.handle = sharedText(record.handle, old?.handle);
+    this.meta = shared(record.meta, old?.meta);
+    this.handle = shared(record.handle, old?.handle);
     const { epoch, maxAge } = terms;
     const { created = 0 } = record;
     this.#expires = pack(record.expires, epoch + maxAge);
@@ -350,9 +350,6 @@ function isSame(terms: Terms, record: SessionRecord, now: number): boolean {
 }
 
 /** A text as the former entry has it, where it is the same: one copy is kept. */
-function sharedText(
-  text: string | undefined,
-  former: string | undefined,
-): string | undefined {
-  return text === former ? former : text;
+function shared<T extends string | undefined>(text: T, former: T): T {
+  return former === text ? former : text;
 }
